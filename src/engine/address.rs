@@ -1,0 +1,178 @@
+//! Addresses of servers, normalised as the specification wants them.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The port of a server whose address names none.
+pub const DEFAULT_PORT: u16 = 27017;
+
+/// Where a server listens, as the client dials it (never the `me` of a reply).
+///
+/// Host names are lower case (SDAM "Hostnames are normalized to lower case"); an IPv6 literal is kept
+/// without brackets and shown with them. Cheap to clone.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServerAddress {
+    /// A host name or IP literal and a TCP port.
+    Tcp {
+        /// Lower-case host name or IP literal, without brackets.
+        host: Arc<str>,
+        /// TCP port, 1 to 65535.
+        port: u16,
+    },
+    /// A Unix domain socket.
+    Unix {
+        /// The path of the socket, ending in `.sock`.
+        path: Arc<str>,
+    },
+}
+
+impl ServerAddress {
+    /// The address of `host` at `port`.
+    pub fn tcp(host: &str, port: u16) -> Self {
+        Self::Tcp { host: host.to_lowercase().into(), port }
+    }
+
+    /// The host name, IP literal or socket path.
+    pub fn host(&self) -> &str {
+        match self {
+            Self::Tcp { host, .. } => host,
+            Self::Unix { path } => path,
+        }
+    }
+
+    /// The TCP port; `None` for a Unix domain socket.
+    pub fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp { port, .. } => Some(*port),
+            Self::Unix { .. } => None,
+        }
+    }
+}
+
+/// Why a text is not a server address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AddressError {
+    /// Nothing before the port, or nothing at all.
+    EmptyHost,
+    /// The text after the last colon is not a port from 1 to 65535.
+    BadPort(String),
+    /// A `[` without its `]`, or text between `]` and the port.
+    BadIpv6(String),
+    /// A colon in a host name that is not an IPv6 literal in brackets.
+    TooManyColons(String),
+}
+
+impl fmt::Display for AddressError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::EmptyHost => write!(f, "the host is empty"),
+            Self::BadPort(port) => write!(f, "\"{port}\" is not a port from 1 to 65535"),
+            Self::BadIpv6(text) => {
+                write!(f, "\"{text}\" is not an IPv6 literal; write it as [::1]:27017")
+            }
+            Self::TooManyColons(text) => write!(
+                f,
+                "\"{text}\" has more than one colon; write an IPv6 literal in brackets, as [::1]:27017"
+            ),
+        }
+    }
+}
+
+impl std::error::Error for AddressError {}
+
+impl FromStr for ServerAddress {
+    type Err = AddressError;
+
+    /// Reads `host`, `host:port`, `[ipv6]`, `[ipv6]:port` or a path that ends in `.sock`.
+    fn from_str(text: &str) -> Result<Self, AddressError> {
+        if text.ends_with(".sock") {
+            return Ok(Self::Unix { path: text.into() });
+        }
+        let (host, port) = if let Some(rest) = text.strip_prefix('[') {
+            let (host, rest) =
+                rest.split_once(']').ok_or_else(|| AddressError::BadIpv6(text.into()))?;
+            match rest.strip_prefix(':') {
+                Some(port) => (host, Some(port)),
+                None if rest.is_empty() => (host, None),
+                None => return Err(AddressError::BadIpv6(text.into())),
+            }
+        } else {
+            match text.split_once(':') {
+                Some((_, port)) if port.contains(':') => {
+                    return Err(AddressError::TooManyColons(text.into()));
+                }
+                Some((host, port)) => (host, Some(port)),
+                None => (text, None),
+            }
+        };
+        if host.is_empty() {
+            return Err(AddressError::EmptyHost);
+        }
+        let port = match port {
+            None => DEFAULT_PORT,
+            Some(port) => match port.parse() {
+                Ok(number) if number > 0 && !port.starts_with('+') => number,
+                _ => return Err(AddressError::BadPort(port.into())),
+            },
+        };
+        Ok(Self::tcp(host, port))
+    }
+}
+
+impl fmt::Display for ServerAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp { host, port } if host.contains(':') => write!(f, "[{host}]:{port}"),
+            Self::Tcp { host, port } => write!(f, "{host}:{port}"),
+            Self::Unix { path } => f.write_str(path),
+        }
+    }
+}
+
+impl Serialize for ServerAddress {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for ServerAddress {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(text: &str) -> String {
+        match text.parse::<ServerAddress>() {
+            Ok(address) => address.to_string(),
+            Err(error) => format!("error: {error}"),
+        }
+    }
+
+    #[test]
+    fn addresses_are_normalised() {
+        assert_eq!(parsed("A.Example.COM"), "a.example.com:27017");
+        assert_eq!(parsed("a:1"), "a:1");
+        assert_eq!(parsed("[::1]"), "[::1]:27017");
+        assert_eq!(parsed("[FE80::1]:5"), "[fe80::1]:5");
+        assert_eq!(parsed("/tmp/mongodb-27017.sock"), "/tmp/mongodb-27017.sock");
+    }
+
+    #[test]
+    fn bad_addresses_say_what_is_wrong() {
+        assert_eq!(parsed(""), "error: the host is empty");
+        assert_eq!(parsed(":27017"), "error: the host is empty");
+        assert_eq!(parsed("a:0"), "error: \"0\" is not a port from 1 to 65535");
+        assert_eq!(parsed("a:65536"), "error: \"65536\" is not a port from 1 to 65535");
+        assert_eq!(parsed("a:+1"), "error: \"+1\" is not a port from 1 to 65535");
+        assert!(parsed("::1").contains("in brackets"));
+        assert!(parsed("[::1").contains("not an IPv6 literal"));
+    }
+}

@@ -1,0 +1,10 @@
+//! The hello command and its reply: how a client and a server introduce themselves.
+//!
+//! A reply is parsed once, into [`HelloReply`]; after that nobody looks at the raw document.
+//! Specification: mongodb-handshake, and "Parsing a hello or legacy hello response" of SDAM.
+
+mod reply;
+mod topology_version;
+
+pub use reply::{HelloReply, ReplyError};
+pub use topology_version::TopologyVersion;

@@ -1,0 +1,117 @@
+//! The seam between the core and a runtime: time and byte streams, nothing else.
+//!
+//! A transport decides nothing. What it does not offer, it says so: there is no default clock, and
+//! the default of [`Transport::resolve`] is a clear error.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use async_trait::async_trait;
+use futures_io::{AsyncRead, AsyncWrite};
+
+use crate::engine::address::ServerAddress;
+pub use crate::engine::time::Instant;
+
+/// `Send` on native targets; nothing on wasm32, where JavaScript objects never leave their thread.
+#[cfg(not(target_arch = "wasm32"))]
+pub trait MaybeSend: Send {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<T: Send + ?Sized> MaybeSend for T {}
+
+/// `Send` on native targets; nothing on wasm32, where JavaScript objects never leave their thread.
+#[cfg(target_arch = "wasm32")]
+pub trait MaybeSend {}
+#[cfg(target_arch = "wasm32")]
+impl<T: ?Sized> MaybeSend for T {}
+
+/// `Sync` on native targets; nothing on wasm32.
+#[cfg(not(target_arch = "wasm32"))]
+pub trait MaybeSync: Sync {}
+#[cfg(not(target_arch = "wasm32"))]
+impl<T: Sync + ?Sized> MaybeSync for T {}
+
+/// `Sync` on native targets; nothing on wasm32.
+#[cfg(target_arch = "wasm32")]
+pub trait MaybeSync {}
+#[cfg(target_arch = "wasm32")]
+impl<T: ?Sized> MaybeSync for T {}
+
+/// A boxed future, `Send` where the target has threads.
+#[cfg(not(target_arch = "wasm32"))]
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+/// A boxed future, `Send` where the target has threads.
+#[cfg(target_arch = "wasm32")]
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;
+
+/// A raw, ordered, reliable stream of bytes in both directions.
+pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + MaybeSend {
+    /// When the bytes of the latest successful read arrived, where the transport knows it better
+    /// than the moment its `poll_read` returned (a WebSocket event stamps its message).
+    fn arrived_at(&self) -> Option<Instant> {
+        None
+    }
+}
+
+/// A boxed [`ByteStream`].
+pub type BoxStream = Box<dyn ByteStream>;
+
+/// One runtime's time and sockets.
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+pub trait Transport: MaybeSend + MaybeSync + 'static {
+    /// The present moment on a monotonic clock that starts at (about) zero with this transport.
+    fn now(&self) -> Instant;
+
+    /// Ends at or after `deadline`, never before. Dropping the future cancels it.
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()>;
+
+    /// Opens a raw stream to `target`, without TLS, or fails.
+    ///
+    /// The core bounds the time by dropping the future; an implementation needs no time-out of its
+    /// own, but must release what it holds when dropped.
+    ///
+    /// # Errors
+    ///
+    /// What the runtime says: refused, unreachable, the name does not resolve, the bridge denies it.
+    async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream>;
+
+    /// Looks up the SRV or TXT records of `name`.
+    ///
+    /// # Errors
+    ///
+    /// By default that this transport has no DNS.
+    async fn resolve(&self, name: &str, kind: RecordKind) -> io::Result<Vec<DnsRecord>> {
+        Err(io::Error::new(
+            io::ErrorKind::Unsupported,
+            format!(
+                "this transport cannot look up the {kind:?} records of {name}; use a mongodb:// connection string"
+            ),
+        ))
+    }
+}
+
+/// Which DNS records are asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RecordKind {
+    /// Service locations.
+    Srv,
+    /// Texts.
+    Txt,
+}
+
+/// One DNS record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DnsRecord {
+    /// A service location.
+    Srv {
+        /// The target's host name.
+        host: String,
+        /// The target's port.
+        port: u16,
+        /// Seconds that the answer may be kept.
+        ttl: u32,
+    },
+    /// A text: its character strings, joined.
+    Txt(String),
+}

@@ -1,0 +1,1 @@
+//! Runs the drivers' JSON tests against the engine, natively and in a browser.

@@ -1,0 +1,1 @@
+//! Real mongod deployments for tests and for the demo.

@@ -1,0 +1,1 @@
+//! Portolan on async-std: connect, sleep, now, spawn.

@@ -1,0 +1,3 @@
+//! The program `portolan`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Portolan in wasm32: WebSocket streams through the bridge, timers of the JavaScript host.

@@ -1,0 +1,1 @@
+//! Portolan's tunnel: many byte streams over one WebSocket.

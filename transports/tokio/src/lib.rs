@@ -1,0 +1,1 @@
+//! Portolan on tokio: connect, sleep, now, spawn.
