@@ -18,3 +18,4 @@ pub mod hello;
 pub mod rng;
 pub mod sdam;
 pub mod time;
+pub mod wire;
