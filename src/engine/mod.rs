@@ -17,4 +17,5 @@ pub mod address;
 pub mod hello;
 pub mod rng;
 pub mod sdam;
+pub mod selection;
 pub mod time;
