@@ -17,5 +17,6 @@ pub mod address;
 pub mod hello;
 pub mod rng;
 pub mod sdam;
+pub mod selection;
 pub mod time;
 pub mod wire;
