@@ -88,8 +88,7 @@ pub fn explain(
     now: Instant,
 ) -> Vec<Verdict> {
     let rule = Rule::find(topology, criteria);
-    let mut passed: Vec<_> =
-        rule.map_or_else(Vec::new, |rule| rule.servers(topology).collect());
+    let mut passed: Vec<_> = rule.map_or_else(Vec::new, |rule| rule.servers(topology).collect());
     if let Some(selector) = criteria.server_selector {
         selector(&mut passed);
     }
@@ -103,7 +102,9 @@ pub fn explain(
         }
         match window.excess(server) {
             None => Outcome::Suitable,
-            Some(by) => Outcome::Because(Reason::OutsideWindow { by, window: criteria.local_threshold }),
+            Some(by) => {
+                Outcome::Because(Reason::OutsideWindow { by, window: criteria.local_threshold })
+            }
         }
     };
     let verdict = |server: &Arc<ServerDescription>| Verdict {
@@ -127,10 +128,9 @@ fn why_not(
     }
     if !server.server_type.is_known() {
         return Some(match &server.error {
-            Some(error) => Reason::Unknown {
-                error: error.message.clone(),
-                ago: now.duration_since(error.at),
-            },
+            Some(error) => {
+                Reason::Unknown { error: error.message.clone(), ago: now.duration_since(error.at) }
+            }
             None => Reason::NotChecked,
         });
     }
@@ -202,7 +202,9 @@ impl fmt::Display for Verdict {
             Outcome::Because(reason @ Reason::OutsideWindow { .. }) => {
                 write!(f, "{} {reason}", self.address)
             }
-            Outcome::Because(reason) => write!(f, "{} {}: {reason}", self.address, self.server_type),
+            Outcome::Because(reason) => {
+                write!(f, "{} {}: {reason}", self.address, self.server_type)
+            }
             Outcome::Suitable => write!(f, "{} {}: suitable", self.address, self.server_type),
         }
     }
@@ -327,7 +329,10 @@ mod tests {
 
         let none: &ServerSelector = &|servers| servers.clear();
         let criteria = Criteria { server_selector: Some(none), ..Criteria::read(&any) };
-        assert_eq!(said(&set, &criteria)[1], "b:27017 RSSecondary: left out by the server selector");
+        assert_eq!(
+            said(&set, &criteria)[1],
+            "b:27017 RSSecondary: left out by the server selector"
+        );
     }
 
     #[test]
