@@ -1,7 +1,7 @@
 //! A blocking connection to one server: one OP_MSG out, one back.
 //!
-//! The few lines of the wire protocol are repeated here on purpose, so that a mistake in the driver's
-//! codec cannot hide itself from the tests. Section "OP_MSG" of the wire protocol.
+//! The few lines of the wire protocol are repeated here on purpose, so that a mistake in the
+//! driver's codec cannot hide itself from the tests. Section "OP_MSG" of the wire protocol.
 
 use std::io::{Cursor, Read, Write};
 use std::net::{SocketAddr, TcpStream};

@@ -69,13 +69,14 @@ mod tests {
 
     #[test]
     fn only_the_steps_of_an_election_are_read() {
-        let started = event(
-            r#"{"t":{"$date":"1970-01-01T00:00:01.250+00:00"},"s":"I",  "c":"ELECTION", "id":4615652, "ctx":"x","msg":"Starting an election, since we've seen no PRIMARY in election timeout period","attr":{}}"#,
-        )
-        .expect("an election line");
+        let head = r#"{"t":{"$date":"1970-01-01T00:00:01.250+00:00"},"s":"I","c":"ELECTION","#;
+        let message = "Starting an election, since we've seen no PRIMARY";
+        let started = event(&format!("{head}\"msg\":\"{message}\",\"attr\":{{}}}}"))
+            .expect("an election line");
+        assert_eq!(started.message, message);
         assert_eq!(started.step, ElectionStep::Started);
         assert_eq!(started.at, UNIX_EPOCH + Duration::from_millis(1250));
-        assert_eq!(event(r#"{"t":{"$date":"1970-01-01T00:00:01.250+00:00"},"msg":"other"}"#), None);
+        assert_eq!(event(&format!("{head}\"msg\":\"other\"}}")), None);
         assert_eq!(event("no log record"), None);
     }
 }

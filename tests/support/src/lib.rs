@@ -1,11 +1,12 @@
 //! Real mongod deployments on loopback, for tests, measurements and the demo.
 //!
 //! [`ReplicaSet::start`] starts a set and answers when it has a primary; its members can be killed,
-//! frozen, thawed, restarted and stepped down. Dropping it stops every process by its id and removes
-//! its data, also when a test panics; a watchdog does the same when this process dies without
-//! dropping anything.
+//! frozen, thawed, restarted and stepped down. Dropping it stops every process by its id and
+//! removes its data, also when a test panics; a watchdog does the same when this process dies
+//! without dropping anything.
 //!
-//! Blocking and without the driver: a test's view of a server is independent of the code under test.
+//! Blocking and without the driver: a test's view of a server is independent of the code under
+//! test.
 
 mod binary;
 mod connection;

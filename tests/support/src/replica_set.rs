@@ -317,7 +317,8 @@ fn millis(duration: Duration) -> i64 {
 struct Folder(PathBuf);
 
 impl Folder {
-    /// Below `$PORTOLAN_DATA` (a memory file system makes writes quicker), else the temporary folder.
+    /// Below `$PORTOLAN_DATA` (a memory file system makes writes quicker), else the temporary
+    /// folder.
     fn create() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let base = std::env::var_os("PORTOLAN_DATA").map_or_else(std::env::temp_dir, PathBuf::from);

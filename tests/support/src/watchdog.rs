@@ -1,9 +1,10 @@
 //! Stops what a dead process left behind.
 //!
 //! A test that is killed drops nothing. Linux could signal the children of a dead parent, but only
-//! through an unsafe call between fork and exec, and only Linux. Instead one small shell per set waits
-//! for the end of its standard input, which comes when this process ends in whatever way; then it
-//! kills the processes whose ids it finds, when they still are of this set, and removes the data.
+//! through an unsafe call between fork and exec, and only Linux. Instead one small shell per set
+//! waits for the end of its standard input, which comes when this process ends in whatever way;
+//! then it kills the processes whose ids it finds, when they still are of this set, and removes the
+//! data.
 
 use std::path::Path;
 use std::process::{Child, Command, Stdio};

@@ -1,7 +1,7 @@
 //! `cargo xtask`: set-up, servers, demo, builds and tests of Portolan.
 //!
-//! Each command says what it does, changes nothing when nothing is to do, and names the command that
-//! would enable what it could not do.
+//! Each command says what it does, changes nothing when nothing is to do, and names the command
+//! that would enable what it could not do.
 
 // A program: its output is for a person.
 #![allow(clippy::print_stdout, clippy::print_stderr)]

