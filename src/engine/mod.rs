@@ -15,6 +15,9 @@
 
 pub mod address;
 pub mod hello;
+pub mod op;
 pub mod rng;
 pub mod sdam;
+pub mod selection;
 pub mod time;
+pub mod wire;
