@@ -16,6 +16,7 @@
 pub mod address;
 pub mod hello;
 pub mod op;
+pub mod pool;
 pub mod rng;
 pub mod sdam;
 pub mod selection;
