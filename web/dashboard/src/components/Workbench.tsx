@@ -91,7 +91,12 @@ function AttemptRow({ attempt }: { attempt: Attempt }) {
   const { outcome } = attempt;
   const state = outcome === null ? 'pending' : outcome.ok ? 'done' : 'failed';
   return (
-    <li class={`attempt attempt-${state}`} data-testid="attempt" data-state={state}>
+    <li
+      class={`attempt attempt-${state}`}
+      data-testid="attempt"
+      data-attempt={attempt.id}
+      data-state={state}
+    >
       <p class="attempt-head">
         <span class="attempt-title">{attempt.title}</span>
         <span class="attempt-result">{result(attempt)}</span>
