@@ -3,8 +3,12 @@
 //! A reply is parsed once, into [`HelloReply`]; after that nobody looks at the raw document.
 //! Specification: mongodb-handshake, and "Parsing a hello or legacy hello response" of SDAM.
 
+mod command;
+mod metadata;
 mod reply;
 mod topology_version;
 
+pub use command::{HelloCommand, LegacyProtocol};
+pub use metadata::{ApplicationNameTooLong, ClientMetadata, EnvMetadata, OsMetadata};
 pub use reply::{HelloReply, ReplyError};
 pub use topology_version::TopologyVersion;

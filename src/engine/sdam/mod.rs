@@ -1,11 +1,33 @@
 //! Server discovery and monitoring: what the client believes about its deployment.
 //!
 //! Descriptions are values ([`ServerDescription`], [`TopologyDescription`]); a reply changes them
-//! through the specification's table; events come from the difference of two values.
+//! through the specification's table ([`update()`]); events come from the difference of two values.
+//! [`Sdam`] nests the machines: topology, then one member per server with its monitor and its probe.
 //! Specification: server-discovery-and-monitoring, server-monitoring.
 
+mod election;
+mod failure;
+mod link;
+mod machine;
+mod member;
+mod monitor;
+mod notice;
+mod probe;
+mod replica_set;
+mod rtt;
 mod server;
+mod settings;
 mod topology;
+mod update;
+mod wire_versions;
 
+pub use failure::{Failure, FailureKind, Stage};
+pub use link::{LinkError, LinkErrorKind};
+pub use machine::{Action, Event, LinkId, LinkRole, Sdam, WIRE_VERSIONS};
+pub use monitor::MIN_HEARTBEAT_FREQUENCY;
+pub use notice::{Event as Notice, EventKind, HeartbeatConnection};
+pub use rtt::RttAverage;
 pub use server::{DescriptionError, ServerDescription, ServerType};
+pub use settings::{MonitorSettings, MonitoringMode, SdamSettings};
 pub use topology::{TopologyDescription, TopologyId, TopologyType};
+pub use update::{Transition, transition, update};

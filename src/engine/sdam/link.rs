@@ -1,0 +1,190 @@
+//! The conversation on one connection of a monitor or probe: hello after hello.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::settings::MonitorSettings;
+use crate::engine::hello::{HelloCommand, HelloReply, ReplyError, TopologyVersion};
+use crate::engine::time::Instant;
+use crate::engine::wire::{self, WireError};
+
+/// Why a check failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkError {
+    kind: LinkErrorKind,
+    message: String,
+    topology_version: Option<TopologyVersion>,
+}
+
+/// What kind of failure it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkErrorKind {
+    /// The connection broke or could not be opened.
+    Network,
+    /// Something took longer than its limit: a network error too.
+    Timeout,
+    /// The server answered with an error.
+    Command,
+    /// What the server sent is not a message, or no reply to hello.
+    Protocol,
+}
+
+impl LinkError {
+    /// A broken connection, in the words of the runtime.
+    pub fn network(message: impl fmt::Display) -> Self {
+        Self::new(LinkErrorKind::Network, message.to_string())
+    }
+
+    /// Something (`what`) did not happen within `limit`.
+    pub(super) fn timeout(what: &str, limit: Duration) -> Self {
+        Self::new(LinkErrorKind::Timeout, format!("{what} within {limit:?}"))
+    }
+
+    fn new(kind: LinkErrorKind, message: String) -> Self {
+        Self { kind, message, topology_version: None }
+    }
+
+    /// What happened, for people.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// What kind of failure it was.
+    pub fn kind(&self) -> LinkErrorKind {
+        self.kind
+    }
+
+    /// Whether the connection failed, rather than the command on it.
+    pub(super) fn is_network(&self) -> bool {
+        match self.kind {
+            LinkErrorKind::Network | LinkErrorKind::Timeout | LinkErrorKind::Protocol => true,
+            LinkErrorKind::Command => false,
+        }
+    }
+
+    pub(super) fn is_timeout(&self) -> bool {
+        self.kind == LinkErrorKind::Timeout
+    }
+
+    pub(super) fn topology_version(&self) -> Option<TopologyVersion> {
+        self.topology_version
+    }
+}
+
+impl fmt::Display for LinkError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for LinkError {}
+
+impl From<WireError> for LinkError {
+    fn from(error: WireError) -> Self {
+        Self::new(LinkErrorKind::Protocol, error.to_string())
+    }
+}
+
+impl From<ReplyError> for LinkError {
+    fn from(error: ReplyError) -> Self {
+        let message = error.to_string();
+        match error {
+            ReplyError::Command { topology_version, .. } => {
+                Self { topology_version, ..Self::new(LinkErrorKind::Command, message) }
+            }
+            ReplyError::Malformed { .. } => Self::new(LinkErrorKind::Protocol, message),
+        }
+    }
+}
+
+/// A reply to hello, and whether the server will send the next unasked.
+pub(super) struct Answer {
+    pub(super) reply: HelloReply,
+    pub(super) more_to_come: bool,
+}
+
+/// The conversation on one connection.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    settings: Arc<MonitorSettings>,
+    /// Whether the first hello was sent: the connection is in use.
+    open: bool,
+    /// Whether the server accepts `hello` in place of legacy hello.
+    hello_ok: bool,
+    /// Which message the next reply answers: a request, or the reply before it in a stream.
+    awaited: i32,
+    next_request: i32,
+}
+
+impl Exchange {
+    pub(super) fn new(settings: Arc<MonitorSettings>) -> Self {
+        Self { settings, open: false, hello_ok: false, awaited: 0, next_request: 1 }
+    }
+
+    /// The connection is gone.
+    pub(super) fn reset(&mut self) {
+        self.open = false;
+        self.hello_ok = false;
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The first hello of a new connection: it says who the client is.
+    pub(super) fn first_hello(&mut self) -> Vec<u8> {
+        self.open = true;
+        self.hello_ok = false;
+        let settings = self.settings.clone();
+        let first =
+            HelloCommand { client_metadata: Some(&settings.metadata), ..HelloCommand::default() };
+        self.encode(first)
+    }
+
+    /// A hello that the server answers at once.
+    pub(super) fn hello(&mut self) -> Vec<u8> {
+        self.encode(HelloCommand::default())
+    }
+
+    /// A hello that the server answers when something has changed since `version`, and goes on to
+    /// answer (exhaust); at the latest after a heartbeat.
+    pub(super) fn awaitable_hello(&mut self, version: TopologyVersion) -> Vec<u8> {
+        let wait = self.settings.heartbeat_frequency;
+        self.encode(HelloCommand {
+            topology_version: Some(version),
+            max_await_time: Some(wait),
+            exhaust: true,
+            ..HelloCommand::default()
+        })
+    }
+
+    fn encode(&mut self, command: HelloCommand<'_>) -> Vec<u8> {
+        self.awaited = self.next_request;
+        self.next_request = self.next_request.wrapping_add(1);
+        let hello_ok = self.hello_ok;
+        let mut message = Vec::new();
+        HelloCommand { hello_ok, ..command }
+            .encode(&mut message, self.awaited)
+            .expect("a hello is far shorter than the longest message");
+        message
+    }
+
+    /// Reads the reply that is awaited.
+    pub(super) fn read(&mut self, message: Vec<u8>) -> Result<Answer, LinkError> {
+        let parsed = wire::Reply::parse(message)?;
+        wire::check_response(&parsed.header, self.awaited)?;
+        let reply = HelloReply::parse(parsed.message.document())?;
+        let more_to_come = parsed.message.more_to_come();
+        if more_to_come {
+            self.awaited = parsed.header.request_id;
+        }
+        self.hello_ok = reply.hello_ok;
+        Ok(Answer { reply, more_to_come })
+    }
+}
+
+/// The deadline `limit` from `now`; a limit of zero is none.
+pub(super) fn deadline(now: Instant, limit: Duration) -> Option<Instant> {
+    (!limit.is_zero()).then(|| now + limit)
+}

@@ -1,0 +1,182 @@
+//! The topology machine over real bytes: encoded replies in, encoded hellos out.
+
+use std::time::Duration;
+
+use bson::oid::ObjectId;
+use bson::{RawDocumentBuf, rawdoc};
+
+use super::*;
+use crate::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
+use crate::engine::sdam::{MonitorSettings, TopologyId};
+use crate::engine::wire::{Flags, Header, OpMsgBuilder};
+
+/// A machine, what it told, and the clock.
+struct Rig {
+    sdam: Sdam,
+    now: Instant,
+    told: Vec<String>,
+    sent: BTreeMap<LinkId, Vec<u8>>,
+    opening: Vec<LinkId>,
+}
+
+impl Rig {
+    fn new(seed: &str) -> Self {
+        let metadata = ClientMetadata::new(OsMetadata::default(), "test", EnvMetadata::default());
+        let monitor = MonitorSettings {
+            heartbeat_frequency: Duration::from_secs(10),
+            connect_timeout: Duration::from_secs(10),
+            streaming: true,
+            metadata,
+        };
+        let settings = SdamSettings {
+            topology_id: TopologyId(ObjectId::from_bytes([7; 12])),
+            seeds: vec![seed.parse().expect("an address")],
+            set_name: Some("rs".to_owned()),
+            direct_connection: None,
+            load_balanced: false,
+            monitor,
+        };
+        let mut rig = Self {
+            sdam: Sdam::new(settings),
+            now: Instant::ZERO,
+            told: Vec::new(),
+            sent: BTreeMap::new(),
+            opening: Vec::new(),
+        };
+        rig.put(Event::Open);
+        rig
+    }
+
+    fn put(&mut self, event: Event) {
+        self.sdam.handle(self.now, event);
+        while let Some(action) = self.sdam.poll_action() {
+            match action {
+                Action::Notify(event) => self.told.push(event.kind.name().to_owned()),
+                Action::OpenLink(link) => self.opening.push(link),
+                Action::Send(link, message) => {
+                    self.sent.insert(link, message);
+                }
+                Action::CloseLink(link) => {
+                    self.sent.remove(&link);
+                    self.opening.retain(|opening| *opening != link);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn elapse(&mut self) {
+        self.now = self.sdam.poll_timeout().expect("a deadline").max(self.now);
+        self.put(Event::Elapsed);
+    }
+
+    fn open(&mut self, role: LinkRole) -> LinkId {
+        let position = self.opening.iter().position(|link| link.role == role).expect("opening");
+        let link = self.opening.remove(position);
+        self.put(Event::Opened(link.clone()));
+        link
+    }
+
+    fn answer(&mut self, link: &LinkId, reply: &RawDocumentBuf, flags: Flags) {
+        let request = self.sent.get(link).expect("a hello to answer");
+        let id = Header::of_frame(request).expect("a header").request_id;
+        let mut message = Vec::new();
+        let mut builder = OpMsgBuilder::begin(&mut message, 1000, id, flags);
+        builder.body(reply);
+        builder.finish().expect("a short message");
+        let written = self.now;
+        self.now = self.now + Duration::from_millis(3);
+        self.put(Event::Received { link: link.clone(), message, written });
+    }
+
+    fn kind(&self, address: &str) -> ServerType {
+        let address = address.parse().expect("an address");
+        self.sdam.topology().server(&address).expect("a member").server_type
+    }
+}
+
+fn primary() -> RawDocumentBuf {
+    rawdoc! {
+        "ok": 1, "helloOk": true, "isWritablePrimary": true, "setName": "rs", "hosts": ["a:27017"],
+        "me": "a:27017", "minWireVersion": 0, "maxWireVersion": 17, "setVersion": 1,
+        "electionId": ObjectId::from_bytes([1; 12]),
+        "topologyVersion": { "processId": ObjectId::from_bytes([2; 12]), "counter": 1_i64 },
+    }
+}
+
+#[test]
+fn a_streaming_check_follows_the_first_and_the_probe_measures() {
+    let mut rig = Rig::new("a");
+    rig.elapse();
+    let heartbeat = rig.open(LinkRole::Heartbeat);
+    rig.answer(&heartbeat, &primary(), Flags::NONE);
+    assert_eq!(rig.kind("a"), ServerType::RSPrimary);
+    let hello = rig.sent.get(&heartbeat).expect("an awaitable hello");
+    assert!(hello.windows(14).any(|bytes| bytes == b"maxAwaitTimeMS"));
+
+    rig.elapse();
+    let rtt = rig.open(LinkRole::Rtt);
+    rig.answer(&rtt, &primary(), Flags::NONE);
+    let server = rig.sdam.topology().primary().expect("a primary").clone();
+    assert_eq!(server.min_round_trip_time, Duration::from_millis(3));
+    assert!(rig.told.ends_with(&["serverHeartbeatStarted".to_owned()]), "no event for RTT");
+}
+
+#[test]
+fn a_broken_stream_is_retried_at_once_and_then_waits() {
+    let mut rig = Rig::new("a");
+    rig.elapse();
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.answer(&link, &primary(), Flags::NONE);
+    rig.told.clear();
+    rig.put(Event::Broken { link, error: LinkError::network("connection reset") });
+    assert_eq!(rig.kind("a"), ServerType::Unknown);
+    assert_eq!(
+        rig.told,
+        [
+            "serverHeartbeatFailed",
+            "serverDescriptionChanged",
+            "topologyDescriptionChanged",
+            "serverHeartbeatStarted",
+        ]
+    );
+    let retry = rig.opening.iter().find(|link| link.role == LinkRole::Heartbeat).cloned();
+    let retry = retry.expect("an immediate retry");
+    let failed_at = rig.now;
+    rig.opening.retain(|link| *link != retry);
+    rig.put(Event::Broken { link: retry, error: LinkError::network("connection refused") });
+    assert!(rig.opening.iter().all(|link| link.role == LinkRole::Rtt), "no second retry");
+    rig.put(Event::Demand(true));
+    let address = "a".parse().expect("an address");
+    assert_eq!(rig.sdam.pool_generation(&address), Some(2));
+    let due = rig.sdam.members[&address].timeout().expect("a deadline");
+    assert!(due <= failed_at + Duration::from_millis(500), "demand brings the check forward");
+}
+
+#[test]
+fn every_started_heartbeat_ends_once_when_the_client_closes() {
+    let mut rig = Rig::new("a");
+    rig.elapse();
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.answer(&link, &primary(), Flags::MORE_TO_COME);
+    rig.put(Event::Close);
+    let count = |name: &str| rig.told.iter().filter(|told| *told == name).count();
+    assert_eq!(
+        count("serverHeartbeatStarted"),
+        count("serverHeartbeatSucceeded") + count("serverHeartbeatFailed")
+    );
+    assert_eq!(rig.told.last().map(String::as_str), Some("topologyClosed"));
+    assert_eq!(rig.sdam.poll_timeout(), None);
+}
+
+#[test]
+fn an_answer_on_a_closed_link_is_ignored() {
+    let mut rig = Rig::new("a");
+    rig.elapse();
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.put(Event::Broken { link: link.clone(), error: LinkError::network("reset") });
+    let told = rig.told.len();
+    let message = vec![0; 40];
+    rig.put(Event::Received { link, message, written: rig.now });
+    assert_eq!(rig.told.len(), told);
+}

@@ -1,0 +1,284 @@
+//! One server of the topology: its monitor, its probe, its round-trip times, its pool's generation.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::link::LinkError;
+use super::machine::LinkRole;
+use super::monitor::{self, Monitor};
+use super::notice::{EventKind, HeartbeatConnection};
+use super::probe::{self, Probe};
+use super::rtt::RttAverage;
+use super::server::ServerDescription;
+use super::settings::MonitorSettings;
+use crate::engine::address::ServerAddress;
+use crate::engine::hello::HelloReply;
+use crate::engine::time::Instant;
+
+/// What a member wants done or made known.
+#[derive(Debug)]
+pub(super) enum MemberStep {
+    Open(LinkRole),
+    Send(LinkRole, Vec<u8>),
+    Close(LinkRole),
+    Notify(EventKind),
+    Checked(Box<HelloReply>),
+    CheckFailed(LinkError),
+    RttChanged,
+}
+
+/// One server of the topology.
+#[derive(Debug)]
+pub(super) struct Member {
+    address: ServerAddress,
+    monitor: Option<Monitor>,
+    probe: Probe,
+    rtt: RttAverage,
+    heartbeat_link: Option<u64>,
+    rtt_link: Option<u64>,
+    /// How many connections the monitor has opened, for the names of heartbeat events.
+    heartbeat_connections: u64,
+    /// Whether the latest of them is still in use.
+    heartbeat_connected: bool,
+    streaming: bool,
+    pub(super) generation: u64,
+}
+
+impl Member {
+    /// A member whose first check is due at `now`, if it is `monitored` at all.
+    pub(super) fn new(
+        address: &ServerAddress,
+        settings: &MonitorSettings,
+        now: Instant,
+        monitored: bool,
+    ) -> Self {
+        let settings = Arc::new(settings.clone());
+        Self {
+            address: address.clone(),
+            streaming: settings.streaming,
+            monitor: monitored.then(|| Monitor::new(settings.clone(), now)),
+            probe: Probe::new(settings),
+            rtt: RttAverage::new(),
+            heartbeat_link: None,
+            rtt_link: None,
+            heartbeat_connections: 0,
+            heartbeat_connected: false,
+            generation: 0,
+        }
+    }
+
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        let monitor = self.monitor.as_ref().and_then(Monitor::timeout);
+        [monitor, self.probe.timeout()].into_iter().flatten().min()
+    }
+
+    pub(super) fn link(&self, role: LinkRole) -> Option<u64> {
+        match role {
+            LinkRole::Heartbeat => self.heartbeat_link,
+            LinkRole::Rtt => self.rtt_link,
+        }
+    }
+
+    pub(super) fn set_link(&mut self, role: LinkRole, number: Option<u64>) {
+        match role {
+            LinkRole::Heartbeat => self.heartbeat_link = number,
+            LinkRole::Rtt => self.rtt_link = number,
+        }
+    }
+
+    pub(super) fn expedite(&mut self, expedited: bool) {
+        if let Some(monitor) = &mut self.monitor {
+            monitor.expedite(expedited);
+        }
+    }
+
+    /// What is known of the server is in doubt: check it as soon as the minimum allows.
+    pub(super) fn doubt(&mut self) {
+        if let Some(monitor) = &mut self.monitor {
+            monitor.request_check();
+        }
+    }
+
+    pub(super) fn describe_rtt(&self, server: &mut ServerDescription) {
+        server.round_trip_time = self.rtt.average();
+        server.min_round_trip_time = self.rtt.min();
+    }
+
+    pub(super) fn elapse(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
+        self.monitored(now, steps, |monitor, steps| monitor.elapse(now, steps));
+        self.probed(steps, |probe, steps| probe.elapse(now, steps));
+    }
+
+    pub(super) fn opened(&mut self, now: Instant, role: LinkRole, steps: &mut Vec<MemberStep>) {
+        match role {
+            LinkRole::Heartbeat => self.monitored(now, steps, |m, steps| m.opened(now, steps)),
+            LinkRole::Rtt => self.probed(steps, |probe, steps| probe.opened(now, steps)),
+        }
+    }
+
+    pub(super) fn received(
+        &mut self,
+        now: Instant,
+        role: LinkRole,
+        message: Vec<u8>,
+        written: Instant,
+        steps: &mut Vec<MemberStep>,
+    ) {
+        match role {
+            LinkRole::Heartbeat => {
+                self.monitored(now, steps, |m, steps| m.received(now, message, written, steps));
+            }
+            LinkRole::Rtt => {
+                self.probed(steps, |probe, steps| probe.received(now, message, written, steps));
+            }
+        }
+    }
+
+    pub(super) fn broken(
+        &mut self,
+        now: Instant,
+        role: LinkRole,
+        error: LinkError,
+        steps: &mut Vec<MemberStep>,
+    ) {
+        self.set_link(role, None);
+        match role {
+            LinkRole::Heartbeat => {
+                self.monitored(now, steps, |m, steps| m.broken(now, error, steps));
+            }
+            LinkRole::Rtt => self.probe.broken(now),
+        }
+    }
+
+    /// The outcome of the latest check has been applied: goes on with what follows it.
+    pub(super) fn proceed(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
+        self.monitored(now, steps, |monitor, steps| monitor.proceed(now, steps));
+    }
+
+    pub(super) fn cancel_check(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
+        let reason = "the check was cancelled: an operation found the server unreachable";
+        self.rtt.reset();
+        self.monitored(now, steps, |monitor, steps| monitor.cancel(now, reason, steps));
+    }
+
+    pub(super) fn close(
+        &mut self,
+        now: Instant,
+        reason: &'static str,
+        steps: &mut Vec<MemberStep>,
+    ) {
+        self.monitored(now, steps, |monitor, steps| monitor.close(now, reason, steps));
+        self.probed(steps, Probe::close);
+    }
+
+    fn monitored(
+        &mut self,
+        now: Instant,
+        steps: &mut Vec<MemberStep>,
+        tell: impl FnOnce(&mut Monitor, &mut Vec<monitor::Step>),
+    ) {
+        let Some(monitor) = &mut self.monitor else { return };
+        let mut inner = Vec::new();
+        tell(monitor, &mut inner);
+        for step in inner {
+            self.monitor_step(now, step, steps);
+        }
+    }
+
+    fn monitor_step(&mut self, now: Instant, step: monitor::Step, steps: &mut Vec<MemberStep>) {
+        use monitor::Step;
+        let role = LinkRole::Heartbeat;
+        match step {
+            Step::Started { awaited } => {
+                if !std::mem::replace(&mut self.heartbeat_connected, true) {
+                    self.heartbeat_connections += 1;
+                }
+                let connection = self.connection();
+                let kind = EventKind::ServerHeartbeatStarted { connection, awaited };
+                steps.push(MemberStep::Notify(kind));
+            }
+            Step::Open => steps.push(MemberStep::Open(role)),
+            Step::Send(message) => steps.push(MemberStep::Send(role, message)),
+            Step::Close => {
+                self.heartbeat_connected = false;
+                steps.push(MemberStep::Close(role));
+            }
+            Step::Succeeded { awaited, duration, reply, sample } => {
+                self.succeeded(now, awaited, duration, reply, sample, steps);
+            }
+            Step::Failed { awaited, duration, error } => {
+                self.rtt.reset();
+                let failure = error.message().into();
+                self.notify_failed(awaited, duration, failure, steps);
+                steps.push(MemberStep::CheckFailed(error));
+            }
+            Step::Cancelled { awaited, duration, reason } => {
+                self.notify_failed(awaited, duration, reason.into(), steps);
+            }
+        }
+    }
+
+    fn succeeded(
+        &mut self,
+        now: Instant,
+        awaited: bool,
+        duration: Duration,
+        reply: Box<HelloReply>,
+        sample: Option<Duration>,
+        steps: &mut Vec<MemberStep>,
+    ) {
+        if let Some(sample) = sample {
+            self.rtt.add(sample);
+        }
+        if self.streaming && reply.topology_version.is_some() {
+            self.probe.start(now);
+        }
+        let connection = self.connection();
+        let told = Arc::new(HelloReply::clone(&reply));
+        steps.push(MemberStep::Notify(EventKind::ServerHeartbeatSucceeded {
+            connection,
+            awaited,
+            duration,
+            reply: told,
+        }));
+        steps.push(MemberStep::Checked(reply));
+    }
+
+    fn notify_failed(
+        &self,
+        awaited: bool,
+        duration: Duration,
+        failure: Arc<str>,
+        steps: &mut Vec<MemberStep>,
+    ) {
+        let connection = self.connection();
+        let kind = EventKind::ServerHeartbeatFailed { connection, awaited, duration, failure };
+        steps.push(MemberStep::Notify(kind));
+    }
+
+    fn probed(
+        &mut self,
+        steps: &mut Vec<MemberStep>,
+        tell: impl FnOnce(&mut Probe, &mut Vec<probe::Step>),
+    ) {
+        use probe::Step;
+        let role = LinkRole::Rtt;
+        let mut inner = Vec::new();
+        tell(&mut self.probe, &mut inner);
+        for step in inner {
+            match step {
+                Step::Open => steps.push(MemberStep::Open(role)),
+                Step::Send(message) => steps.push(MemberStep::Send(role, message)),
+                Step::Close => steps.push(MemberStep::Close(role)),
+                Step::Sample(sample) => {
+                    self.rtt.add(sample);
+                    steps.push(MemberStep::RttChanged);
+                }
+            }
+        }
+    }
+
+    fn connection(&self) -> HeartbeatConnection {
+        HeartbeatConnection { address: self.address.clone(), number: self.heartbeat_connections }
+    }
+}

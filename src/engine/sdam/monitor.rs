@@ -1,0 +1,315 @@
+//! One server's monitor: when it is checked, and what follows from the outcome.
+//!
+//! The machine of server-monitoring "Multi-threaded or asynchronous monitoring", for one server.
+//! It polls, or streams where the server can (awaitable hello with exhaust). Its connection is its
+//! own, without authentication. It speaks in [`Step`]s; the topology machine gives them addresses.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::link::{self, Exchange, LinkError};
+use super::settings::MonitorSettings;
+use crate::engine::hello::{HelloReply, TopologyVersion};
+use crate::engine::time::Instant;
+
+/// The least time from the end of a check to the start of the next ("minHeartbeatFrequencyMS"); fixed
+/// by the specification.
+pub const MIN_HEARTBEAT_FREQUENCY: Duration = Duration::from_millis(500);
+
+/// What the monitor wants done or made known.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// A check begins.
+    Started { awaited: bool },
+    /// Open a new connection.
+    Open,
+    /// Write this message on the connection.
+    Send(Vec<u8>),
+    /// Close the connection.
+    Close,
+    /// A check succeeded. `sample` is a round-trip time; a streamed reply gives none.
+    Succeeded {
+        awaited: bool,
+        duration: Duration,
+        reply: Box<HelloReply>,
+        sample: Option<Duration>,
+    },
+    /// A check failed; the server is to be marked Unknown.
+    Failed { awaited: bool, duration: Duration, error: LinkError },
+    /// A check was cancelled; the description stays ("CheckCancelledError").
+    Cancelled { awaited: bool, duration: Duration, reason: &'static str },
+}
+
+/// The states, each with what only it knows. The name says what is awaited.
+#[derive(Debug)]
+enum State {
+    /// The time of the next check; `earliest` is how far it may be brought forward.
+    AwaitingCheck { until: Instant, earliest: Instant },
+    /// The connection to open.
+    AwaitingConnection { check: Check },
+    /// A reply to a hello that is answered at once.
+    AwaitingReply { check: Check },
+    /// A reply that the server holds back until something changes.
+    AwaitingChange { check: Check },
+    /// That the outcome of a check is applied to the topology, which may remove this server.
+    AwaitingVerdict { next: Next },
+    /// Nothing any more.
+    Closed,
+}
+
+/// What follows a check, once its outcome is applied.
+#[derive(Clone, Copy, Debug)]
+enum Next {
+    /// Read the next reply of the stream.
+    ReadOn,
+    /// Send an awaitable hello.
+    AwaitChange(TopologyVersion),
+    /// Check again at once, once.
+    Retry,
+    /// Sleep.
+    Sleep,
+}
+
+/// A check that is under way.
+#[derive(Clone, Copy, Debug)]
+struct Check {
+    started: Instant,
+    deadline: Option<Instant>,
+}
+
+/// The monitor of one server.
+#[derive(Debug)]
+pub(super) struct Monitor {
+    settings: Arc<MonitorSettings>,
+    state: State,
+    exchange: Exchange,
+    /// Set while an operation waits for a server: checks then come as often as the minimum allows.
+    expedited: bool,
+    /// Whether the latest check succeeded.
+    known: bool,
+}
+
+impl Monitor {
+    /// A monitor whose first check is due at `now`.
+    pub(super) fn new(settings: Arc<MonitorSettings>, now: Instant) -> Self {
+        Self {
+            exchange: Exchange::new(settings.clone()),
+            settings,
+            state: State::AwaitingCheck { until: now, earliest: now },
+            expedited: false,
+            known: false,
+        }
+    }
+
+    /// The earliest deadline.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        match &self.state {
+            State::AwaitingCheck { until, .. } => Some(*until),
+            State::AwaitingConnection { check }
+            | State::AwaitingReply { check }
+            | State::AwaitingChange { check } => check.deadline,
+            State::AwaitingVerdict { .. } | State::Closed => None,
+        }
+    }
+
+    /// Time has come to `now`: starts a check that is due, ends one that takes too long.
+    pub(super) fn elapse(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        if self.timeout().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        match self.state {
+            State::AwaitingCheck { .. } => self.start_check(now, steps),
+            State::AwaitingConnection { .. } => {
+                let limit = self.settings.connect_timeout;
+                self.fail(now, LinkError::timeout("no connection", limit), steps);
+            }
+            State::AwaitingReply { .. } => {
+                let limit = self.settings.connect_timeout;
+                self.fail(now, LinkError::timeout("no reply to hello", limit), steps);
+            }
+            State::AwaitingChange { .. } => {
+                let limit = self.settings.connect_timeout + self.settings.heartbeat_frequency;
+                self.fail(now, LinkError::timeout("no reply to an awaitable hello", limit), steps);
+            }
+            State::AwaitingVerdict { .. } | State::Closed => {}
+        }
+    }
+
+    /// Whether an operation waits for a server ("request immediate check", repeated).
+    ///
+    /// Wakes a sleeping monitor, but not earlier than 500 ms after its latest check; ignored while a
+    /// check runs, and in force as soon as that check has ended.
+    pub(super) fn expedite(&mut self, expedited: bool) {
+        self.expedited = expedited;
+        if expedited {
+            self.request_check();
+        }
+    }
+
+    /// One "request immediate check".
+    pub(super) fn request_check(&mut self) {
+        if let State::AwaitingCheck { until, earliest } = &mut self.state {
+            *until = (*until).min(*earliest);
+        }
+    }
+
+    /// The connection is open.
+    pub(super) fn opened(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        if let State::AwaitingConnection { check } = self.state {
+            steps.push(Step::Send(self.exchange.first_hello()));
+            let deadline = after(now, self.settings.connect_timeout);
+            self.state = State::AwaitingReply { check: Check { deadline, ..check } };
+        }
+    }
+
+    /// A complete message arrived at `now`; the latest request was written at `written`.
+    pub(super) fn received(
+        &mut self,
+        now: Instant,
+        message: Vec<u8>,
+        written: Instant,
+        steps: &mut Vec<Step>,
+    ) {
+        let (check, awaited) = match self.state {
+            State::AwaitingReply { check } => (check, false),
+            State::AwaitingChange { check } => (check, true),
+            // Not asked for: the connection cannot be trusted any more.
+            State::AwaitingCheck { .. } => {
+                self.exchange.reset();
+                steps.push(Step::Close);
+                return;
+            }
+            State::AwaitingConnection { .. } | State::AwaitingVerdict { .. } | State::Closed => {
+                return;
+            }
+        };
+        match self.exchange.read(message) {
+            Err(error) => self.fail(now, error, steps),
+            Ok(answer) => {
+                self.known = true;
+                let next = self.after_success(answer.reply.topology_version, answer.more_to_come);
+                self.state = State::AwaitingVerdict { next };
+                steps.push(Step::Succeeded {
+                    awaited,
+                    duration: now - check.started,
+                    reply: Box::new(answer.reply),
+                    sample: (!awaited).then(|| now - written),
+                });
+            }
+        }
+    }
+
+    /// The connection broke, or could not be opened.
+    pub(super) fn broken(&mut self, now: Instant, error: LinkError, steps: &mut Vec<Step>) {
+        match self.state {
+            // An idle polling connection was closed by the server: the next check opens another.
+            State::AwaitingCheck { .. } => self.exchange.reset(),
+            State::AwaitingVerdict { .. } | State::Closed => {}
+            State::AwaitingConnection { .. }
+            | State::AwaitingReply { .. }
+            | State::AwaitingChange { .. } => self.fail(now, error, steps),
+        }
+    }
+
+    /// The outcome of the latest check has been applied: goes on with what follows it.
+    pub(super) fn proceed(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        let State::AwaitingVerdict { next } = self.state else { return };
+        match next {
+            Next::ReadOn => self.await_change(now, steps),
+            Next::AwaitChange(version) => {
+                self.await_change(now, steps);
+                steps.push(Step::Send(self.exchange.awaitable_hello(version)));
+            }
+            Next::Retry => self.start_check(now, steps),
+            Next::Sleep => self.sleep(now),
+        }
+    }
+
+    /// "cancelCheck": an application error has marked the server Unknown.
+    pub(super) fn cancel(&mut self, now: Instant, reason: &'static str, steps: &mut Vec<Step>) {
+        self.abandon(now, reason, steps);
+        self.known = false;
+        if !matches!(self.state, State::Closed) {
+            self.sleep(now);
+        }
+    }
+
+    /// The server left the topology, or the client is closing.
+    pub(super) fn close(&mut self, now: Instant, reason: &'static str, steps: &mut Vec<Step>) {
+        self.abandon(now, reason, steps);
+        self.state = State::Closed;
+    }
+
+    fn abandon(&mut self, now: Instant, reason: &'static str, steps: &mut Vec<Step>) {
+        let awaited = matches!(self.state, State::AwaitingChange { .. });
+        if let Some(check) = self.check() {
+            steps.push(Step::Cancelled { awaited, duration: now - check.started, reason });
+        }
+        if self.exchange.is_open() || self.check().is_some() {
+            steps.push(Step::Close);
+        }
+        self.exchange.reset();
+    }
+
+    fn check(&self) -> Option<Check> {
+        match self.state {
+            State::AwaitingConnection { check }
+            | State::AwaitingReply { check }
+            | State::AwaitingChange { check } => Some(check),
+            State::AwaitingCheck { .. } | State::AwaitingVerdict { .. } | State::Closed => None,
+        }
+    }
+
+    fn start_check(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        steps.push(Step::Started { awaited: false });
+        let check = Check { started: now, deadline: after(now, self.settings.connect_timeout) };
+        if self.exchange.is_open() {
+            steps.push(Step::Send(self.exchange.hello()));
+            self.state = State::AwaitingReply { check };
+        } else {
+            steps.push(Step::Open);
+            self.state = State::AwaitingConnection { check };
+        }
+    }
+
+    /// Stream on, begin to stream, or sleep ("Immediately proceed to the next check if …" of the
+    /// specification's pseudo-code).
+    fn after_success(&self, version: Option<TopologyVersion>, more_to_come: bool) -> Next {
+        match version {
+            _ if more_to_come => Next::ReadOn,
+            Some(version) if self.settings.streaming => Next::AwaitChange(version),
+            _ => Next::Sleep,
+        }
+    }
+
+    fn await_change(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        steps.push(Step::Started { awaited: true });
+        // SM-32: a connect time-out of zero means no limit here either.
+        let deadline = after(now, self.settings.connect_timeout)
+            .map(|deadline| deadline + self.settings.heartbeat_frequency);
+        self.state = State::AwaitingChange { check: Check { started: now, deadline } };
+    }
+
+    fn fail(&mut self, now: Instant, error: LinkError, steps: &mut Vec<Step>) {
+        let awaited = matches!(self.state, State::AwaitingChange { .. });
+        let started = self.check().map_or(now, |check| check.started);
+        // SM-44: a server that answered until now is asked once more before the sleep.
+        let next = if self.known && error.is_network() { Next::Retry } else { Next::Sleep };
+        self.known = false;
+        self.exchange.reset();
+        self.state = State::AwaitingVerdict { next };
+        steps.push(Step::Close);
+        steps.push(Step::Failed { awaited, duration: now - started, error });
+    }
+
+    fn sleep(&mut self, now: Instant) {
+        let earliest = now + MIN_HEARTBEAT_FREQUENCY;
+        let until = if self.expedited { earliest } else { now + self.settings.heartbeat_frequency };
+        self.state = State::AwaitingCheck { until: until.max(earliest), earliest };
+    }
+}
+
+/// The deadline `limit` from `now`; a limit of zero is none.
+fn after(now: Instant, limit: Duration) -> Option<Instant> {
+    link::deadline(now, limit)
+}

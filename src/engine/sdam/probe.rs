@@ -1,0 +1,149 @@
+//! One server's RTT probe: a hello on a connection of its own, while the monitor streams.
+//!
+//! A streamed reply says nothing about the round-trip time. Specification: server-monitoring
+//! "Measuring RTT". What the reply says, and whether it fails, does not matter to anybody.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::link::{self, Exchange};
+use super::settings::MonitorSettings;
+use crate::engine::time::Instant;
+
+/// What the probe wants done or made known.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// Open a new connection.
+    Open,
+    /// Write this message on the connection.
+    Send(Vec<u8>),
+    /// Close the connection.
+    Close,
+    /// One round-trip time.
+    Sample(Duration),
+}
+
+#[derive(Debug)]
+enum State {
+    /// Not wanted: the monitor polls, or has not begun to stream.
+    Off,
+    AwaitingTurn {
+        until: Instant,
+    },
+    AwaitingConnection {
+        deadline: Option<Instant>,
+    },
+    AwaitingReply {
+        deadline: Option<Instant>,
+    },
+}
+
+/// The RTT probe of one server.
+#[derive(Debug)]
+pub(super) struct Probe {
+    settings: Arc<MonitorSettings>,
+    exchange: Exchange,
+    state: State,
+}
+
+impl Probe {
+    /// A probe that is off.
+    pub(super) fn new(settings: Arc<MonitorSettings>) -> Self {
+        Self { exchange: Exchange::new(settings.clone()), settings, state: State::Off }
+    }
+
+    /// The earliest deadline.
+    pub(super) fn timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Off => None,
+            State::AwaitingTurn { until } => Some(until),
+            State::AwaitingConnection { deadline } | State::AwaitingReply { deadline } => deadline,
+        }
+    }
+
+    /// The monitor has begun to stream: probe now, then once per heartbeat.
+    pub(super) fn start(&mut self, now: Instant) {
+        if matches!(self.state, State::Off) {
+            self.state = State::AwaitingTurn { until: now };
+        }
+    }
+
+    /// The server left the topology, or the client is closing.
+    pub(super) fn close(&mut self, steps: &mut Vec<Step>) {
+        let opening = matches!(self.state, State::AwaitingConnection { .. });
+        if opening || self.exchange.is_open() {
+            steps.push(Step::Close);
+        }
+        self.exchange.reset();
+        self.state = State::Off;
+    }
+
+    /// Time has come to `now`: starts a probe that is due, gives up one that takes too long.
+    pub(super) fn elapse(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        if self.timeout().is_none_or(|deadline| now < deadline) {
+            return;
+        }
+        let deadline = link::deadline(now, self.settings.connect_timeout);
+        match self.state {
+            State::AwaitingTurn { .. } if self.exchange.is_open() => {
+                steps.push(Step::Send(self.exchange.hello()));
+                self.state = State::AwaitingReply { deadline };
+            }
+            State::AwaitingTurn { .. } => {
+                steps.push(Step::Open);
+                self.state = State::AwaitingConnection { deadline };
+            }
+            State::AwaitingConnection { .. } | State::AwaitingReply { .. } => {
+                self.give_up(now, steps);
+            }
+            State::Off => {}
+        }
+    }
+
+    /// The connection is open.
+    pub(super) fn opened(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        if matches!(self.state, State::AwaitingConnection { .. }) {
+            steps.push(Step::Send(self.exchange.first_hello()));
+            let deadline = link::deadline(now, self.settings.connect_timeout);
+            self.state = State::AwaitingReply { deadline };
+        }
+    }
+
+    /// A complete message arrived at `now`; its request was written at `written`.
+    pub(super) fn received(
+        &mut self,
+        now: Instant,
+        message: Vec<u8>,
+        written: Instant,
+        steps: &mut Vec<Step>,
+    ) {
+        if !matches!(self.state, State::AwaitingReply { .. }) {
+            return;
+        }
+        match self.exchange.read(message) {
+            Ok(_) => {
+                steps.push(Step::Sample(now - written));
+                self.sleep(now);
+            }
+            Err(_) => self.give_up(now, steps),
+        }
+    }
+
+    /// The connection broke, or could not be opened.
+    pub(super) fn broken(&mut self, now: Instant) {
+        self.exchange.reset();
+        if !matches!(self.state, State::Off | State::AwaitingTurn { .. }) {
+            self.sleep(now);
+        }
+    }
+
+    fn give_up(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        self.exchange.reset();
+        steps.push(Step::Close);
+        self.sleep(now);
+    }
+
+    fn sleep(&mut self, now: Instant) {
+        self.state = State::AwaitingTurn { until: now + self.settings.heartbeat_frequency };
+    }
+}

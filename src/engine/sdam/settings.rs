@@ -1,0 +1,66 @@
+//! What the topology machine is told once, before it starts.
+
+use std::time::Duration;
+
+use super::topology::{TopologyId, TopologyType};
+use crate::engine::address::ServerAddress;
+use crate::engine::hello::ClientMetadata;
+
+/// How servers are watched (`serverMonitoringMode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MonitoringMode {
+    /// Poll on a function platform, else stream.
+    #[default]
+    Auto,
+    /// Stream where the server can.
+    Stream,
+    /// Poll always.
+    Poll,
+}
+
+/// What all monitors of a topology share.
+#[derive(Clone, Debug)]
+pub struct MonitorSettings {
+    /// From the end of a check to the start of the next, and the longest wait for a change; at least
+    /// 500 ms ("heartbeatFrequencyMS").
+    pub heartbeat_frequency: Duration,
+    /// The time for opening a connection, and for a reply to hello; zero for no limit
+    /// ("connectTimeoutMS").
+    pub connect_timeout: Duration,
+    /// Whether to stream where the server can.
+    pub streaming: bool,
+    /// What the client says of itself in the first hello of a connection.
+    pub metadata: ClientMetadata,
+}
+
+/// What the topology machine is told once.
+#[derive(Clone, Debug)]
+pub struct SdamSettings {
+    /// The id that all events carry.
+    pub topology_id: TopologyId,
+    /// Where to begin.
+    pub seeds: Vec<ServerAddress>,
+    /// The set's name, where the options give one ("replicaSet").
+    pub set_name: Option<String>,
+    /// `Some(true)` for one server of any kind ("directConnection").
+    pub direct_connection: Option<bool>,
+    /// Whether the seed is a load balancer ("loadBalanced").
+    pub load_balanced: bool,
+    /// What all monitors share.
+    pub monitor: MonitorSettings,
+}
+
+impl SdamSettings {
+    /// SDAM "Initial TopologyType".
+    pub(super) fn initial_type(&self) -> TopologyType {
+        if self.load_balanced {
+            TopologyType::LoadBalanced
+        } else if self.direct_connection == Some(true) {
+            TopologyType::Single
+        } else if self.set_name.is_some() {
+            TopologyType::ReplicaSetNoPrimary
+        } else {
+            TopologyType::Unknown
+        }
+    }
+}
