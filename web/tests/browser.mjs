@@ -1,11 +1,14 @@
 /** Chromium for the tests, and the folder that keeps their screenshots. */
 import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { chromium } from 'playwright-core';
 
-/** Screenshots of the latest run. */
-export const output = fileURLToPath(new URL('./output/', import.meta.url));
+/** Screenshots of the latest run: `web` below `PORTOLAN_OUTPUT`, else `web/tests/output`. */
+export const output = process.env.PORTOLAN_OUTPUT
+  ? join(process.env.PORTOLAN_OUTPUT, 'web')
+  : fileURLToPath(new URL('./output/', import.meta.url));
 
 /** A browser of the machine's own: `PORTOLAN_CHROMIUM`, else Debian's. */
 export async function launch() {

@@ -1,26 +1,31 @@
 /** The deployment behind the end-to-end tests: a running bridge, or `portolan demo` started here. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const START_WITHIN_MS = 90_000;
 
 /**
- * `PORTOLAN_BRIDGE_URL` names a bridge in demo mode; else `PORTOLAN_BIN` is the program `portolan`,
- * whose `demo` is started on a free port and stopped by `stop`.
+ * `PORTOLAN_BRIDGE_URL` names a bridge in demo mode; else the program `portolan` is `PORTOLAN_BIN`, or
+ * the debug build in `PORTOLAN_TARGET`, and its `demo` is started on a free port until `stop`.
  */
 export async function startDemo() {
   const url = process.env.PORTOLAN_BRIDGE_URL;
   if (url) return { url, stop: async () => {} };
-  const program = process.env.PORTOLAN_BIN;
-  if (!program) {
-    throw new Error('set PORTOLAN_BRIDGE_URL, or PORTOLAN_BIN to the program portolan');
-  }
+  const program = programPath();
   const dashboard = fileURLToPath(new URL('../dashboard/dist', import.meta.url));
   const child = spawn(program, ['demo', '--port', '0', '--dashboard', dashboard], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   return { url: await announced(child, program), stop: () => stop(child) };
+}
+
+function programPath() {
+  const { PORTOLAN_BIN: program, PORTOLAN_TARGET: target } = process.env;
+  if (program) return program;
+  if (target) return join(target, 'debug', 'portolan');
+  throw new Error('set PORTOLAN_BRIDGE_URL, or PORTOLAN_BIN to the program portolan');
 }
 
 /** The address that the program prints when all is up. */
