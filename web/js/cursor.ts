@@ -18,6 +18,7 @@ export interface FindOptions {
 export class FindCursor<T extends object = Document> implements AsyncIterable<T> {
   readonly #open: () => Promise<WasmCursor>;
   #cursor: Promise<WasmCursor> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
   #closed = false;
 
   /** Made by {@link Collection.find}. */
@@ -27,6 +28,13 @@ export class FindCursor<T extends object = Document> implements AsyncIterable<T>
 
   /** The next document, or `null` after the last. */
   next(): Promise<T | null> {
+    // One at a time: calls that overlap get their documents in the order of the calls.
+    const turn = this.#turn.then(() => this.#next());
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  #next(): Promise<T | null> {
     return guarded(async () => {
       if (this.#closed) return null;
       this.#cursor ??= this.#open();
