@@ -16,8 +16,10 @@
 pub mod address;
 pub mod hello;
 pub mod op;
+pub mod pool;
 pub mod rng;
 pub mod sdam;
 pub mod selection;
+pub mod session;
 pub mod time;
 pub mod wire;

@@ -144,7 +144,7 @@ impl Member {
         self.set_link(role, None);
         match role {
             LinkRole::Heartbeat => {
-                self.monitored(now, steps, |m, steps| m.broken(now, error, steps))
+                self.monitored(now, steps, |m, steps| m.broken(now, error, steps));
             }
             LinkRole::Rtt => self.probe.broken(now),
         }

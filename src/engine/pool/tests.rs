@@ -1,0 +1,113 @@
+//! The pool machine: limits, fairness, generations.
+
+use super::*;
+
+const NOW: Instant = Instant::from_millis(1);
+
+fn pool(max_size: usize, max_connecting: usize) -> Pool<&'static str> {
+    let max_idle_time = Duration::from_secs(1);
+    let mut pool = Pool::new(PoolSettings { max_size, max_connecting, max_idle_time });
+    pool.ready();
+    pool
+}
+
+fn actions(pool: &mut Pool<&'static str>) -> Vec<PoolAction<&'static str>> {
+    std::iter::from_fn(|| pool.poll_action()).collect()
+}
+
+fn permit(connection_id: u64, generation: u64) -> Grant<&'static str> {
+    Grant::Establish(Permit { connection_id, generation })
+}
+
+#[test]
+fn a_new_pool_is_paused_until_a_check_succeeds() {
+    let settings = PoolSettings { max_size: 1, max_connecting: 1, max_idle_time: Duration::ZERO };
+    let mut pool = Pool::<()>::new(settings);
+    assert!(matches!(pool.check_out(NOW), Ok(Grant::Refused(PoolError::Cleared { .. }))));
+    pool.ready();
+    assert_eq!(
+        pool.check_out(NOW),
+        Ok(Grant::Establish(Permit { connection_id: 1, generation: 0 }))
+    );
+}
+
+#[test]
+fn the_most_recently_used_connection_is_used_again() {
+    let mut pool = pool(3, 3);
+    for _ in 0..2 {
+        pool.check_out(NOW).expect("room");
+        pool.established(NOW);
+    }
+    pool.check_in(NOW, "a", 0);
+    pool.check_in(NOW, "b", 0);
+    assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("b")));
+    assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("a")));
+    assert_eq!(pool.check_out(NOW), Ok(permit(3, 0)));
+}
+
+#[test]
+fn who_finds_no_room_waits_in_turn() {
+    let mut pool = pool(1, 2);
+    assert_eq!(pool.check_out(NOW), Ok(permit(1, 0)));
+    pool.established(NOW);
+    let first = pool.check_out(NOW).expect_err("full");
+    let second = pool.check_out(NOW).expect_err("full");
+    pool.check_in(NOW, "a", 0);
+    assert_eq!(actions(&mut pool), [PoolAction::Serve(first, Grant::Connection("a"))]);
+    pool.lost(NOW);
+    assert_eq!(actions(&mut pool), [PoolAction::Serve(second, permit(2, 0))]);
+    assert_eq!(pool.size(), 1);
+}
+
+#[test]
+fn connections_being_made_are_limited_of_their_own() {
+    let mut pool = pool(0, 1);
+    assert_eq!(pool.check_out(NOW), Ok(permit(1, 0)));
+    let waiting = pool.check_out(NOW).expect_err("one is being made");
+    pool.abandoned(NOW);
+    assert_eq!(actions(&mut pool), [PoolAction::Serve(waiting, permit(2, 0))]);
+    assert_eq!(pool.size(), 1);
+}
+
+#[test]
+fn a_waiter_that_gave_up_is_not_served() {
+    let mut pool = pool(1, 1);
+    pool.check_out(NOW).expect("room");
+    pool.established(NOW);
+    let gone = pool.check_out(NOW).expect_err("full");
+    pool.cancel(gone);
+    pool.check_in(NOW, "a", 0);
+    assert_eq!(actions(&mut pool), []);
+    assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("a")));
+}
+
+#[test]
+fn clearing_closes_idle_connections_refuses_waiters_and_outdates_those_in_use() {
+    let mut pool = pool(2, 2);
+    for _ in 0..2 {
+        pool.check_out(NOW).expect("room");
+        pool.established(NOW);
+    }
+    pool.check_in(NOW, "idle", 0);
+    assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("idle")));
+    let waiting = pool.check_out(NOW).expect_err("full");
+    pool.clear(1, "it broke".into());
+    let refused = Grant::Refused(PoolError::Cleared { reason: "it broke".into() });
+    assert_eq!(actions(&mut pool), [PoolAction::Serve(waiting, refused)]);
+    pool.check_in(NOW, "idle", 0);
+    assert_eq!(actions(&mut pool), [PoolAction::Discard("idle")]);
+    assert!(matches!(pool.check_out(NOW), Ok(Grant::Refused(_))));
+    pool.ready();
+    assert_eq!(pool.check_out(NOW), Ok(permit(3, 1)));
+}
+
+#[test]
+fn a_connection_that_was_idle_too_long_is_closed() {
+    let mut pool = pool(1, 1);
+    pool.check_out(NOW).expect("room");
+    pool.established(NOW);
+    pool.check_in(NOW, "old", 0);
+    let later = NOW + Duration::from_millis(1001);
+    assert_eq!(pool.check_out(later), Ok(permit(2, 0)));
+    assert_eq!(actions(&mut pool), [PoolAction::Discard("old")]);
+}
