@@ -76,7 +76,7 @@ impl ImplicitSession {
         let idle = shared.sessions.idle().acquire(now, Some(timeout));
         let session = idle.unwrap_or_else(|| {
             let mut lsid = RawDocumentBuf::new();
-            lsid.append(cstr!("id"), bson::Uuid::new());
+            lsid.append(cstr!("id"), bson::Binary::from(bson::Uuid::new()));
             ServerSession::new(lsid, now)
         });
         Some(Self { shared: shared.clone(), session: Some(session) })

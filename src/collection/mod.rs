@@ -168,7 +168,7 @@ fn serialized<T: Serialize>(document: &T) -> Result<RawDocumentBuf> {
 
 /// Setters of a builder's options.
 macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty => $($path:ident).+;)*) => {
+    ($($(#[$doc:meta])* $name:ident: $type:ty => $($path:tt).+;)*) => {
         $($(#[$doc])*
         pub fn $name(mut self, value: impl Into<$type>) -> Self {
             self.$($path).+ = Some(value.into());

@@ -15,6 +15,7 @@
 //! Specification: crud, find_getmore_killcursors_commands, retryable-reads, retryable-writes.
 
 mod aggregate;
+mod attempts;
 mod batch;
 mod builder;
 pub mod codes;
@@ -35,6 +36,7 @@ mod testing;
 mod update;
 
 pub use aggregate::{Aggregate, AggregateOptions};
+pub use attempts::{Attempts, Next, Trouble};
 pub use batch::{Batch, CursorReply, Namespace};
 pub use builder::{BuildError, CommandBuilder, Hint};
 pub use context::{CommandContext, Limits};
