@@ -12,6 +12,7 @@ use event_listener::EventListener;
 
 use super::pool::ServerPool;
 use crate::engine::address::ServerAddress;
+use crate::engine::hello::ClientMetadata;
 use crate::engine::pool::PoolSettings;
 use crate::engine::rng::Rng;
 use crate::engine::sdam::{Action, Event, LinkId, Sdam, TopologyDescription};
@@ -50,6 +51,8 @@ struct Core {
 pub(crate) struct Shared {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) options: ClientOptions,
+    /// What the client says of itself in the first hello of a connection.
+    pub(crate) metadata: ClientMetadata,
     pub(crate) sessions: SessionPool,
     pub(crate) subscribers: Subscribers,
     core: Mutex<Core>,
@@ -75,6 +78,7 @@ impl Shared {
         transport: Arc<dyn Transport>,
         sdam: Sdam,
         seed: u64,
+        metadata: ClientMetadata,
     ) -> Self {
         let view = View { topology: sdam.topology().clone(), pools: BTreeMap::new() };
         let core = Core {
@@ -87,6 +91,7 @@ impl Shared {
         Self {
             transport,
             options,
+            metadata,
             sessions: SessionPool::default(),
             subscribers: Subscribers::default(),
             core: Mutex::new(core),

@@ -21,19 +21,8 @@ pub use tls::TlsOptions;
 pub(crate) use validate::MAX_APP_NAME;
 
 use crate::engine::address::{DEFAULT_PORT, ServerAddress};
+pub use crate::engine::sdam::MonitoringMode as ServerMonitoringMode;
 use crate::engine::selection::ReadPreference;
-
-/// How a server is monitored (server-monitoring "serverMonitoringMode").
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ServerMonitoringMode {
-    /// Streaming where the server can, except on platforms of serverless functions.
-    #[default]
-    Auto,
-    /// Streaming where the server can.
-    Stream,
-    /// Polling.
-    Poll,
-}
 
 impl FromStr for ServerMonitoringMode {
     /// What is allowed.
