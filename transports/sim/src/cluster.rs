@@ -226,10 +226,9 @@ impl Cluster {
         if !is_streaming(&request.body) {
             return None;
         }
-        let version = bson::RawDocumentBuf::try_from(
-            request.body.get_document("topologyVersion").ok()?,
-        )
-        .ok()?;
+        let version =
+            bson::RawDocumentBuf::try_from(request.body.get_document("topologyVersion").ok()?)
+                .ok()?;
         let known = TopologyVersion::parse(&version)?;
         let node = &self.nodes[member];
         (known.process_id == node.process_id && known.counter >= node.counter).then(|| Waiting {

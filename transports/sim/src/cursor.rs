@@ -85,9 +85,9 @@ impl Cluster {
 
     fn kill_cursors(&mut self, body: &Document) -> Document {
         let asked = body.get_array("cursors").cloned().unwrap_or_default();
-        let (killed, unknown): (Vec<Bson>, Vec<Bson>) = asked.into_iter().partition(|id| {
-            id.as_i64().is_some_and(|id| self.cursors.open.remove(&id).is_some())
-        });
+        let (killed, unknown): (Vec<Bson>, Vec<Bson>) = asked
+            .into_iter()
+            .partition(|id| id.as_i64().is_some_and(|id| self.cursors.open.remove(&id).is_some()));
         let none: Vec<Bson> = Vec::new();
         doc! {
             "cursorsKilled": killed,
@@ -159,7 +159,9 @@ fn counted(group: &Document, number_of: usize) -> Result<Vec<Document>, Failure>
     let mut result = Document::new();
     for (name, value) in group {
         match value {
-            Bson::Document(sum) if name != "_id" && sum.get("$sum").and_then(number) == Some(1.0) => {
+            Bson::Document(sum)
+                if name != "_id" && sum.get("$sum").and_then(number) == Some(1.0) =>
+            {
                 result.insert(name, i32::try_from(number_of).unwrap_or(i32::MAX));
             }
             Bson::Document(_) => return Err(Failure::unknown("this $group")),

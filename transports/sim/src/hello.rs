@@ -11,7 +11,13 @@ const MAX_WIRE_VERSION: i32 = 17;
 
 impl Cluster {
     /// The reply to hello, or to its legacy form.
-    pub(crate) fn hello(&self, now: Instant, member: usize, legacy: bool, asked: &Document) -> Document {
+    pub(crate) fn hello(
+        &self,
+        now: Instant,
+        member: usize,
+        legacy: bool,
+        asked: &Document,
+    ) -> Document {
         let node = &self.nodes[member];
         let is_primary = node.believes == Some(member);
         let mut reply = Document::new();
@@ -58,7 +64,8 @@ impl Cluster {
 
     /// The date at `now`.
     pub(crate) fn date(&self, now: Instant) -> DateTime {
-        let since = i64::try_from(now.duration_since(Instant::ZERO).as_millis()).unwrap_or(i64::MAX);
+        let since =
+            i64::try_from(now.duration_since(Instant::ZERO).as_millis()).unwrap_or(i64::MAX);
         DateTime::from_millis(self.started.timestamp_millis().saturating_add(since))
     }
 

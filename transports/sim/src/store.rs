@@ -160,7 +160,7 @@ mod tests {
     fn sorted_and_projected() {
         let mut documents = vec![doc! { "_id": 1, "a": 2 }, doc! { "_id": 2, "a": 5.5 }];
         sort(&mut documents, &doc! { "a": -1 });
-        assert_eq!(documents[0].get_i32("_id"), Ok(2));
+        assert_eq!(documents[0].get_i32("_id").ok(), Some(2));
         project(&mut documents[0], &doc! { "a": 1, "_id": 0 });
         assert_eq!(documents[0], doc! { "a": 5.5 });
         project(&mut documents[1], &doc! { "a": 0 });

@@ -76,9 +76,7 @@ fn increase(document: &mut Document, path: &str, by: &Bson) -> Result<(), String
         (Some(Bson::Int64(old)), Bson::Int32(by)) => (old + i64::from(*by)).into(),
         (Some(Bson::Int32(old)), Bson::Int64(by)) => (i64::from(*old) + by).into(),
         (Some(Bson::Int64(old)), Bson::Int64(by)) => old.wrapping_add(*by).into(),
-        (Some(old), by) => {
-            (number(old).ok_or_else(bad)? + number(by).ok_or_else(bad)?).into()
-        }
+        (Some(old), by) => (number(old).ok_or_else(bad)? + number(by).ok_or_else(bad)?).into(),
     };
     set(document, path, sum)
 }

@@ -137,8 +137,7 @@ impl Cluster {
         for statement in documents(body, "deletes") {
             let filter = statement.get_document("q").cloned().unwrap_or_default();
             let limit = usize::from(statement.get("limit").and_then(number) == Some(1.0));
-            deleted +=
-                self.store.delete(namespace, &filter, limit).map_err(Failure::unknown)?;
+            deleted += self.store.delete(namespace, &filter, limit).map_err(Failure::unknown)?;
         }
         Ok(doc! { "n": deleted })
     }
@@ -154,8 +153,10 @@ impl Cluster {
 /// The session and its transaction number, where the write can be retried.
 fn retry_key(body: &Document) -> Option<Key> {
     let number = body.get_i64("txnNumber").ok()?;
-    let session = body.get_document("lsid").ok()?.get_binary_generic("id").ok()?;
-    Some((session.clone(), number))
+    match body.get_document("lsid").ok()?.get("id")? {
+        Bson::Binary(session) => Some((session.bytes.clone(), number)),
+        _ => None,
+    }
 }
 
 fn documents<'a>(body: &'a Document, name: &str) -> impl Iterator<Item = &'a Document> {

@@ -32,7 +32,7 @@ fn a_set_is_written_loses_its_primary_and_is_read() {
     let hello = client.run(&doc! { "hello": 1 }).expect("hello");
     assert_eq!(hello.get_array("hosts").expect("hosts").len(), 3);
     let version = client.run(&doc! { "buildInfo": 1 }).expect("buildInfo");
-    assert_eq!(version.get_str("version"), Ok("portolan-sim"));
+    assert_eq!(version.get_str("version").ok(), Some("portolan-sim"));
     let insert = doc! { "insert": "c", "documents": [{ "_id": 1 }], "$db": "d" };
     client.run(&insert).expect("insert");
 
@@ -51,7 +51,7 @@ fn a_set_is_written_loses_its_primary_and_is_read() {
 
     set.fault(0, Fault::Restart).expect("restart");
     let hello = connect(&set, 0).run(&doc! { "hello": 1 }).expect("hello");
-    assert_eq!(hello.get_bool("secondary"), Ok(true));
+    assert_eq!(hello.get_bool("secondary").ok(), Some(true));
 }
 
 #[test]
@@ -76,5 +76,5 @@ fn a_broken_message_closes_its_connection_alone() {
     socket.write_all(&[0xff; 64]).expect("sent");
     assert!(matches!(socket.read(&mut [0; 16]), Ok(0) | Err(_)));
     let pong: Document = connect(&set, 0).run(&doc! { "ping": 1 }).expect("others go on");
-    assert_eq!(pong.get_f64("ok"), Ok(1.0));
+    assert_eq!(pong.get_f64("ok").ok(), Some(1.0));
 }
