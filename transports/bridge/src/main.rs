@@ -1,3 +1,1 @@
-//! The program `portolan`.
-
 fn main() {}
