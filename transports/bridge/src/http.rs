@@ -114,5 +114,5 @@ const NO_DASHBOARD: &str = "<!doctype html>
 <h1>This is a Portolan bridge</h1>
 <p>It serves no pages, because it was started without <code>--dashboard</code>.
 <p>Build the dashboard with <code>cargo xtask web</code>, then start the bridge with
-<code>--dashboard web/dist</code>; or let <code>cargo xtask demo</code> do both.
+<code>--dashboard web/dashboard/dist</code>; or let <code>cargo xtask demo</code> do both.
 ";
