@@ -9,6 +9,7 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,9 +17,35 @@ use async_io::{Async, IoSafe};
 use async_std::net::ToSocketAddrs as _;
 use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
+pub use portolan::Client;
+use portolan::Result;
 use portolan::engine::address::ServerAddress;
+use portolan::options::ClientOptions;
 use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport};
 use socket2::{SockRef, TcpKeepalive};
+
+/// A client of the deployment that `uri` names, its driver spawned. Waits for no server.
+///
+/// # Errors
+///
+/// The connection string cannot be used.
+pub async fn connect(uri: &str) -> Result<Client> {
+    let (client, driver) = Client::new(ClientOptions::parse(uri)?, Arc::new(AsyncStd::new()))?;
+    async_std::task::spawn(driver);
+    Ok(client)
+}
+
+/// `Client::connect(uri)`, as the official driver has it.
+pub trait Connect: Sized {
+    /// See [`connect`].
+    fn connect(uri: &str) -> impl Future<Output = Result<Self>> + Send;
+}
+
+impl Connect for Client {
+    async fn connect(uri: &str) -> Result<Self> {
+        connect(uri).await
+    }
+}
 
 /// The time and the sockets of async-std.
 #[derive(Clone, Debug)]

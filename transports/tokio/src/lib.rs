@@ -8,16 +8,43 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
+pub use portolan::Client;
+use portolan::Result;
 use portolan::engine::address::ServerAddress;
+use portolan::options::ClientOptions;
 use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
+
+/// A client of the deployment that `uri` names, its driver spawned. Call it on a tokio runtime. Waits for no server.
+///
+/// # Errors
+///
+/// The connection string cannot be used.
+pub async fn connect(uri: &str) -> Result<Client> {
+    let (client, driver) = Client::new(ClientOptions::parse(uri)?, Arc::new(Tokio::new()))?;
+    tokio::spawn(driver);
+    Ok(client)
+}
+
+/// `Client::connect(uri)`, as the official driver has it.
+pub trait Connect: Sized {
+    /// See [`connect`].
+    fn connect(uri: &str) -> impl Future<Output = Result<Self>> + Send;
+}
+
+impl Connect for Client {
+    async fn connect(uri: &str) -> Result<Self> {
+        connect(uri).await
+    }
+}
 
 /// The time and the sockets of tokio. Its futures need a tokio runtime with I/O and time enabled.
 #[derive(Clone, Debug)]
