@@ -12,8 +12,8 @@ use wasm_bindgen_futures::{future_to_promise, spawn_local};
 
 use crate::cursor::WasmCursor;
 use crate::failure::{from_portolan, invalid};
-use crate::request::{Find, InsertMany, Modify, Update, document, read_preference};
 use crate::reply;
+use crate::request::{Find, InsertMany, Modify, Update, document, read_preference};
 
 /// A deployment, watched and usable until `close`.
 #[wasm_bindgen]
