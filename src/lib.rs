@@ -15,4 +15,6 @@
 //! - [`uri`], [`options`], [`event`] and [`error`] are what they say and hear.
 
 pub mod engine;
+pub mod options;
 pub mod transport;
+pub mod uri;

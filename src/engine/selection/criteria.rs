@@ -172,7 +172,7 @@ impl ReadPreference {
     ///
     /// # Errors
     ///
-    /// A tag set that is not empty, or a limit of staleness, with mode primary; a NUL in a tag's name.
+    /// A non-empty tag set or a limit of staleness with mode primary; a NUL in a tag's name.
     pub fn validate(&self) -> Result<(), SelectionError> {
         if self.tag_sets.iter().flat_map(TagSet::keys).any(|name| name.contains('\0')) {
             return Err(SelectionError::NulInTag);
@@ -222,8 +222,8 @@ impl ReadPreference {
         document
     }
 
-    /// What to send as `$readPreference` with a read on a server of `server_type`, by OP_MSG; `None`
-    /// for no such field (SS-21, SS-42).
+    /// What to send as `$readPreference` with a read on a server of `server_type`, by OP_MSG;
+    /// `None` for no such field (SS-21, SS-42).
     pub fn document_for(
         &self,
         topology_type: TopologyType,
@@ -269,8 +269,8 @@ pub enum OperationKind {
     Write,
 }
 
-/// A user's own rule: it takes away (or keeps) from the list of suitable servers, before the latency
-/// window is applied (SS-06).
+/// A user's own rule: what it leaves in the list of suitable servers stays suitable. Applied before
+/// the latency window (SS-06).
 pub type ServerSelector = dyn Fn(&mut Vec<&Arc<ServerDescription>>) + Send + Sync;
 
 /// One operation's question: which server?

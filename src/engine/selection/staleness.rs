@@ -1,7 +1,7 @@
 //! How far a secondary is behind, estimated from what servers say (max-staleness).
 //!
-//! The clocks of client and servers need not agree: each formula subtracts a moment of the same clock
-//! from another, so that skew cancels out (MS-05).
+//! The clocks of client and servers need not agree: each formula compares moments of one clock, so
+//! that skew cancels out (MS-05).
 
 use std::time::Duration;
 

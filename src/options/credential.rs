@@ -1,0 +1,249 @@
+//! Who the client says it is.
+//!
+//! Specification: auth, "Connection String Options" and "Supported Authentication Methods".
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+
+use super::OptionsError;
+
+/// How the client proves who it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum AuthMechanism {
+    /// Salted challenge and response over SHA-1.
+    ScramSha1,
+    /// Salted challenge and response over SHA-256.
+    ScramSha256,
+    /// The TLS client certificate.
+    MongoDbX509,
+    /// Kerberos.
+    Gssapi,
+    /// The password in clear (LDAP).
+    Plain,
+    /// AWS credentials.
+    MongoDbAws,
+    /// OpenID Connect.
+    MongoDbOidc,
+}
+
+impl AuthMechanism {
+    /// All mechanisms.
+    pub const ALL: [Self; 7] = [
+        Self::ScramSha1,
+        Self::ScramSha256,
+        Self::MongoDbX509,
+        Self::Gssapi,
+        Self::Plain,
+        Self::MongoDbAws,
+        Self::MongoDbOidc,
+    ];
+
+    /// The mechanism's name in the protocol.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ScramSha1 => "SCRAM-SHA-1",
+            Self::ScramSha256 => "SCRAM-SHA-256",
+            Self::MongoDbX509 => "MONGODB-X509",
+            Self::Gssapi => "GSSAPI",
+            Self::Plain => "PLAIN",
+            Self::MongoDbAws => "MONGODB-AWS",
+            Self::MongoDbOidc => "MONGODB-OIDC",
+        }
+    }
+}
+
+impl FromStr for AuthMechanism {
+    /// What is allowed.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mechanism = Self::ALL.into_iter().find(|mechanism| mechanism.as_str() == text);
+        mechanism.ok_or_else(|| format!("one of {}", Self::ALL.map(Self::as_str).join(", ")))
+    }
+}
+
+/// Who the client says it is. Neither `Debug` nor any error shows password or properties' values.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Credential {
+    /// The user's name; `None` where the mechanism tells it otherwise.
+    pub username: Option<String>,
+    /// The password.
+    pub password: Option<String>,
+    /// The database that knows the user; `$external` where another system does.
+    pub source: String,
+    /// How to prove it; `None` for what the server prefers.
+    pub mechanism: Option<AuthMechanism>,
+    /// The mechanism's own settings.
+    pub mechanism_properties: BTreeMap<String, String>,
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Credential")
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "REDACTED"))
+            .field("source", &self.source)
+            .field("mechanism", &self.mechanism)
+            .field("mechanism_properties", &self.mechanism_properties.keys().collect::<Vec<_>>())
+            .finish()
+    }
+}
+
+/// What a connection string says of a credential.
+#[derive(Clone, Default)]
+pub(crate) struct CredentialParts {
+    pub(crate) username: Option<String>,
+    pub(crate) password: Option<String>,
+    pub(crate) auth_source: Option<String>,
+    pub(crate) database: Option<String>,
+    pub(crate) mechanism: Option<AuthMechanism>,
+    pub(crate) properties: BTreeMap<String, String>,
+}
+
+impl CredentialParts {
+    /// The credential with the mechanism's defaults; `None` where the client does not authenticate
+    /// (a database or an authSource alone asks for nothing).
+    pub(crate) fn build(self) -> Result<Option<Credential>, OptionsError> {
+        if self.username.is_none() && self.mechanism.is_none() {
+            return Ok(None);
+        }
+        self.check_user()?;
+        let source = self.source()?;
+        let mut properties = self.properties;
+        match self.mechanism {
+            Some(AuthMechanism::Gssapi) => check_gssapi(&mut properties)?,
+            Some(AuthMechanism::MongoDbOidc) => {
+                check_oidc(&properties, self.username.is_some())?;
+            }
+            _ => {}
+        }
+        Ok(Some(Credential {
+            username: self.username,
+            password: self.password,
+            source,
+            mechanism: self.mechanism,
+            mechanism_properties: properties,
+        }))
+    }
+
+    fn check_user(&self) -> Result<(), OptionsError> {
+        use AuthMechanism as M;
+        let (user, password) = (self.username.is_some(), self.password.is_some());
+        let Some(mechanism) = self.mechanism else { return Ok(()) };
+        let name = mechanism.as_str();
+        match mechanism {
+            M::ScramSha1 | M::ScramSha256 | M::Plain | M::Gssapi if !user => {
+                invalid(format!("{name} needs a user name; write mongodb://user:password@host"))
+            }
+            M::MongoDbX509 | M::MongoDbOidc if password => {
+                invalid(format!("{name} takes no password; remove it"))
+            }
+            M::MongoDbAws if user != password => {
+                invalid(format!("{name} takes both access key id and secret, or neither"))
+            }
+            M::MongoDbAws if !user && self.properties.contains_key("AWS_SESSION_TOKEN") => {
+                invalid("AWS_SESSION_TOKEN needs an access key id and a secret".to_owned())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// authSource, else what the mechanism defaults to.
+    fn source(&self) -> Result<String, OptionsError> {
+        use AuthMechanism as M;
+        let external = "$external";
+        let given = self.auth_source.as_deref();
+        let source = match self.mechanism {
+            Some(mechanism @ (M::MongoDbX509 | M::Gssapi | M::MongoDbAws | M::MongoDbOidc)) => {
+                if given.is_some_and(|source| source != external) {
+                    let name = mechanism.as_str();
+                    return invalid(format!("{name} works with authSource=$external only"));
+                }
+                external
+            }
+            Some(M::Plain) => given.or(self.database.as_deref()).unwrap_or(external),
+            None | Some(M::ScramSha1 | M::ScramSha256) => {
+                given.or(self.database.as_deref()).unwrap_or("admin")
+            }
+        };
+        Ok(source.to_owned())
+    }
+}
+
+fn invalid<T>(message: String) -> Result<T, OptionsError> {
+    Err(OptionsError::Credential(message))
+}
+
+fn check_gssapi(properties: &mut BTreeMap<String, String>) -> Result<(), OptionsError> {
+    const NAME: &str = "CANONICALIZE_HOST_NAME";
+    const ALLOWED: [&str; 5] = ["none", "forward", "forwardAndReverse", "true", "false"];
+    if properties.get(NAME).is_some_and(|value| !ALLOWED.contains(&value.as_str())) {
+        return invalid(format!("{NAME} must be one of {}", ALLOWED.join(", ")));
+    }
+    properties.entry("SERVICE_NAME".to_owned()).or_insert_with(|| "mongodb".to_owned());
+    Ok(())
+}
+
+fn check_oidc(properties: &BTreeMap<String, String>, user: bool) -> Result<(), OptionsError> {
+    const KNOWN: [&str; 2] = ["ENVIRONMENT", "TOKEN_RESOURCE"];
+    if let Some(name) = properties.keys().find(|name| !KNOWN.contains(&name.as_str())) {
+        return invalid(format!(
+            "MONGODB-OIDC has no property {name}; it has {}",
+            KNOWN.join(", ")
+        ));
+    }
+    let resource = properties.contains_key("TOKEN_RESOURCE");
+    match properties.get("ENVIRONMENT").map(String::as_str) {
+        Some("azure" | "gcp") if !resource => {
+            invalid("MONGODB-OIDC on azure and gcp needs the property TOKEN_RESOURCE".to_owned())
+        }
+        Some("azure") => Ok(()),
+        Some("test" | "gcp" | "k8s") if user => {
+            invalid("MONGODB-OIDC takes a user name with ENVIRONMENT:azure only".to_owned())
+        }
+        Some("test" | "gcp" | "k8s") => Ok(()),
+        _ => invalid("MONGODB-OIDC needs ENVIRONMENT:azure, gcp, k8s or test".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(mechanism: Option<AuthMechanism>) -> CredentialParts {
+        CredentialParts {
+            username: Some("ann".into()),
+            password: Some("secret".into()),
+            mechanism,
+            ..CredentialParts::default()
+        }
+    }
+
+    #[test]
+    fn no_text_shows_the_password() {
+        let mut credential = parts(None).build().unwrap().unwrap();
+        credential.mechanism_properties.insert("AWS_SESSION_TOKEN".into(), "secret".into());
+        let text = format!("{credential:?}");
+        assert!(text.contains("ann") && text.contains("AWS_SESSION_TOKEN"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+
+    #[test]
+    fn the_source_follows_the_mechanism() {
+        let source = |mechanism, database: Option<&str>| {
+            let parts = CredentialParts { database: database.map(Into::into), ..parts(mechanism) };
+            parts.build().unwrap().unwrap().source
+        };
+        assert_eq!(source(None, None), "admin");
+        assert_eq!(source(None, Some("db")), "db");
+        assert_eq!(source(Some(AuthMechanism::Plain), None), "$external");
+        assert_eq!(source(Some(AuthMechanism::Gssapi), Some("db")), "$external");
+    }
+
+    #[test]
+    fn a_database_alone_is_no_request_to_authenticate() {
+        let parts = CredentialParts { database: Some("db".into()), ..CredentialParts::default() };
+        assert_eq!(parts.build(), Ok(None));
+    }
+}

@@ -1,0 +1,288 @@
+//! What a client may be told: hosts, time-outs, pool sizes, concerns, credentials.
+//!
+//! [`ClientOptions`] has every option of the uri-options specification as a typed field, whether
+//! this version acts on it or not; a connection string is read into it by [`crate::uri`].
+
+mod concern;
+mod credential;
+mod error;
+mod tls;
+mod validate;
+
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+pub use concern::{Acknowledgment, ReadConcern, ReadConcernLevel, WriteConcern};
+pub(crate) use credential::CredentialParts;
+pub use credential::{AuthMechanism, Credential};
+pub use error::OptionsError;
+pub use tls::TlsOptions;
+pub(crate) use validate::MAX_APP_NAME;
+
+use crate::engine::address::{DEFAULT_PORT, ServerAddress};
+pub use crate::engine::sdam::MonitoringMode as ServerMonitoringMode;
+use crate::engine::selection::ReadPreference;
+
+impl FromStr for ServerMonitoringMode {
+    /// What is allowed.
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            "stream" => Ok(Self::Stream),
+            "poll" => Ok(Self::Poll),
+            _ => Err("auto, stream or poll".to_owned()),
+        }
+    }
+}
+
+/// An algorithm that compresses messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compressor {
+    /// Snappy.
+    Snappy,
+    /// zlib, with the level of [`ClientOptions::zlib_compression_level`].
+    Zlib,
+    /// Zstandard.
+    Zstd,
+}
+
+impl Compressor {
+    /// All compressors.
+    pub const ALL: [Self; 3] = [Self::Snappy, Self::Zlib, Self::Zstd];
+
+    /// The compressor's name in the handshake.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Snappy => "snappy",
+            Self::Zlib => "zlib",
+            Self::Zstd => "zstd",
+        }
+    }
+}
+
+/// A SOCKS5 proxy in front of the deployment.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ProxyOptions {
+    /// Host name or IP literal of the proxy.
+    pub host: String,
+    /// Its port; 1080 by default.
+    pub port: u16,
+    /// The user's name at the proxy.
+    pub username: Option<String>,
+    /// The password at the proxy.
+    pub password: Option<String>,
+}
+
+impl fmt::Debug for ProxyOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxyOptions")
+            .field("host", &self.host)
+            .field("port", &self.port)
+            .field("username", &self.username)
+            .field("password", &self.password.as_ref().map(|_| "REDACTED"))
+            .finish()
+    }
+}
+
+/// What a library built on this driver says of itself in the handshake.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DriverInfo {
+    /// The library's name.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// What it runs on.
+    pub platform: Option<String>,
+}
+
+/// The version of the Stable API that commands declare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServerApiVersion {
+    /// Version 1.
+    V1,
+}
+
+/// The Stable API that commands declare (versioned-api).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerApi {
+    /// The version.
+    pub version: ServerApiVersion,
+    /// Whether the server refuses commands outside the version.
+    pub strict: Option<bool>,
+    /// Whether the server refuses deprecated commands of the version.
+    pub deprecation_errors: Option<bool>,
+}
+
+/// Everything a client may be told. `Debug` shows no secret.
+///
+/// ```
+/// use portolan::options::ClientOptions;
+///
+/// let options = ClientOptions::parse("mongodb://a,b:27018/shop?replicaSet=rs0&appNam=till")?;
+/// assert_eq!(options.repl_set_name.as_deref(), Some("rs0"));
+/// assert_eq!(options.default_database.as_deref(), Some("shop"));
+/// assert!(options.warnings[0].contains("did you mean appName?"));
+/// # Ok::<_, portolan::options::OptionsError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct ClientOptions {
+    /// The seeds; empty while they are to be looked up by [`srv_host`](Self::srv_host).
+    pub hosts: Vec<ServerAddress>,
+    /// The host name whose SRV records name the seeds (`mongodb+srv://`).
+    pub srv_host: Option<String>,
+    /// At most so many hosts of the SRV records; 0 for all.
+    pub srv_max_hosts: u32,
+    /// The service name of the SRV records.
+    pub srv_service_name: String,
+    /// The database named by the connection string.
+    pub default_database: Option<String>,
+    /// Who the client says it is; `None` for nobody.
+    pub credential: Option<Credential>,
+    /// Shown in the server's logs and profiles; at most 128 bytes.
+    pub app_name: Option<String>,
+    /// The set that all members must belong to; `None` for whichever the seeds belong to.
+    pub repl_set_name: Option<String>,
+    /// `true`: talk to the one seed only, whatever it is. `false` or `None`: discover the
+    /// deployment (with one seed and no set name, `None` too discovers).
+    pub direct_connection: Option<bool>,
+    /// Whether the one host is a load balancer.
+    pub load_balanced: bool,
+    /// Time to open a connection, TLS included, and to answer a check; `None` for no limit.
+    pub connect_timeout: Option<Duration>,
+    /// Time for one read or write of a socket by an application's operation; `None` for no limit.
+    pub socket_timeout: Option<Duration>,
+    /// Time for a whole operation; zero for no limit, `None` for the other time-outs.
+    pub timeout: Option<Duration>,
+    /// How long an operation waits for a suitable server.
+    pub server_selection_timeout: Duration,
+    /// On-demand mode only: whether selection gives up after one scan.
+    pub server_selection_try_once: Option<bool>,
+    /// The interval of checks of each server; at least 500 ms.
+    pub heartbeat_frequency: Duration,
+    /// How servers are monitored.
+    pub server_monitoring_mode: ServerMonitoringMode,
+    /// How much slower than the fastest suitable server a server may be.
+    pub local_threshold: Duration,
+    /// The default read preference of all reads.
+    pub read_preference: ReadPreference,
+    /// The default read concern of all reads.
+    pub read_concern: ReadConcern,
+    /// The default write concern of all writes.
+    pub write_concern: WriteConcern,
+    /// Whether a read that fails by network or failover is tried once more.
+    pub retry_reads: bool,
+    /// Whether a write that fails by network or failover is tried once more, exactly-once.
+    pub retry_writes: bool,
+    /// Retries while a server sheds load.
+    pub max_adaptive_retries: u32,
+    /// Whether such a retry goes to another server.
+    pub enable_overload_retargeting: bool,
+    /// Connections per server at most; 0 for no limit.
+    pub max_pool_size: u32,
+    /// Connections per server that are kept ready.
+    pub min_pool_size: u32,
+    /// Connections per server that may be opening at once; at least 1.
+    pub max_connecting: u32,
+    /// How long a connection may be idle before it is closed; `None` for no limit.
+    pub max_idle_time: Option<Duration>,
+    /// How long an operation waits for a connection of the pool; `None` for as long as it may last.
+    pub wait_queue_timeout: Option<Duration>,
+    /// How connections are encrypted.
+    pub tls: TlsOptions,
+    /// How messages may be compressed, best first.
+    pub compressors: Vec<Compressor>,
+    /// zlib's level: 0 (none) to 9 (best); -1 for its default.
+    pub zlib_compression_level: i32,
+    /// The proxy to go through.
+    pub proxy: Option<ProxyOptions>,
+    /// The Stable API that commands declare.
+    pub server_api: Option<ServerApi>,
+    /// The library on top of this driver.
+    pub driver_info: Option<DriverInfo>,
+    /// What was left out of the connection string, and why: an unknown option, a repeated one.
+    pub warnings: Vec<String>,
+}
+
+impl Default for ClientOptions {
+    /// `mongodb://localhost:27017`, with the specifications' defaults.
+    fn default() -> Self {
+        Self {
+            hosts: vec![ServerAddress::tcp("localhost", DEFAULT_PORT)],
+            srv_host: None,
+            srv_max_hosts: 0,
+            srv_service_name: "mongodb".to_owned(),
+            default_database: None,
+            credential: None,
+            app_name: None,
+            repl_set_name: None,
+            direct_connection: None,
+            load_balanced: false,
+            connect_timeout: Some(Duration::from_secs(10)),
+            socket_timeout: None,
+            timeout: None,
+            server_selection_timeout: Duration::from_secs(30),
+            server_selection_try_once: None,
+            heartbeat_frequency: Duration::from_secs(10),
+            server_monitoring_mode: ServerMonitoringMode::Auto,
+            local_threshold: Duration::from_millis(15),
+            read_preference: ReadPreference::PRIMARY,
+            read_concern: ReadConcern::default(),
+            write_concern: WriteConcern::default(),
+            retry_reads: true,
+            retry_writes: true,
+            max_adaptive_retries: 2,
+            enable_overload_retargeting: false,
+            max_pool_size: 100,
+            min_pool_size: 0,
+            max_connecting: 2,
+            max_idle_time: None,
+            wait_queue_timeout: None,
+            tls: TlsOptions::default(),
+            compressors: Vec::new(),
+            zlib_compression_level: -1,
+            proxy: None,
+            server_api: None,
+            driver_info: None,
+            warnings: Vec::new(),
+        }
+    }
+}
+
+impl ClientOptions {
+    /// Reads a connection string. No I/O: SRV records are looked up when the client connects.
+    ///
+    /// An unknown option is a warning ([`warnings`](Self::warnings)), a bad value an error.
+    ///
+    /// # Errors
+    ///
+    /// The first thing wrong with the connection string, by the option's name.
+    pub fn parse(uri: &str) -> Result<Self, OptionsError> {
+        crate::uri::ConnectionString::parse(uri)?.to_options()
+    }
+
+    /// Reads a connection string as the specification has it: a bad value is left out with a
+    /// warning, so that a string written for another driver still serves.
+    ///
+    /// # Errors
+    ///
+    /// A wrong form, or options that contradict each other.
+    pub fn parse_leniently(uri: &str) -> Result<Self, OptionsError> {
+        crate::uri::ConnectionString::parse(uri)?.to_options_leniently()
+    }
+
+    /// Whether connections use TLS: see [`TlsOptions::is_enabled`].
+    pub fn tls_enabled(&self) -> bool {
+        self.tls.is_enabled(self.srv_host.is_some())
+    }
+}
+
+impl FromStr for ClientOptions {
+    type Err = OptionsError;
+
+    fn from_str(uri: &str) -> Result<Self, OptionsError> {
+        Self::parse(uri)
+    }
+}

@@ -1,0 +1,167 @@
+//! Which options go together.
+
+use std::time::Duration;
+
+use super::{ClientOptions, OptionsError};
+
+/// The least interval of checks (SDAM minHeartbeatFrequencyMS).
+const MIN_HEARTBEAT_FREQUENCY: Duration = Duration::from_millis(500);
+
+/// Bytes, the longest name of an application (mongodb-handshake).
+pub(crate) const MAX_APP_NAME: usize = 128;
+
+impl ClientOptions {
+    /// Whether the options go together. [`ClientOptions::parse`] has checked it; options made or
+    /// changed by hand are checked when a client is made of them.
+    ///
+    /// # Errors
+    ///
+    /// The first contradiction, by the options' names.
+    pub fn validate(&self) -> Result<(), OptionsError> {
+        self.check_hosts()?;
+        self.check_load_balanced()?;
+        self.check_srv()?;
+        self.check_numbers()?;
+        self.read_preference.validate().map_err(|error| {
+            let options = ["readPreference", "readPreferenceTags", "maxStalenessSeconds"];
+            OptionsError::conflict(&options, error.to_string())
+        })?;
+        self.write_concern.validate()
+    }
+
+    fn check_hosts(&self) -> Result<(), OptionsError> {
+        if self.hosts.is_empty() && self.srv_host.is_none() {
+            return Err(OptionsError::syntax("there is no host; write mongodb://host:27017"));
+        }
+        if self.direct_connection != Some(true) {
+            return Ok(());
+        }
+        if self.srv_host.is_some() {
+            return Err(OptionsError::conflict(
+                &["directConnection"],
+                "directConnection=true needs one host, but mongodb+srv:// may name several; \
+                 write mongodb:// and the host",
+            ));
+        }
+        if self.hosts.len() > 1 {
+            return Err(OptionsError::conflict(
+                &["directConnection"],
+                format!(
+                    "directConnection=true needs one host, but there are {}; remove the option or \
+                     the other hosts",
+                    self.hosts.len()
+                ),
+            ));
+        }
+        Ok(())
+    }
+
+    /// load-balancers "URI Validation".
+    fn check_load_balanced(&self) -> Result<(), OptionsError> {
+        if !self.load_balanced {
+            return Ok(());
+        }
+        if self.hosts.len() > 1 {
+            return Err(OptionsError::conflict(
+                &["loadBalanced"],
+                format!(
+                    "loadBalanced=true needs one host, the load balancer, but there are {}",
+                    self.hosts.len()
+                ),
+            ));
+        }
+        let refused = |other: &'static str| {
+            let message = format!("loadBalanced=true does not go with {other}; remove either");
+            Err(OptionsError::conflict(&["loadBalanced", other], message))
+        };
+        if self.repl_set_name.is_some() {
+            return refused("replicaSet");
+        }
+        if self.direct_connection == Some(true) {
+            return refused("directConnection");
+        }
+        if self.srv_max_hosts > 0 {
+            return refused("srvMaxHosts");
+        }
+        Ok(())
+    }
+
+    /// initial-dns-seedlist-discovery "URI Validation".
+    fn check_srv(&self) -> Result<(), OptionsError> {
+        if self.srv_max_hosts > 0 && self.repl_set_name.is_some() {
+            return Err(OptionsError::conflict(
+                &["srvMaxHosts", "replicaSet"],
+                "srvMaxHosts is for sharded clusters, not to go with replicaSet; remove either",
+            ));
+        }
+        Ok(())
+    }
+
+    fn check_numbers(&self) -> Result<(), OptionsError> {
+        let bad = |option, value: String, expected: &str| {
+            Err(OptionsError::BadValue {
+                option,
+                value: Some(value),
+                expected: expected.to_owned(),
+            })
+        };
+        if self.heartbeat_frequency < MIN_HEARTBEAT_FREQUENCY {
+            let millis = self.heartbeat_frequency.as_millis().to_string();
+            return bad("heartbeatFrequencyMS", millis, "at least 500");
+        }
+        if self.max_connecting == 0 {
+            return bad("maxConnecting", "0".to_owned(), "at least 1");
+        }
+        if self.app_name.as_ref().is_some_and(|name| name.len() > MAX_APP_NAME) {
+            let name = self.app_name.clone().unwrap_or_default();
+            return bad("appName", name, "at most 128 bytes long");
+        }
+        if self.repl_set_name.as_deref() == Some("") {
+            return bad("replicaSet", String::new(), "the name of the replica set");
+        }
+        if self.max_pool_size > 0 && self.min_pool_size > self.max_pool_size {
+            return Err(OptionsError::conflict(
+                &["minPoolSize", "maxPoolSize"],
+                format!(
+                    "minPoolSize is {}, more than maxPoolSize, which is {}; lower the one or raise \
+                     the other",
+                    self.min_pool_size, self.max_pool_size
+                ),
+            ));
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::selection::ReadPreference;
+
+    #[test]
+    fn options_made_by_hand_are_checked_too() {
+        assert_eq!(ClientOptions::default().validate(), Ok(()));
+        let check = |change: fn(&mut ClientOptions)| {
+            let mut options = ClientOptions::default();
+            change(&mut options);
+            options.validate().unwrap_err().options().join(" ")
+        };
+        assert_eq!(check(|o| o.min_pool_size = 101), "minPoolSize maxPoolSize");
+        assert_eq!(check(|o| o.max_connecting = 0), "maxConnecting");
+        assert_eq!(check(|o| o.app_name = Some("x".repeat(129))), "appName");
+        assert_eq!(check(|o| o.repl_set_name = Some(String::new())), "replicaSet");
+        let short = Duration::from_millis(499);
+        assert_eq!(
+            {
+                let options =
+                    ClientOptions { heartbeat_frequency: short, ..ClientOptions::default() };
+                options.validate().unwrap_err().to_string()
+            },
+            "option heartbeatFrequencyMS cannot be \"499\": it must be at least 500"
+        );
+        let tags = |o: &mut ClientOptions| {
+            o.read_preference = ReadPreference::primary().with_tags([("dc", "ny")]);
+        };
+        assert!(check(tags).starts_with("readPreference "));
+    }
+}
