@@ -28,6 +28,6 @@ pub use monitor::MIN_HEARTBEAT_FREQUENCY;
 pub use notice::{Event as Notice, EventKind, HeartbeatConnection};
 pub use rtt::RttAverage;
 pub use server::{DescriptionError, ServerDescription, ServerType};
-pub use settings::{MonitorSettings, SdamSettings};
+pub use settings::{MonitorSettings, MonitoringMode, SdamSettings};
 pub use topology::{TopologyDescription, TopologyId, TopologyType};
 pub use update::{Transition, transition, update};

@@ -6,6 +6,18 @@ use super::topology::{TopologyId, TopologyType};
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::ClientMetadata;
 
+/// How servers are watched (`serverMonitoringMode`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum MonitoringMode {
+    /// Poll on a function platform, else stream.
+    #[default]
+    Auto,
+    /// Stream where the server can.
+    Stream,
+    /// Poll always.
+    Poll,
+}
+
 /// What all monitors of a topology share.
 #[derive(Clone, Debug)]
 pub struct MonitorSettings {
