@@ -32,7 +32,7 @@ impl WasmClient {
     /// The bridge's address or the connection string is wrong.
     pub fn connect(bridge: &str, uri: &str, on_event: Function) -> Result<WasmClient, JsValue> {
         let transport = Bridge::new(bridge).map_err(invalid)?;
-        let options = ClientOptions::parse(uri).map_err(|error| from_portolan(&error))?;
+        let options = ClientOptions::parse(uri).map_err(|error| from_portolan(&error.into()))?;
         let warnings = options.warnings.clone();
         // The core wants `Arc` everywhere; this target has one thread.
         #[allow(clippy::arc_with_non_send_sync)]
