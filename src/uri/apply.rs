@@ -141,14 +141,15 @@ impl Reading {
         self.check_srv(scheme)?;
         self.draft.options.proxy = self.proxy()?;
         let credential = std::mem::take(&mut self.draft.credential);
-        match credential.build() {
-            Ok(credential) => self.draft.options.credential = credential,
+        self.draft.options.credential = match credential.clone().build() {
+            Ok(credential) => credential,
             // What is missing may be what was left out.
             Err(error) if self.left_out.iter().any(|name| name.starts_with("auth")) => {
                 self.warn(error.to_string());
+                credential.assemble()
             }
             Err(error) => return Err(error),
-        }
+        };
         self.draft.options.validate()?;
         Ok(self.draft.options)
     }
