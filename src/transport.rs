@@ -60,6 +60,11 @@ pub type BoxStream = Box<dyn ByteStream>;
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
 pub trait Transport: MaybeSend + MaybeSync + 'static {
+    /// The runtime's name, as the server's log shows it ("async-std", "browser").
+    fn runtime(&self) -> &str {
+        "unnamed runtime"
+    }
+
     /// The present moment on a monotonic clock that starts at (about) zero with this transport.
     fn now(&self) -> Instant;
 

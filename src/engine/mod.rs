@@ -20,5 +20,6 @@ pub mod pool;
 pub mod rng;
 pub mod sdam;
 pub mod selection;
+pub mod session;
 pub mod time;
 pub mod wire;

@@ -1,1 +1,69 @@
 //! Portolan's tunnel: many byte streams over one WebSocket.
+//!
+//! What a page (or any program behind a WebSocket) and a bridge say to each other. Both ends share
+//! this crate; it holds every decision and none of the I/O, and compiles to wasm32.
+//!
+//! ```text
+//! TunnelStream   open request | bytes ...        one per connection to a member of the deployment
+//! yamux          streams, credits both ways      one per WebSocket
+//! MessageIo      bytes <-> binary messages
+//! WebSocket      subprotocol portolan.v1
+//! ```
+//!
+//! Opening a stream costs no round trip: the client writes the [`Target`] and its first bytes
+//! together. The bridge dials, answers on that stream with one [`Status`], then only bytes follow.
+//! A refusal reaches the reader as an [`std::io::Error`] whose source is the [`Refusal`].
+//!
+//! Flow control is by credits: a stream whose reader has stopped holds at most its receive window,
+//! and the others go on. Closing one half ends the other side's reading and nothing else; dropping
+//! a stream that is still open resets it.
+
+mod client;
+mod codec;
+mod message;
+mod server;
+mod stream;
+
+pub use client::{ClientDriver, ClientTunnel};
+pub use codec::{CloseReason, CodecError, Decoded, Refusal, RefusalCode, Status, Target};
+pub use message::MessageIo;
+pub use server::{Incoming, Request, ServerTunnel};
+pub use stream::TunnelStream;
+
+/// The WebSocket subprotocol both ends ask for and offer.
+pub const SUBPROTOCOL: &str = "portolan.v1";
+
+/// The largest binary message that either end sends; a receiver may refuse larger ones.
+pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+
+/// How much of a tunnel one end is willing to hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Streams open at the same time.
+    pub streams: usize,
+    /// Bytes that all streams together may hold unread, beyond the 256 KiB that each is given.
+    pub extra_window_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { streams: 256, extra_window_bytes: 32 * 1024 * 1024 }
+    }
+}
+
+impl Limits {
+    /// yamux ends the whole connection where a stream is too many. Its own limit therefore lies
+    /// above ours, so that the stream too many is refused with a reason and the others live on.
+    fn config(self) -> yamux::Config {
+        let streams = self.streams + STREAM_SLACK;
+        let window = streams * yamux::DEFAULT_CREDIT as usize + self.extra_window_bytes;
+        let mut config = yamux::Config::default();
+        config.set_max_connection_receive_window(None);
+        config.set_max_num_streams(streams);
+        config.set_max_connection_receive_window(Some(window));
+        config
+    }
+}
+
+/// Streams that are being refused, or that were dropped and not yet forgotten.
+const STREAM_SLACK: usize = 64;

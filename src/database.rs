@@ -1,0 +1,137 @@
+//! A database: commands and collections.
+
+use std::future::IntoFuture;
+use std::sync::Arc;
+
+use bson::{Document, RawDocumentBuf};
+
+use crate::client::Client;
+use crate::collection::Collection;
+use crate::driver::execute::{Route, execute};
+use crate::engine::op;
+use crate::engine::selection::ReadPreference;
+use crate::error::{Error, Result};
+use crate::options::{ReadConcern, WriteConcern};
+use crate::transport::BoxFuture;
+
+/// A database of a deployment. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Database {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    client: Client,
+    name: String,
+}
+
+impl Database {
+    pub(crate) fn new(client: Client, name: &str) -> Self {
+        Self { inner: Arc::new(Inner { client, name: name.to_owned() }) }
+    }
+
+    /// The database's name.
+    pub fn name(&self) -> &str {
+        &self.inner.name
+    }
+
+    /// The client that the database belongs to.
+    pub fn client(&self) -> &Client {
+        &self.inner.client
+    }
+
+    /// The collection of this name, its documents read and written as `T`.
+    pub fn collection<T>(&self, name: &str) -> Collection<T> {
+        Collection::new(self.clone(), name)
+    }
+
+    /// Runs any command; awaited, it gives the server's reply.
+    ///
+    /// The command goes to the primary unless it is given a read preference of its own: the
+    /// client's does not apply (server-selection "Passing read preference"). It is sent as it is:
+    /// no read or write concern is added, and it is never tried again.
+    pub fn run_command(&self, command: impl Into<Command>) -> RunCommand {
+        RunCommand {
+            database: self.clone(),
+            command: command.into(),
+            read_preference: ReadPreference::PRIMARY,
+        }
+    }
+
+    pub(crate) fn read_concern(&self) -> &ReadConcern {
+        &self.client().options().read_concern
+    }
+
+    pub(crate) fn write_concern(&self) -> &WriteConcern {
+        &self.client().options().write_concern
+    }
+}
+
+/// A command: a document whose first field names it.
+#[derive(Clone, Debug)]
+pub struct Command(Result<RawDocumentBuf>);
+
+impl From<Document> for Command {
+    fn from(document: Document) -> Self {
+        Self(RawDocumentBuf::try_from(&document).map_err(Error::bson))
+    }
+}
+
+impl From<RawDocumentBuf> for Command {
+    fn from(document: RawDocumentBuf) -> Self {
+        Self(Ok(document))
+    }
+}
+
+/// A command to be run; `.await` runs it.
+#[must_use = "nothing is sent until it is awaited"]
+#[derive(Debug)]
+pub struct RunCommand {
+    database: Database,
+    command: Command,
+    read_preference: ReadPreference,
+}
+
+impl RunCommand {
+    /// Which server runs the command; by default the primary.
+    pub fn read_preference(mut self, read_preference: ReadPreference) -> Self {
+        self.read_preference = read_preference;
+        self
+    }
+
+    /// Gives the reply as raw BSON.
+    pub fn raw(self) -> RunCommandRaw {
+        RunCommandRaw(self)
+    }
+
+    async fn run(self) -> Result<RawDocumentBuf> {
+        let mut operation = op::RunCommand::new(self.command.0?)?;
+        let route = Route::read(self.database.name(), &self.read_preference);
+        let executed = execute(self.database.client().shared(), &mut operation, &route).await?;
+        Ok(executed.output)
+    }
+}
+
+impl IntoFuture for RunCommand {
+    type Output = Result<Document>;
+    type IntoFuture = BoxFuture<'static, Result<Document>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move { Document::try_from(self.run().await?).map_err(Error::bson) })
+    }
+}
+
+/// A command whose reply is wanted as raw BSON; `.await` runs it.
+#[must_use = "nothing is sent until it is awaited"]
+#[derive(Debug)]
+pub struct RunCommandRaw(RunCommand);
+
+impl IntoFuture for RunCommandRaw {
+    type Output = Result<RawDocumentBuf>;
+    type IntoFuture = BoxFuture<'static, Result<RawDocumentBuf>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.0.run())
+    }
+}

@@ -1,0 +1,198 @@
+//! One connection of an operation: a handshake, then one exchange after another.
+
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::{Either, select};
+
+use super::framed::{Framed, FramedError, Interrupt};
+use crate::engine::address::ServerAddress;
+use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError};
+use crate::engine::pool::Permit;
+use crate::engine::wire::{self, DEFAULT_MAX_MESSAGE_SIZE, FRAME_SLACK, Flags, WireError};
+use crate::transport::Transport;
+
+/// Bytes above which a connection's write buffer is not kept for the next request.
+const KEPT_BUFFER: usize = 256 * 1024;
+
+/// Why an exchange, or a handshake, failed.
+#[derive(Debug)]
+pub(crate) enum ConnectionError {
+    /// The stream broke, what arrived was no message, or the pool interrupted it.
+    Framed(FramedError),
+    /// Longer than the limit.
+    Timeout { what: &'static str, limit: Duration },
+    /// The server's reply to hello is an error, or no reply to hello.
+    Hello(ReplyError),
+}
+
+impl fmt::Display for ConnectionError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Framed(error) => error.fmt(f),
+            Self::Timeout { what, limit } => write!(f, "{what} within {limit:?}"),
+            Self::Hello(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<FramedError> for ConnectionError {
+    fn from(error: FramedError) -> Self {
+        Self::Framed(error)
+    }
+}
+
+impl From<WireError> for ConnectionError {
+    fn from(error: WireError) -> Self {
+        Self::Framed(error.into())
+    }
+}
+
+/// What the first hello of a connection needs.
+pub(crate) struct Handshake<'a> {
+    pub(crate) metadata: &'a ClientMetadata,
+    pub(crate) load_balanced: bool,
+    pub(crate) connect_timeout: Option<Duration>,
+}
+
+/// One connection.
+pub(crate) struct Connection {
+    framed: Framed,
+    buffer: Vec<u8>,
+    permit: Permit,
+    next_request: i32,
+    hello: Arc<HelloReply>,
+    interrupt: Arc<Interrupt>,
+    /// An exchange has begun and not ended: what comes next on the stream is unknown.
+    busy: bool,
+}
+
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("permit", &self.permit).finish_non_exhaustive()
+    }
+}
+
+impl Connection {
+    /// Opens a connection and shakes hands.
+    pub(crate) async fn establish(
+        transport: &dyn Transport,
+        address: &ServerAddress,
+        permit: Permit,
+        handshake: Handshake<'_>,
+    ) -> Result<Self, ConnectionError> {
+        let limit = handshake.connect_timeout;
+        let work = async {
+            let stream = transport.connect(address).await.map_err(FramedError::Io)?;
+            let mut connection = Self {
+                framed: Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE),
+                buffer: Vec::new(),
+                permit,
+                next_request: 1,
+                hello: Arc::default(),
+                interrupt: Arc::default(),
+                busy: false,
+            };
+            connection.say_hello(transport, &handshake).await?;
+            Ok(connection)
+        };
+        within(transport, limit, "no connection", work).await
+    }
+
+    async fn say_hello(
+        &mut self,
+        transport: &dyn Transport,
+        handshake: &Handshake<'_>,
+    ) -> Result<(), ConnectionError> {
+        let command = HelloCommand {
+            client_metadata: Some(handshake.metadata),
+            load_balanced: handshake.load_balanced,
+            ..HelloCommand::default()
+        };
+        let reply = self
+            .exchange(transport, None, |buffer, request| {
+                command.encode(buffer, request).map(|_| Flags::NONE)
+            })
+            .await?;
+        let Some(reply) = reply else { return Ok(()) };
+        let hello =
+            HelloReply::parse(reply.message.document()).map_err(ConnectionError::Hello)?;
+        if let Some(max) = hello.max_message_size_bytes.and_then(|max| usize::try_from(max).ok()) {
+            self.framed.set_max_message_size(max.max(1) + FRAME_SLACK);
+        }
+        self.hello = Arc::new(hello);
+        Ok(())
+    }
+
+    /// Sends one request and reads its reply; `None` where the request asks for none.
+    ///
+    /// Dropping the future leaves the connection unusable, and it will be closed.
+    pub(crate) async fn exchange(
+        &mut self,
+        transport: &dyn Transport,
+        limit: Option<Duration>,
+        encode: impl FnOnce(&mut Vec<u8>, i32) -> Result<Flags, WireError>,
+    ) -> Result<Option<wire::Reply>, ConnectionError> {
+        let request = self.next_request;
+        self.next_request = request.wrapping_add(1);
+        self.buffer.clear();
+        let flags = encode(&mut self.buffer, request)?;
+        self.busy = true;
+        let interrupt = self.interrupt.clone();
+        let work = async {
+            self.framed.write(&self.buffer).await?;
+            if flags.contains(Flags::MORE_TO_COME) {
+                return Ok(None);
+            }
+            let arrival = self.framed.read(transport, Some(&interrupt)).await?;
+            let reply = wire::Reply::parse(arrival.frame)?;
+            wire::check_response(&reply.header, request)?;
+            Ok(Some(reply))
+        };
+        let reply = within(transport, limit, "no reply", work).await?;
+        self.busy = false;
+        if self.buffer.capacity() > KEPT_BUFFER {
+            self.buffer = Vec::new();
+        }
+        Ok(reply)
+    }
+
+    /// Whether the next exchange can begin.
+    pub(crate) fn is_usable(&self) -> bool {
+        !self.busy
+    }
+
+    pub(crate) fn id(&self) -> u64 {
+        self.permit.connection_id
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.permit.generation
+    }
+
+    /// What the server said of itself in the handshake.
+    pub(crate) fn hello(&self) -> &Arc<HelloReply> {
+        &self.hello
+    }
+
+    pub(crate) fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
+}
+
+/// `work`, if it ends within `limit`.
+async fn within<T>(
+    transport: &dyn Transport,
+    limit: Option<Duration>,
+    what: &'static str,
+    work: impl Future<Output = Result<T, ConnectionError>>,
+) -> Result<T, ConnectionError> {
+    let Some(limit) = limit else { return work.await };
+    let deadline = transport.sleep_until(transport.now() + limit);
+    match select(std::pin::pin!(work), deadline).await {
+        Either::Left((outcome, _)) => outcome,
+        Either::Right(((), _)) => Err(ConnectionError::Timeout { what, limit }),
+    }
+}

@@ -1,0 +1,16 @@
+//! The shell over the engine: it carries bytes and time to the machines and does what they say.
+//!
+//! - [`run`]: the one future that runs the monitors of all servers ([`crate::Driver`]).
+//! - [`shared`]: what it and the operations share: the machine, the published topology, the pools.
+//! - [`framed`]: whole messages over a raw stream.
+//! - [`pool`] and [`connection`]: connections of operations; [`select`] and [`execute`]: their path.
+//!
+//! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
+
+pub(crate) mod connection;
+pub(crate) mod execute;
+pub(crate) mod framed;
+pub(crate) mod pool;
+pub(crate) mod run;
+pub(crate) mod select;
+pub(crate) mod shared;

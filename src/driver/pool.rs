@@ -1,0 +1,300 @@
+//! One server's pool: the engine's pool machine, its waiters and its connections.
+//!
+//! In the uncontended case a check-out is one short mutex: no channel, no task.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_channel::{Receiver, Sender};
+
+use super::connection::Connection;
+use super::framed::Interrupt;
+use crate::engine::address::ServerAddress;
+use crate::engine::pool::{Grant, Permit, Pool, PoolAction, PoolError, PoolSettings, Ticket};
+use crate::engine::time::Instant;
+use crate::transport::Transport;
+
+/// One server's pool.
+#[derive(Debug)]
+pub(crate) struct ServerPool {
+    address: ServerAddress,
+    core: Mutex<Core>,
+    /// Operations that were sent to the server and have not ended (server selection's
+    /// "operationCount").
+    operations: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Core {
+    machine: Pool<Connection>,
+    waiters: BTreeMap<Ticket, Sender<Grant<Connection>>>,
+    /// How to interrupt each connection, by its number.
+    interrupts: BTreeMap<u64, (u64, Arc<Interrupt>)>,
+}
+
+impl ServerPool {
+    pub(crate) fn new(address: ServerAddress, settings: PoolSettings) -> Self {
+        let core = Core {
+            machine: Pool::new(settings),
+            waiters: BTreeMap::new(),
+            interrupts: BTreeMap::new(),
+        };
+        Self { address, core: Mutex::new(core), operations: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn address(&self) -> &ServerAddress {
+        &self.address
+    }
+
+    pub(crate) fn operations(&self) -> usize {
+        self.operations.load(Ordering::Relaxed)
+    }
+
+    /// Counts one operation for as long as the guard lives.
+    pub(crate) fn count_operation(self: &Arc<Self>) -> OperationCount {
+        self.operations.fetch_add(1, Ordering::Relaxed);
+        OperationCount { pool: self.clone() }
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.core().machine.generation()
+    }
+
+    /// Connections in use, idle and being made; and how many of them are idle.
+    pub(crate) fn size(&self) -> (usize, usize) {
+        let core = self.core();
+        (core.machine.size(), core.machine.idle())
+    }
+
+    pub(crate) fn ready(&self) {
+        self.core().machine.ready();
+    }
+
+    pub(crate) fn clear(&self, generation: u64, reason: Arc<str>, interrupt_in_use: bool) {
+        let discarded = {
+            let mut core = self.core();
+            core.machine.clear(generation, reason.clone());
+            if interrupt_in_use {
+                for (of, interrupt) in core.interrupts.values() {
+                    if *of < generation {
+                        let text = format!(
+                            "Connection to {} interrupted due to server monitor timeout: {reason}",
+                            self.address
+                        );
+                        interrupt.raise(text.into());
+                    }
+                }
+            }
+            core.act()
+        };
+        drop(discarded);
+    }
+
+    pub(crate) fn close(&self) {
+        let discarded = {
+            let mut core = self.core();
+            core.machine.close();
+            core.act()
+        };
+        drop(discarded);
+    }
+
+    /// A connection, or leave to make one; waits in turn for either.
+    pub(crate) async fn check_out(
+        self: &Arc<Self>,
+        transport: &Arc<dyn Transport>,
+    ) -> Result<CheckedOut, PoolError> {
+        let outcome = self.change(|core| match core.machine.check_out(transport.now()) {
+            Ok(grant) => Ok(grant),
+            Err(ticket) => {
+                let (sender, receiver) = async_channel::bounded(1);
+                core.waiters.insert(ticket, sender);
+                Err((ticket, receiver))
+            }
+        });
+        let grant = match outcome {
+            Ok(grant) => grant,
+            Err((ticket, receiver)) => {
+                let place = Place { pool: self, transport, ticket, receiver };
+                place.receiver.recv().await.unwrap_or(Grant::Refused(PoolError::Closed))
+            }
+        };
+        self.receive(grant, transport)
+    }
+
+    fn receive(
+        self: &Arc<Self>,
+        grant: Grant<Connection>,
+        transport: &Arc<dyn Transport>,
+    ) -> Result<CheckedOut, PoolError> {
+        let (pool, transport) = (self.clone(), transport.clone());
+        match grant {
+            Grant::Connection(connection) => {
+                let connection = Some(connection);
+                Ok(CheckedOut::Connection(PooledConnection { pool, transport, connection }))
+            }
+            Grant::Establish(permit) => {
+                let slot = Slot { pool, transport, permit, used: false };
+                Ok(CheckedOut::Slot(slot))
+            }
+            Grant::Refused(error) => Err(error),
+        }
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
+        let (outcome, discarded) = {
+            let mut core = self.core();
+            let outcome = change(&mut core);
+            (outcome, core.act())
+        };
+        // Sockets are closed outside the lock.
+        drop(discarded);
+        outcome
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().expect("not poisoned: the pool machine does not panic")
+    }
+}
+
+impl Core {
+    /// Does what the machine says; returns the connections to close.
+    fn act(&mut self) -> Vec<Connection> {
+        let mut discarded = Vec::new();
+        while let Some(action) = self.machine.poll_action() {
+            match action {
+                PoolAction::Discard(connection) => {
+                    self.interrupts.remove(&connection.id());
+                    discarded.push(connection);
+                }
+                PoolAction::Serve(ticket, grant) => {
+                    if let Some(waiter) = self.waiters.remove(&ticket) {
+                        // The channel holds one grant, and a place takes it back when it is left.
+                        let _ = waiter.try_send(grant);
+                    }
+                }
+            }
+        }
+        discarded
+    }
+}
+
+/// A place in the queue; leaving it gives back what was granted in the last moment.
+struct Place<'a> {
+    pool: &'a Arc<ServerPool>,
+    transport: &'a Arc<dyn Transport>,
+    ticket: Ticket,
+    receiver: Receiver<Grant<Connection>>,
+}
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        self.pool.change(|core| {
+            core.machine.cancel(self.ticket);
+            core.waiters.remove(&self.ticket);
+        });
+        if let Ok(grant) = self.receiver.try_recv() {
+            // What was granted goes back through the guards of the granted thing.
+            let _ = self.pool.receive(grant, self.transport);
+        }
+    }
+}
+
+/// What a check-out gives.
+pub(crate) enum CheckedOut {
+    Connection(PooledConnection),
+    Slot(Slot),
+}
+
+/// Leave to make one connection; given back when dropped unused.
+pub(crate) struct Slot {
+    pool: Arc<ServerPool>,
+    transport: Arc<dyn Transport>,
+    permit: Permit,
+    used: bool,
+}
+
+impl Slot {
+    pub(crate) fn permit(&self) -> Permit {
+        self.permit
+    }
+
+    pub(crate) fn address(&self) -> &ServerAddress {
+        &self.pool.address
+    }
+
+    /// The connection was made.
+    pub(crate) fn fill(mut self, connection: Connection) -> PooledConnection {
+        self.used = true;
+        let now = self.transport.now();
+        self.pool.change(|core| {
+            let entry = (self.permit.generation, connection.interrupt().clone());
+            core.interrupts.insert(connection.id(), entry);
+            core.machine.established(now);
+        });
+        PooledConnection {
+            pool: self.pool.clone(),
+            transport: self.transport.clone(),
+            connection: Some(connection),
+        }
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        if !self.used {
+            let now = self.transport.now();
+            self.pool.change(|core| core.machine.abandoned(now));
+        }
+    }
+}
+
+/// A connection in use; goes back to its pool when dropped, unless an exchange on it was broken off.
+pub(crate) struct PooledConnection {
+    pool: Arc<ServerPool>,
+    transport: Arc<dyn Transport>,
+    connection: Option<Connection>,
+}
+
+impl std::ops::Deref for PooledConnection {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        self.connection.as_ref().expect("present until dropped")
+    }
+}
+
+impl std::ops::DerefMut for PooledConnection {
+    fn deref_mut(&mut self) -> &mut Connection {
+        self.connection.as_mut().expect("present until dropped")
+    }
+}
+
+impl Drop for PooledConnection {
+    fn drop(&mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        let now = self.transport.now();
+        if connection.is_usable() {
+            let generation = connection.generation();
+            self.pool.change(|core| core.machine.check_in(now, connection, generation));
+        } else {
+            self.pool.change(|core| {
+                core.interrupts.remove(&connection.id());
+                core.machine.lost(now);
+            });
+        }
+    }
+}
+
+/// One operation, counted on its server.
+#[derive(Debug)]
+pub(crate) struct OperationCount {
+    pool: Arc<ServerPool>,
+}
+
+impl Drop for OperationCount {
+    fn drop(&mut self) {
+        self.pool.operations.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,80 @@
+//! From criteria to a server and its pool, waiting where none suits yet.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use futures_util::future::{Either, select as either};
+
+use super::pool::{OperationCount, ServerPool};
+use super::shared::Shared;
+use crate::engine::selection::{self, Criteria};
+use crate::engine::sdam::{ServerDescription, TopologyType};
+use crate::error::{Error, ErrorKind, Result};
+
+/// A server for one operation, which counts as in flight there for as long as this lives.
+pub(crate) struct Selected {
+    pub(crate) server: Arc<ServerDescription>,
+    pub(crate) topology_type: TopologyType,
+    pub(crate) pool: Arc<ServerPool>,
+    _count: OperationCount,
+}
+
+/// Selects a server, waiting up to the server selection time-out.
+pub(crate) async fn select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Selected> {
+    if let Some(selected) = try_select(shared, criteria)? {
+        return Ok(selected);
+    }
+    let timeout = shared.options.server_selection_timeout;
+    let mut deadline = shared.transport.sleep_until(shared.transport.now() + timeout);
+    let _demand = shared.wait_for_server();
+    loop {
+        let changed = shared.changed();
+        if let Some(selected) = try_select(shared, criteria)? {
+            return Ok(selected);
+        }
+        if let Either::Right(_) = either(changed, &mut deadline).await {
+            return Err(timed_out(shared, criteria));
+        }
+    }
+}
+
+fn try_select(shared: &Shared, criteria: &Criteria<'_>) -> Result<Option<Selected>> {
+    let view = shared.view();
+    let busy = |address: &_| view.pools.get(address).map_or(0, |pool| pool.operations());
+    let chosen = selection::select(&view.topology, criteria, busy, &mut shared.rng());
+    let server = match chosen {
+        Ok(Some(server)) => server,
+        Ok(None) if shared.is_closed() => return Err(Error::new(ErrorKind::Shutdown)),
+        Ok(None) => return Ok(None),
+        Err(error) => {
+            let message = error.to_string();
+            return Err(Error::new(ErrorKind::ServerSelection { message, verdicts: Vec::new() }));
+        }
+    };
+    let Some(pool) = view.pools.get(&server.address) else { return Ok(None) };
+    Ok(Some(Selected {
+        server: server.clone(),
+        topology_type: view.topology.topology_type,
+        pool: pool.clone(),
+        _count: pool.count_operation(),
+    }))
+}
+
+/// ARCHITECTURE: every server with the reason why it was not chosen.
+fn timed_out(shared: &Shared, criteria: &Criteria<'_>) -> Error {
+    let view = shared.view();
+    let timeout = shared.options.server_selection_timeout;
+    let verdicts = selection::explain(&view.topology, criteria, shared.transport.now());
+    let mut message = format!("no server was suitable for {criteria} within {timeout:?}");
+    if !shared.is_running() {
+        message.push_str("; the Driver future was never polled: spawn it");
+    }
+    if verdicts.is_empty() {
+        let wanted = view.topology.set_name.as_deref();
+        message.push_str("; no server is left in the topology");
+        if let Some(name) = wanted {
+            let _ = write!(message, ": none of the seeds is a member of replica set \"{name}\"");
+        }
+    }
+    Error::new(ErrorKind::ServerSelection { message, verdicts })
+}

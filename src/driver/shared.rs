@@ -1,0 +1,258 @@
+//! What the driver future and the operations share.
+//!
+//! One mutex guards the machine; it is held for one input and its actions, never across an await.
+//! Operations read the [`View`] that it publishes, without a lock.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use arc_swap::ArcSwap;
+use event_listener::EventListener;
+
+use super::pool::ServerPool;
+use crate::engine::address::ServerAddress;
+use crate::engine::hello::ClientMetadata;
+use crate::engine::pool::PoolSettings;
+use crate::engine::rng::Rng;
+use crate::engine::sdam::{Action, Event, LinkId, Sdam, TopologyDescription};
+use crate::engine::time::Instant;
+use crate::event::Subscribers;
+use crate::options::ClientOptions;
+use crate::session::SessionPool;
+use crate::transport::{BoxFuture, Transport};
+
+/// What an operation sees: one consistent belief, with the pools that belong to it.
+#[derive(Debug)]
+pub(crate) struct View {
+    pub(crate) topology: Arc<TopologyDescription>,
+    pub(crate) pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
+}
+
+/// What the engine wants done with links.
+#[derive(Debug)]
+pub(crate) enum LinkAction {
+    Open(LinkId),
+    Send(LinkId, Vec<u8>),
+    Close(LinkId),
+}
+
+/// What is behind the mutex.
+#[derive(Debug)]
+struct Core {
+    sdam: Sdam,
+    pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
+    link_actions: VecDeque<LinkAction>,
+    waiting: usize,
+    closed: bool,
+}
+
+/// What the driver future and the operations share.
+pub(crate) struct Shared {
+    pub(crate) transport: Arc<dyn Transport>,
+    pub(crate) options: ClientOptions,
+    /// What the client says of itself in the first hello of a connection.
+    pub(crate) metadata: ClientMetadata,
+    pub(crate) sessions: SessionPool,
+    pub(crate) subscribers: Subscribers,
+    core: Mutex<Core>,
+    view: ArcSwap<View>,
+    /// Notified at each new view.
+    changed: event_listener::Event,
+    /// Notified when the driver future has something to do.
+    input: event_listener::Event,
+    jobs: Mutex<Vec<BoxFuture<'static, ()>>>,
+    rng: Mutex<Rng>,
+    running: AtomicBool,
+}
+
+impl std::fmt::Debug for Shared {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Shared").field("topology", &self.view.load().topology).finish()
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(
+        options: ClientOptions,
+        transport: Arc<dyn Transport>,
+        sdam: Sdam,
+        seed: u64,
+        metadata: ClientMetadata,
+    ) -> Self {
+        let view = View { topology: sdam.topology().clone(), pools: BTreeMap::new() };
+        let core = Core {
+            sdam,
+            pools: BTreeMap::new(),
+            link_actions: VecDeque::new(),
+            waiting: 0,
+            closed: false,
+        };
+        Self {
+            transport,
+            options,
+            metadata,
+            sessions: SessionPool::default(),
+            subscribers: Subscribers::default(),
+            core: Mutex::new(core),
+            view: ArcSwap::from_pointee(view),
+            changed: event_listener::Event::new(),
+            input: event_listener::Event::new(),
+            jobs: Mutex::default(),
+            rng: Mutex::new(Rng::seeded(seed)),
+            running: AtomicBool::new(false),
+        }
+    }
+
+    /// The present belief.
+    pub(crate) fn view(&self) -> arc_swap::Guard<Arc<View>> {
+        self.view.load()
+    }
+
+    /// Ends at the next new view. Take it before looking at the present one.
+    pub(crate) fn changed(&self) -> EventListener {
+        self.changed.listen()
+    }
+
+    /// The client's randomness.
+    pub(crate) fn rng(&self) -> MutexGuard<'_, Rng> {
+        self.rng.lock().expect("not poisoned: a draw does not panic")
+    }
+
+    /// Gives the engine one input and does what it says, except for links: those are the driver
+    /// future's.
+    pub(crate) fn drive(&self, now: Instant, event: Event) {
+        let mut core = self.core();
+        core.closed |= matches!(event, Event::Close);
+        core.sdam.handle(now, event);
+        self.perform(&mut core);
+        drop(core);
+        self.input.notify(usize::MAX);
+    }
+
+    fn perform(&self, core: &mut Core) {
+        while let Some(action) = core.sdam.poll_action() {
+            match action {
+                Action::OpenLink(link) => core.link_actions.push_back(LinkAction::Open(link)),
+                Action::Send(link, message) => {
+                    core.link_actions.push_back(LinkAction::Send(link, message));
+                }
+                Action::CloseLink(link) => core.link_actions.push_back(LinkAction::Close(link)),
+                Action::OpenPool(address) => {
+                    let pool = ServerPool::new(address.clone(), self.pool_settings());
+                    core.pools.insert(address, Arc::new(pool));
+                }
+                Action::ReadyPool(address) => with_pool(core, &address, ServerPool::ready),
+                Action::ClearPool { address, generation, reason, interrupt_in_use } => {
+                    with_pool(core, &address, |pool| {
+                        pool.clear(generation, reason, interrupt_in_use);
+                    });
+                }
+                Action::ClosePool(address) => {
+                    if let Some(pool) = core.pools.remove(&address) {
+                        pool.close();
+                    }
+                }
+                Action::Publish(topology) => {
+                    let pools = core.pools.clone();
+                    self.view.store(Arc::new(View { topology, pools }));
+                    self.changed.notify(usize::MAX);
+                }
+                Action::Notify(event) => self.subscribers.tell(event),
+            }
+        }
+    }
+
+    fn pool_settings(&self) -> PoolSettings {
+        let options = &self.options;
+        PoolSettings {
+            max_size: options.max_pool_size as usize,
+            max_connecting: options.max_connecting as usize,
+            max_idle_time: options.max_idle_time.unwrap_or_default(),
+        }
+    }
+
+    /// Counts an operation that waits for a server; the engine checks all servers often meanwhile.
+    pub(crate) fn wait_for_server(self: &Arc<Self>) -> Demand {
+        self.change_waiting(1);
+        Demand { shared: self.clone() }
+    }
+
+    fn change_waiting(&self, change: isize) {
+        let now = self.transport.now();
+        let mut core = self.core();
+        let before = core.waiting;
+        core.waiting = before.saturating_add_signed(change);
+        if (before == 0) != (core.waiting == 0) && !core.closed {
+            let demand = core.waiting > 0;
+            core.sdam.handle(now, Event::Demand(demand));
+            self.perform(&mut core);
+            drop(core);
+            self.input.notify(usize::MAX);
+        }
+    }
+
+    /// Leaves a piece of work to the driver future.
+    pub(crate) fn leave_job(&self, job: BoxFuture<'static, ()>) {
+        self.jobs.lock().expect("not poisoned: a push does not panic").push(job);
+        self.input.notify(usize::MAX);
+    }
+
+    pub(crate) fn take_jobs(&self) -> Vec<BoxFuture<'static, ()>> {
+        std::mem::take(&mut *self.jobs.lock().expect("not poisoned: a take does not panic"))
+    }
+
+    pub(crate) fn take_link_actions(&self) -> VecDeque<LinkAction> {
+        std::mem::take(&mut self.core().link_actions)
+    }
+
+    /// Whether the driver future has something to do at once.
+    pub(crate) fn has_work(&self) -> bool {
+        !self.core().link_actions.is_empty()
+            || !self.jobs.lock().expect("not poisoned: nothing panics").is_empty()
+    }
+
+    /// Ends when the driver future has something to do. Take it before looking.
+    pub(crate) fn input(&self) -> EventListener {
+        self.input.listen()
+    }
+
+    pub(crate) fn timeout(&self) -> Option<Instant> {
+        self.core().sdam.poll_timeout()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.core().closed
+    }
+
+    /// The driver future was polled for the first time.
+    pub(crate) fn started(&self) {
+        self.running.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether the driver future was ever polled.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Relaxed)
+    }
+
+    fn core(&self) -> MutexGuard<'_, Core> {
+        self.core.lock().expect("not poisoned: the engine does not panic")
+    }
+}
+
+fn with_pool(core: &Core, address: &ServerAddress, act: impl FnOnce(&ServerPool)) {
+    if let Some(pool) = core.pools.get(address) {
+        act(pool);
+    }
+}
+
+/// While it lives, an operation waits for a server.
+pub(crate) struct Demand {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Demand {
+    fn drop(&mut self) {
+        self.shared.change_waiting(-1);
+    }
+}

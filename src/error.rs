@@ -1,0 +1,230 @@
+//! What can go wrong, by whose fault.
+//!
+//! [`Error`] is small, opaque and cheap to clone; [`Error::kind`] says what happened as facts,
+//! [`Error::has_label`] and [`Error::is_retryable`] what may be done about it. No text of an error
+//! contains a secret.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::engine::address::ServerAddress;
+use crate::engine::op::{BuildError, CommandFailure, ReplyFailure, WriteFailure};
+use crate::engine::selection::Verdict;
+use crate::options::OptionsError;
+
+/// The label of an error after which the same operation may be tried again.
+pub const RETRYABLE_WRITE_ERROR: &str = "RetryableWriteError";
+
+/// A result of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Why an operation has no result.
+#[derive(Clone)]
+pub struct Error {
+    inner: Arc<Inner>,
+}
+
+#[derive(Clone)]
+struct Inner {
+    kind: ErrorKind,
+    labels: Vec<String>,
+}
+
+/// What happened.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// An argument that cannot be used; nothing was sent.
+    InvalidArgument(String),
+    /// A connection string or options that cannot be used.
+    Options(OptionsError),
+    /// No server suited within the time-out, or none ever can.
+    ServerSelection {
+        /// What was wanted, and why it cannot be had.
+        message: String,
+        /// Every server, with the reason why it was not chosen.
+        verdicts: Vec<Verdict>,
+    },
+    /// A connection broke, or could not be made.
+    Network {
+        /// The server.
+        address: ServerAddress,
+        /// What happened.
+        message: String,
+    },
+    /// The server took longer than a limit.
+    Timeout {
+        /// The server.
+        address: ServerAddress,
+        /// What did not happen, within what time.
+        message: String,
+    },
+    /// The server sent something that is no message of the protocol; the connection was closed.
+    Protocol {
+        /// The server.
+        address: ServerAddress,
+        /// What was wrong with it.
+        message: String,
+    },
+    /// The server's connections were closed while the operation waited for one.
+    Pool {
+        /// The server.
+        address: ServerAddress,
+        /// Why.
+        message: String,
+    },
+    /// The server refused the command.
+    Command(Box<CommandFailure>),
+    /// The server ran the command, and some of its writes or their acknowledgement failed.
+    Write(Box<WriteFailure>),
+    /// The server's reply is not of the command's form.
+    Reply {
+        /// The server.
+        address: ServerAddress,
+        /// What was found where.
+        message: String,
+    },
+    /// A document that cannot be written as BSON, or read as the type that was asked for.
+    Bson(String),
+    /// The client was shut down.
+    Shutdown,
+}
+
+impl Error {
+    pub(crate) fn new(kind: ErrorKind) -> Self {
+        Self { inner: Arc::new(Inner { kind, labels: Vec::new() }) }
+    }
+
+    pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidArgument(message.into()))
+    }
+
+    pub(crate) fn bson(error: impl fmt::Display) -> Self {
+        Self::new(ErrorKind::Bson(error.to_string()))
+    }
+
+    pub(crate) fn of_reply(address: &ServerAddress, failure: ReplyFailure) -> Self {
+        let labels = failure.labels().to_vec();
+        let kind = match failure {
+            ReplyFailure::Command(failure) => ErrorKind::Command(failure),
+            ReplyFailure::Write(failure) => ErrorKind::Write(failure),
+            malformed @ ReplyFailure::Malformed { .. } => {
+                ErrorKind::Reply { address: address.clone(), message: malformed.to_string() }
+            }
+        };
+        Self { inner: Arc::new(Inner { kind, labels }) }
+    }
+
+    pub(crate) fn with_label(mut self, label: &str) -> Self {
+        if !self.has_label(label) {
+            Arc::make_mut(&mut self.inner).labels.push(label.to_owned());
+        }
+        self
+    }
+
+    /// What happened.
+    pub fn kind(&self) -> &ErrorKind {
+        &self.inner.kind
+    }
+
+    /// The error labels: the server's, and those that the driver adds.
+    pub fn labels(&self) -> &[String] {
+        &self.inner.labels
+    }
+
+    /// Whether the error has this label.
+    pub fn has_label(&self, label: &str) -> bool {
+        self.labels().iter().any(|own| own == label)
+    }
+
+    /// Whether the same operation may succeed when it is tried again.
+    ///
+    /// The driver has tried again once already where the specification allows it.
+    pub fn is_retryable(&self) -> bool {
+        match self.kind() {
+            ErrorKind::Network { .. }
+            | ErrorKind::Timeout { .. }
+            | ErrorKind::Pool { .. }
+            | ErrorKind::ServerSelection { .. } => true,
+            _ => self.has_label(RETRYABLE_WRITE_ERROR),
+        }
+    }
+
+    /// The server's error code, where it gave one.
+    pub fn code(&self) -> Option<i32> {
+        match self.kind() {
+            ErrorKind::Command(failure) => failure.code,
+            ErrorKind::Write(failure) => failure
+                .write_errors
+                .first()
+                .map(|error| error.code)
+                .or_else(|| failure.write_concern_error.as_ref().map(|error| error.code)),
+            _ => None,
+        }
+    }
+
+    /// For a selection error: every server, with the reason why it was not chosen.
+    pub fn verdicts(&self) -> &[Verdict] {
+        match self.kind() {
+            ErrorKind::ServerSelection { verdicts, .. } => verdicts,
+            _ => &[],
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.kind() {
+            ErrorKind::InvalidArgument(message) => f.write_str(message),
+            ErrorKind::Options(error) => error.fmt(f),
+            ErrorKind::ServerSelection { message, verdicts } => {
+                f.write_str(message)?;
+                verdicts.iter().try_for_each(|verdict| write!(f, "\n  {verdict}"))
+            }
+            ErrorKind::Network { address, message }
+            | ErrorKind::Timeout { address, message }
+            | ErrorKind::Pool { address, message } => write!(f, "{address}: {message}"),
+            ErrorKind::Protocol { address, message } => {
+                write!(f, "{address} sent what is not MongoDB's protocol: {message}")
+            }
+            ErrorKind::Command(failure) => failure.fmt(f),
+            ErrorKind::Write(failure) => failure.fmt(f),
+            ErrorKind::Reply { address, message } => {
+                write!(f, "{address} sent a reply of an unexpected form: {message}")
+            }
+            ErrorKind::Bson(message) => write!(f, "BSON: {message}"),
+            ErrorKind::Shutdown => f.write_str("the client was shut down"),
+        }
+    }
+}
+
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Error({self}")?;
+        if !self.labels().is_empty() {
+            write!(f, "; labels: {}", self.labels().join(", "))?;
+        }
+        f.write_str(")")
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        match self.kind() {
+            ErrorKind::Options(error) => Some(error),
+            _ => None,
+        }
+    }
+}
+
+impl From<OptionsError> for Error {
+    fn from(error: OptionsError) -> Self {
+        Self::new(ErrorKind::Options(error))
+    }
+}
+
+impl From<BuildError> for Error {
+    fn from(error: BuildError) -> Self {
+        Self::invalid_argument(error.to_string())
+    }
+}

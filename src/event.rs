@@ -1,0 +1,57 @@
+//! What subscribers hear, and how.
+//!
+//! The events are the specification's; [`Topology`](crate::Topology) is the stream of them. Each
+//! subscriber has a queue of its own, so a slow one delays nobody; it must read, or drop its stream.
+
+use std::sync::Mutex;
+
+use async_channel::{Receiver, Sender};
+
+pub use crate::engine::sdam::{EventKind, HeartbeatConnection, Notice as Event};
+
+/// Everybody who listens. The first who subscribes hears what was told before.
+#[derive(Debug, Default)]
+pub(crate) struct Subscribers {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug, Default)]
+struct Inner {
+    senders: Vec<Sender<Event>>,
+    /// Told before anybody listened; at most [`EARLY_EVENTS`].
+    early: Vec<Event>,
+    heard: bool,
+}
+
+/// How many events are kept for the first subscriber.
+const EARLY_EVENTS: usize = 1_000;
+
+impl Subscribers {
+    pub(crate) fn subscribe(&self) -> Receiver<Event> {
+        let (sender, receiver) = async_channel::unbounded();
+        let mut inner = self.inner.lock().expect("not poisoned: sending does not panic");
+        inner.heard = true;
+        for event in inner.early.drain(..) {
+            // The receiver is in this function.
+            let _ = sender.try_send(event);
+        }
+        inner.senders.push(sender);
+        receiver
+    }
+
+    pub(crate) fn tell(&self, event: Event) {
+        let mut inner = self.inner.lock().expect("not poisoned: sending does not panic");
+        if !inner.heard {
+            if inner.early.len() < EARLY_EVENTS {
+                inner.early.push(event);
+            }
+            return;
+        }
+        let last = matches!(event.kind, EventKind::TopologyClosed);
+        // A closed channel is a stream that was dropped.
+        inner.senders.retain(|sender| sender.try_send(event.clone()).is_ok());
+        if last {
+            inner.senders.clear();
+        }
+    }
+}

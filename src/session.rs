@@ -1,0 +1,101 @@
+//! Sessions: what ties the operations of one user together on the server.
+//!
+//! Every acknowledged operation runs in one, an implicit one where the user gives none; that is what
+//! makes a retried write happen once. The deployment's cluster time is kept here too, outside the
+//! topology: an unchanged value costs one comparison.
+
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
+use bson::raw::cstr;
+use bson::{RawDocument, RawDocumentBuf, Timestamp};
+
+use crate::driver::shared::Shared;
+use crate::engine::session::{self, ServerSession};
+
+/// The client's server sessions and its newest cluster time.
+#[derive(Debug, Default)]
+pub(crate) struct SessionPool {
+    idle: Mutex<session::SessionPool>,
+    cluster_time: ArcSwapOption<ClusterTime>,
+}
+
+/// A cluster time, signed by the deployment.
+#[derive(Debug)]
+pub(crate) struct ClusterTime {
+    time: Timestamp,
+    pub(crate) document: RawDocumentBuf,
+}
+
+impl SessionPool {
+    /// The newest cluster time, to be sent with every command.
+    pub(crate) fn cluster_time(&self) -> Option<Arc<ClusterTime>> {
+        self.cluster_time.load_full()
+    }
+
+    /// Takes note of the `$clusterTime` of a reply ("Gossipping the cluster time").
+    pub(crate) fn advance(&self, reply: &RawDocument) {
+        let Ok(Some(document)) = reply.get("$clusterTime") else { return };
+        let Some(document) = document.as_document() else { return };
+        let Ok(time) = document.get_timestamp("clusterTime") else { return };
+        let newer = |known: &Option<Arc<ClusterTime>>| {
+            known.as_ref().is_none_or(|known| known.time < time)
+        };
+        if !newer(&self.cluster_time.load()) {
+            return;
+        }
+        let next = Arc::new(ClusterTime { time, document: document.to_owned() });
+        self.cluster_time.rcu(|known| {
+            if newer(known) { Some(next.clone()) } else { known.clone() }
+        });
+    }
+
+    /// All idle sessions' ids, for `endSessions`.
+    pub(crate) fn drain(&self) -> Vec<RawDocumentBuf> {
+        self.idle().drain().into_iter().map(|session| session.lsid).collect()
+    }
+
+    fn idle(&self) -> MutexGuard<'_, session::SessionPool> {
+        self.idle.lock().expect("not poisoned: the pool of sessions does not panic")
+    }
+}
+
+/// A session that an operation uses without the user's knowledge; goes back when dropped.
+pub(crate) struct ImplicitSession {
+    shared: Arc<Shared>,
+    session: Option<ServerSession>,
+}
+
+impl ImplicitSession {
+    /// A session for one operation; `None` where the deployment has none.
+    pub(crate) fn acquire(shared: &Arc<Shared>) -> Option<Self> {
+        let timeout = timeout(shared)?;
+        let now = shared.transport.now();
+        let idle = shared.sessions.idle().acquire(now, Some(timeout));
+        let session = idle.unwrap_or_else(|| {
+            let mut lsid = RawDocumentBuf::new();
+            lsid.append(cstr!("id"), bson::Uuid::new());
+            ServerSession::new(lsid, now)
+        });
+        Some(Self { shared: shared.clone(), session: Some(session) })
+    }
+
+    pub(crate) fn get(&mut self) -> &mut ServerSession {
+        self.session.as_mut().expect("present until dropped")
+    }
+}
+
+impl Drop for ImplicitSession {
+    fn drop(&mut self) {
+        let Some(mut session) = self.session.take() else { return };
+        let now = self.shared.transport.now();
+        session.touch(now);
+        self.shared.sessions.idle().release(session, now, timeout(&self.shared));
+    }
+}
+
+fn timeout(shared: &Shared) -> Option<Duration> {
+    let minutes = shared.view().topology.logical_session_timeout_minutes?;
+    Some(Duration::from_secs(u64::try_from(minutes).ok()? * 60))
+}

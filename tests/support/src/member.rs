@@ -1,0 +1,345 @@
+//! One mongod process of a set.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use bson::{Document, doc};
+
+use crate::{Connection, Error, MongodBinary, Result};
+
+/// What a member is like in its set's configuration, and how it is started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MemberOptions {
+    /// Election priority; 0 never becomes primary.
+    pub priority: f64,
+    /// Not named in replies to hello; wants `priority: 0`.
+    pub hidden: bool,
+    /// Replica set tags.
+    pub tags: Vec<(String, String)>,
+    /// Votes only, holds no data.
+    pub arbiter: bool,
+    /// Further arguments of mongod.
+    pub extra_args: Vec<String>,
+}
+
+impl Default for MemberOptions {
+    fn default() -> Self {
+        Self {
+            priority: 1.0,
+            hidden: false,
+            tags: Vec::new(),
+            arbiter: false,
+            extra_args: Vec::new(),
+        }
+    }
+}
+
+impl MemberOptions {
+    /// An ordinary member with one tag.
+    pub fn tagged(name: &str, value: &str) -> Self {
+        Self { tags: vec![(name.into(), value.into())], ..Self::default() }
+    }
+
+    /// The member's entry in the configuration of the set.
+    pub(crate) fn configuration(&self, id: i32, address: SocketAddr) -> Document {
+        let mut entry = doc! { "_id": id, "host": address.to_string() };
+        if self.arbiter {
+            entry.insert("arbiterOnly", true);
+            return entry;
+        }
+        entry.insert("priority", self.priority);
+        if self.hidden {
+            entry.insert("hidden", true);
+        }
+        let tags: Document =
+            self.tags.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
+        if !tags.is_empty() {
+            entry.insert("tags", tags);
+        }
+        entry
+    }
+}
+
+/// What the process of a member is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberState {
+    /// It runs.
+    Running,
+    /// It was stopped with SIGSTOP: connections stay open and nothing answers.
+    Frozen,
+    /// There is no process.
+    Stopped,
+}
+
+impl MemberState {
+    /// The state in one lower-case word, as the demo's HTTP interface has it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Frozen => "frozen",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+/// One member: its address, its process and its files.
+#[derive(Debug)]
+pub struct Member {
+    binary: MongodBinary,
+    set_name: String,
+    options: MemberOptions,
+    folder: PathBuf,
+    id: usize,
+    address: SocketAddr,
+    process: Option<Child>,
+    state: MemberState,
+}
+
+impl Member {
+    /// Starts a process on `port`, or on any free port, and returns when it listens.
+    pub(crate) fn start(
+        binary: &MongodBinary,
+        set_name: &str,
+        folder: &Path,
+        id: usize,
+        port: Option<u16>,
+        options: MemberOptions,
+    ) -> Result<Self> {
+        let mut member = Self {
+            binary: binary.clone(),
+            set_name: set_name.to_owned(),
+            options,
+            folder: folder.to_owned(),
+            id,
+            address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            process: None,
+            state: MemberState::Stopped,
+        };
+        fs::create_dir_all(member.data_path()).map_err(Error::io("creating the data folder"))?;
+        // A free port may be taken by another process before mongod binds it.
+        for _ in 0..PORT_ATTEMPTS {
+            member.address.set_port(port.map_or_else(free_port, Ok)?);
+            match member.spawn().and_then(|()| member.wait_until_listening()) {
+                Ok(()) => return Ok(member),
+                Err(Error::Start(log)) if port.is_none() && log.contains("in use") => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Err(Error::Start(format!("no free port in {PORT_ATTEMPTS} attempts")))
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Its process id; `None` when stopped.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// What its process is doing, as far as this set was told to do it.
+    pub fn state(&self) -> MemberState {
+        self.state
+    }
+
+    /// How it was started.
+    pub fn options(&self) -> &MemberOptions {
+        &self.options
+    }
+
+    /// Its log; a restarted process appends to it.
+    pub fn log_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.log", self.id))
+    }
+
+    /// SIGKILL: the process is gone when this returns, its data stay.
+    pub fn kill(&mut self) -> Result<()> {
+        if let Some(mut process) = self.process.take() {
+            process.kill().map_err(Error::io("killing a member"))?;
+            process.wait().map_err(Error::io("waiting for a killed member"))?;
+        }
+        let _ = fs::remove_file(self.pid_path());
+        self.state = MemberState::Stopped;
+        Ok(())
+    }
+
+    /// SIGSTOP: the process keeps its connections and answers nothing.
+    pub fn freeze(&mut self) -> Result<()> {
+        self.signal("STOP")?;
+        self.state = MemberState::Frozen;
+        Ok(())
+    }
+
+    /// SIGCONT: a frozen process goes on where it was.
+    pub fn thaw(&mut self) -> Result<()> {
+        self.signal("CONT")?;
+        self.state = MemberState::Running;
+        Ok(())
+    }
+
+    /// Starts the process again after [`Member::kill`], on the same port and data, and returns when
+    /// it listens; a running or frozen one is killed first.
+    pub fn restart(&mut self) -> Result<()> {
+        self.kill()?;
+        self.spawn()?;
+        self.wait_until_listening()
+    }
+
+    /// Asks it to step down as primary and not to stand again for `seconds`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Command`], for example when it is not the primary.
+    pub fn step_down(&self, seconds: u32) -> Result<()> {
+        self.command(&doc! {
+            "replSetStepDown": i64::from(seconds),
+            "secondaryCatchUpPeriodSecs": i64::from(seconds.min(5)),
+            "force": true,
+        })
+        .map(|_| ())
+    }
+
+    /// Runs `command` over a connection of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Connection::run`].
+    pub fn command(&self, command: &Document) -> Result<Document> {
+        self.connect(COMMAND_TIMEOUT)?.run(command)
+    }
+
+    /// A direct connection to it.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`].
+    pub fn connect(&self, timeout: Duration) -> Result<Connection> {
+        Connection::open(self.address, timeout)
+    }
+
+    /// Whether it says that it accepts writes; a member that does not answer does not.
+    pub fn is_writable_primary(&self) -> bool {
+        self.role("isWritablePrimary")
+    }
+
+    /// Whether it says that it is readable: primary, secondary or arbiter.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.role("isWritablePrimary") || self.role("secondary") || self.role("arbiterOnly")
+    }
+
+    fn role(&self, field: &str) -> bool {
+        // Servers before 5.0 know hello too, from 4.4.2 on.
+        self.state == MemberState::Running
+            && self
+                .connect(POLL_TIMEOUT)
+                .and_then(|mut connection| connection.run(&doc! { "hello": 1 }))
+                .is_ok_and(|reply| reply.get_bool(field).unwrap_or(false))
+    }
+
+    fn spawn(&mut self) -> Result<()> {
+        let mut command = self.binary.command();
+        command
+            .args(["--replSet", &self.set_name, "--port", &self.address.port().to_string()])
+            .args(["--bind_ip", "127.0.0.1", "--nounixsocket", "--oplogSize", "32"])
+            .args(["--wiredTigerCacheSizeGB", "0.25", "--logappend", "--dbpath"])
+            .arg(self.data_path())
+            .arg("--logpath")
+            .arg(self.log_path())
+            .args(["--setParameter", "enableTestCommands=1"])
+            .args(&self.options.extra_args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        // Of its own group, so that an interrupt from the terminal ends the program first.
+        #[cfg(unix)]
+        std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        let process = command.spawn().map_err(Error::io("starting mongod"))?;
+        let written = fs::write(self.pid_path(), process.id().to_string());
+        self.process = Some(process);
+        self.state = MemberState::Running;
+        written.map_err(Error::io("writing the process id"))
+    }
+
+    fn wait_until_listening(&mut self) -> Result<()> {
+        let deadline = Instant::now() + START_TIMEOUT;
+        loop {
+            if let Some(process) = &mut self.process
+                && let Some(status) = process.try_wait().map_err(Error::io("waiting for mongod"))?
+            {
+                self.kill()?;
+                return Err(Error::Start(format!("mongod ended: {status}\n{}", self.log_end())));
+            }
+            let ping = Connection::open(self.address, POLL_TIMEOUT)
+                .and_then(|mut connection| connection.run(&doc! { "ping": 1 }));
+            match ping {
+                Ok(_) => return Ok(()),
+                Err(error) if Instant::now() >= deadline => {
+                    return Err(Error::Timeout(format!(
+                        "{} does not answer: {error}\n{}",
+                        self.address,
+                        self.log_end()
+                    )));
+                }
+                Err(_) => thread::sleep(POLL_INTERVAL),
+            }
+        }
+    }
+
+    fn signal(&self, name: &str) -> Result<()> {
+        let pid = self.pid().ok_or_else(|| Error::Start("the member is stopped".into()))?;
+        // The standard library sends no other signal than SIGKILL; every shell does.
+        let status = Command::new("sh")
+            .args(["-c", &format!("kill -{name} {pid}")])
+            .status()
+            .map_err(Error::io("sending a signal"))?;
+        if status.success() {
+            return Ok(());
+        }
+        Err(Error::Start(format!("SIG{name} to process {pid}: {status}")))
+    }
+
+    fn log_end(&self) -> String {
+        let log = fs::read(self.log_path()).unwrap_or_default();
+        let text = String::from_utf8_lossy(&log);
+        let lines: Vec<&str> = text.lines().collect();
+        let mut end = String::new();
+        for line in lines.iter().skip(lines.len().saturating_sub(LOG_LINES)) {
+            let _ = writeln!(end, "{line}");
+        }
+        end
+    }
+
+    fn data_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.data", self.id))
+    }
+
+    fn pid_path(&self) -> PathBuf {
+        self.folder.join(format!("{}.pid", self.id))
+    }
+}
+
+impl Drop for Member {
+    fn drop(&mut self) {
+        let _ = self.kill();
+    }
+}
+
+fn free_port() -> Result<u16> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .and_then(|listener| listener.local_addr())
+        .map(|address| address.port())
+        .map_err(Error::io("looking for a free port"))
+}
+
+const PORT_ATTEMPTS: usize = 5;
+const LOG_LINES: usize = 12;
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(30);
+const POLL_TIMEOUT: Duration = Duration::from_millis(1000);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);

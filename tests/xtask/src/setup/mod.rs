@@ -1,0 +1,147 @@
+//! `cargo xtask setup`: what the tests and the demo need, installed once and kept.
+//!
+//! Each component is looked for first and installed only when absent. Nothing that cannot be
+//! installed is passed over in silence: its line says why, and the command that would help.
+
+mod apt;
+mod mongod;
+mod node;
+mod tools;
+
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use crate::paths::Paths;
+
+/// Something that is not part of a Rust toolchain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Component {
+    /// A MongoDB server of this version.
+    Mongod(&'static str),
+    /// A compiler for wasm32.
+    WasmToolchain,
+    /// The wasm-bindgen program of the version in the lock file.
+    WasmBindgen,
+    /// `wasm-opt`.
+    Binaryen,
+    /// A browser.
+    Chromium,
+    /// Node.js and the packages of `web`.
+    NodePackages,
+    /// The drivers' specifications with their JSON tests.
+    Specifications,
+}
+
+/// The server that every live test runs on.
+pub(crate) const MONGOD: Component = Component::Mongod("6.0.5");
+const OLD_MONGODS: [Component; 2] = [Component::Mongod("5.0.4"), Component::Mongod("4.4.2")];
+const USUAL: [Component; 7] = [
+    MONGOD,
+    Component::WasmToolchain,
+    Component::WasmBindgen,
+    Component::Binaryen,
+    Component::Chromium,
+    Component::NodePackages,
+    Component::Specifications,
+];
+
+/// What became of a component.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// It was there; where.
+    Have(String),
+    /// It is there now; where.
+    Installed(String),
+    /// It is not, why, and the command that would enable it.
+    Cannot { reason: String, command: String },
+}
+
+impl Outcome {
+    pub(crate) fn have(path: &std::path::Path) -> Self {
+        Self::Have(path.display().to_string())
+    }
+
+    pub(crate) fn installed(path: &std::path::Path) -> Self {
+        Self::Installed(path.display().to_string())
+    }
+
+    pub(crate) fn cannot(reason: impl Into<String>, command: impl Into<String>) -> Self {
+        Self::Cannot { reason: reason.into(), command: command.into() }
+    }
+
+    pub(crate) fn is_there(&self) -> bool {
+        !matches!(self, Self::Cannot { .. })
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Have(place) => write!(f, "have       {place}"),
+            Self::Installed(place) => write!(f, "installed  {place}"),
+            Self::Cannot { reason, command } => write!(f, "cannot     {reason}; try: {command}"),
+        }
+    }
+}
+
+impl fmt::Display for Component {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = match self {
+            Self::Mongod(version) => return f.pad(&format!("mongod {version}")),
+            Self::WasmToolchain => "wasm toolchain",
+            Self::WasmBindgen => "wasm-bindgen",
+            Self::Binaryen => "binaryen",
+            Self::Chromium => "Chromium",
+            Self::NodePackages => "npm packages",
+            Self::Specifications => "specifications",
+        };
+        f.pad(text)
+    }
+}
+
+/// The command line.
+pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
+    let mut components = USUAL.to_vec();
+    let mut clone = false;
+    for argument in arguments {
+        match argument.as_str() {
+            "--all" => components.extend(OLD_MONGODS),
+            "--specifications" => clone = true,
+            _ => return crate::bad_usage(&format!("setup: unknown argument {argument}")),
+        }
+    }
+    if clone && let Err(reason) = tools::clone_specifications(paths) {
+        eprintln!("cannot clone the specifications: {reason}");
+    }
+    let mut complete = true;
+    for component in components {
+        let outcome = ensure(paths, component);
+        complete &= outcome.is_there();
+        println!("{component:<16} {outcome}");
+    }
+    if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Installs `component` unless it is there.
+pub(crate) fn ensure(paths: &Paths, component: Component) -> Outcome {
+    match component {
+        Component::Mongod(version) => mongod::ensure(paths, version),
+        Component::WasmToolchain => tools::wasm_toolchain(),
+        Component::WasmBindgen => tools::wasm_bindgen(paths),
+        Component::Binaryen => tools::packaged("wasm-opt", &["binaryen"]),
+        Component::Chromium => tools::chromium(),
+        Component::NodePackages => node::packages(paths),
+        Component::Specifications => tools::specifications(paths),
+    }
+}
+
+/// The browser, where [`Component::Chromium`] is there.
+pub(crate) fn chromium() -> Option<PathBuf> {
+    tools::find_chromium()
+}
+
+/// Says on the standard error that something slow begins.
+fn announce(what: &str) {
+    eprintln!("... {what}");
+}

@@ -1,0 +1,176 @@
+//! The compiler for wasm32, and what its modules may import.
+//!
+//! Where rustup can add the target nothing else is needed. Elsewhere Debian's `rustc-web` compiles,
+//! with the standard library built from source, into a build folder of its own because it is
+//! another compiler.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::paths::Paths;
+use crate::run;
+
+/// Which compiler builds wasm32 here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Toolchain {
+    /// The toolchain in use has the target.
+    Rustup,
+    /// Debian's packages.
+    Debian,
+}
+
+/// The packages of [`Toolchain::Debian`].
+pub(crate) const DEBIAN_PACKAGES: &[&str] = &["rustc-web", "cargo-web", "rust-web-src", "lld-22"];
+
+const TARGET: &str = "wasm32-unknown-unknown";
+
+impl Toolchain {
+    /// The one that is installed, the ordinary one first.
+    pub(crate) fn find() -> Option<Self> {
+        let mut rustc = Command::new("rustc");
+        let libraries = run::quietly(rustc.args(["--print", "target-libdir", "--target", TARGET]));
+        if libraries.is_ok_and(|path| Path::new(path.trim()).is_dir()) {
+            return Some(Self::Rustup);
+        }
+        let debian = ["/usr/bin/rustc", "/usr/bin/cargo", LINKER, SOURCE];
+        debian.iter().all(|file| Path::new(file).exists()).then_some(Self::Debian)
+    }
+
+    /// `cargo build` for wasm32, and the folder below which its modules appear.
+    pub(crate) fn build(self, paths: &Paths) -> (Command, std::path::PathBuf) {
+        let (mut command, target) = match self {
+            Self::Rustup => (paths.cargo(), paths.target.clone()),
+            Self::Debian => {
+                let target = paths.target.join("wasm");
+                let mut command = Command::new("/usr/bin/cargo");
+                command
+                    .current_dir(&paths.root)
+                    .env("RUSTC_BOOTSTRAP", "1")
+                    .env("RUSTC", "/usr/bin/rustc")
+                    .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", LINKER)
+                    .env("CARGO_TARGET_DIR", &target)
+                    .env_remove("RUSTUP_TOOLCHAIN");
+                (command, target)
+            }
+        };
+        command.args(["build", "--target", TARGET]);
+        if self == Self::Debian {
+            command.arg("-Zbuild-std=std,panic_abort");
+        }
+        (command, target.join(TARGET))
+    }
+}
+
+const LINKER: &str = "/usr/bin/wasm-ld-22";
+const SOURCE: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
+
+/// The modules that `module` imports from, each once, in the order of its import section.
+///
+/// # Errors
+///
+/// When the bytes are no WebAssembly module.
+pub(crate) fn import_modules(module: &[u8]) -> Result<Vec<String>, String> {
+    let mut reader = Reader(module.strip_prefix(b"\0asm\x01\0\0\0").ok_or("no wasm header")?);
+    while !reader.0.is_empty() {
+        let id = reader.byte()?;
+        let length = reader.number()?;
+        let section = reader.take(length)?;
+        if id == IMPORT_SECTION {
+            return Reader(section).imports();
+        }
+    }
+    Ok(Vec::new())
+}
+
+const IMPORT_SECTION: u8 = 2;
+
+/// Reads the binary format, only as far as the imports.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn imports(&mut self) -> Result<Vec<String>, String> {
+        let mut modules: Vec<String> = Vec::new();
+        for _ in 0..self.number()? {
+            let module = self.name()?;
+            self.name()?;
+            self.skip_description()?;
+            if !modules.contains(&module) {
+                modules.push(module);
+            }
+        }
+        Ok(modules)
+    }
+
+    fn skip_description(&mut self) -> Result<(), String> {
+        match self.byte()? {
+            0 => self.number().map(|_| ()),
+            1 => {
+                self.byte()?;
+                self.skip_limits()
+            }
+            2 => self.skip_limits(),
+            3 => self.take(2).map(|_| ()),
+            kind => Err(format!("import of unknown kind {kind}")),
+        }
+    }
+
+    fn skip_limits(&mut self) -> Result<(), String> {
+        let has_maximum = self.byte()? & 1 == 1;
+        self.number()?;
+        if has_maximum {
+            self.number()?;
+        }
+        Ok(())
+    }
+
+    fn name(&mut self) -> Result<String, String> {
+        let length = self.number()?;
+        Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
+    }
+
+    fn byte(&mut self) -> Result<u8, String> {
+        self.take(1).map(|bytes| bytes[0])
+    }
+
+    /// An unsigned LEB128 number.
+    fn number(&mut self) -> Result<usize, String> {
+        let mut value = 0;
+        for shift in (0..usize::BITS).step_by(7) {
+            let byte = self.byte()?;
+            value |= usize::from(byte & 0x7f) << shift;
+            if byte & 0x80 == 0 {
+                return Ok(value);
+            }
+        }
+        Err("a number is too long".into())
+    }
+
+    fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
+        if length > self.0.len() {
+            return Err("the module ends early".into());
+        }
+        let (taken, rest) = self.0.split_at(length);
+        self.0 = rest;
+        Ok(taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn imports_are_read() {
+        // (module (import "env" "f" (func (type 0))) (import "x" "m" (memory 1 2)))
+        let mut module = b"\0asm\x01\0\0\0".to_vec();
+        module.extend(b"\x01\x04\x01\x60\x00\x00");
+        module.extend(b"\x02\x11\x02\x03env\x01f\x00\x00\x01x\x01m\x02\x01\x01\x02");
+        assert_eq!(import_modules(&module), Ok(vec!["env".into(), "x".into()]));
+    }
+
+    #[test]
+    fn damaged_modules_are_refused() {
+        assert!(import_modules(b"\0asm").is_err());
+        assert!(import_modules(b"\0asm\x01\0\0\0\x02\x7f").is_err());
+    }
+}

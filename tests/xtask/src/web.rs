@@ -1,0 +1,136 @@
+//! `cargo xtask web`: the wasm module, the npm package and the dashboard.
+//!
+//! Cargo knows what of Rust is stale; the steps after it are repeated only when an input changed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+
+use crate::paths::Paths;
+use crate::run;
+use crate::setup::{self, Component};
+use crate::wasm::Toolchain;
+
+/// What a build of the web parts needs.
+pub(crate) const NEEDS: &[Component] = &[
+    Component::WasmToolchain,
+    Component::WasmBindgen,
+    Component::Binaryen,
+    Component::NodePackages,
+];
+
+/// The command line.
+pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
+    if let Some(argument) = arguments.first() {
+        return crate::bad_usage(&format!("web: unknown argument {argument}"));
+    }
+    for component in NEEDS {
+        let outcome = setup::ensure(paths, *component);
+        if !outcome.is_there() {
+            eprintln!("{component}: {outcome}");
+            return ExitCode::FAILURE;
+        }
+    }
+    match build(paths, &mut |command| run::quietly(command).map(|_| ())) {
+        Ok(()) => {
+            println!("{}", dashboard(paths).display());
+            ExitCode::SUCCESS
+        }
+        Err(reason) => {
+            eprintln!("error: {reason}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Where the built dashboard is.
+pub(crate) fn dashboard(paths: &Paths) -> PathBuf {
+    paths.root.join("web/dashboard/dist")
+}
+
+/// Builds all of it, each program started by `run`.
+///
+/// # Errors
+///
+/// What failed.
+pub(crate) fn build(
+    paths: &Paths,
+    run: &mut dyn FnMut(&mut Command) -> Result<(), String>,
+) -> Result<(), String> {
+    let web = paths.root.join("web");
+    let module = compile(paths, "portolan-web", run)?;
+    let stamp = web.join("pkg/.stamp");
+    let wanted = fingerprint(&[module.clone(), web.clone()])?;
+    if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) && dashboard(paths).is_dir() {
+        return Ok(());
+    }
+    let _ = fs::remove_file(&stamp);
+    bind(paths, &module, &web.join("pkg"), "portolan_web", run)?;
+    let mut optimize = Command::new("wasm-opt");
+    let bound = web.join("pkg/portolan_web_bg.wasm");
+    optimize.args(["-Oz", "--all-features"]).arg(&bound).arg("-o").arg(&bound);
+    run(&mut optimize)?;
+    for folder in [web.clone(), web.join("dashboard")] {
+        run(Command::new("npm").args(["run", "build"]).current_dir(folder))?;
+    }
+    fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+/// Compiles `package` for wasm32 and answers its module.
+pub(crate) fn compile(
+    paths: &Paths,
+    package: &str,
+    run: &mut dyn FnMut(&mut Command) -> Result<(), String>,
+) -> Result<PathBuf, String> {
+    let toolchain = Toolchain::find().ok_or("there is no wasm toolchain")?;
+    let (mut command, output) = toolchain.build(paths);
+    run(command.args(["--profile", "wasm", "--lib", "--package", package]))?;
+    let module = output.join("wasm").join(format!("{}.wasm", package.replace('-', "_")));
+    if module.is_file() {
+        return Ok(module);
+    }
+    Err(format!("{} was not built", module.display()))
+}
+
+/// Writes the JavaScript side of `module` into `folder`.
+pub(crate) fn bind(
+    paths: &Paths,
+    module: &Path,
+    folder: &Path,
+    name: &str,
+    run: &mut dyn FnMut(&mut Command) -> Result<(), String>,
+) -> Result<(), String> {
+    let version = paths.wasm_bindgen_version().ok_or("Cargo.lock names no wasm-bindgen")?;
+    let mut command = Command::new(paths.wasm_bindgen(&version));
+    command.args(["--target", "web", "--out-name", name, "--out-dir"]).arg(folder).arg(module);
+    run(&mut command)
+}
+
+/// A text that changes when any file below `inputs` does.
+fn fingerprint(inputs: &[PathBuf]) -> Result<String, String> {
+    let mut files = BTreeSet::new();
+    for input in inputs {
+        collect(input, &mut files);
+    }
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        let content = fs::read(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+        (file, content).hash(&mut hasher);
+    }
+    Ok(format!("{:016x}", hasher.finish()))
+}
+
+/// The files below `path` that people write, not those that builds and npm make.
+fn collect(path: &Path, files: &mut BTreeSet<PathBuf>) {
+    const MADE: [&str; 6] = ["node_modules", "pkg", "dist", "tests", "output", "target"];
+    if path.is_file() {
+        files.insert(path.to_owned());
+    }
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if !MADE.iter().any(|name| entry.file_name() == *name) {
+            collect(&entry.path(), files);
+        }
+    }
+}

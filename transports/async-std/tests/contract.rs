@@ -1,0 +1,117 @@
+//! What the core relies on: a sleep is never early, a refusal is an error, bytes arrive as sent.
+
+use async_std::net::TcpListener;
+use async_std::task;
+use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use portolan::engine::address::ServerAddress;
+use portolan::transport::{Instant, Transport as _};
+use portolan_async_std::AsyncStd;
+use std::io::ErrorKind;
+use std::time::Duration;
+
+#[test]
+fn the_clock_starts_near_zero_and_does_not_run_backwards() {
+    let transport = AsyncStd::new();
+    let mut last = transport.now();
+    assert!(last - Instant::ZERO < Duration::from_secs(5));
+    for _ in 0..1000 {
+        let now = transport.now();
+        assert!(now >= last);
+        last = now;
+    }
+}
+
+#[test]
+fn a_sleep_is_never_early() {
+    task::block_on(async {
+        let transport = AsyncStd::new();
+        for micros in [0, 1, 700, 1000, 1300, 2999, 20_001] {
+            let deadline = transport.now() + Duration::from_micros(micros);
+            transport.sleep_until(deadline).await;
+            assert!(transport.now() >= deadline, "early by {:?}", deadline - transport.now());
+        }
+    });
+}
+
+#[test]
+fn a_deadline_that_never_comes_does_not_fire() {
+    task::block_on(async {
+        let transport = AsyncStd::new();
+        let never = transport.sleep_until(Instant::from_nanos(u64::MAX));
+        let soon = transport.sleep_until(transport.now() + Duration::from_millis(5));
+        futures_util::pin_mut!(never, soon);
+        match futures_util::future::select(never, soon).await {
+            futures_util::future::Either::Left(_) => panic!("the end of time has come"),
+            futures_util::future::Either::Right(_) => {}
+        }
+    });
+}
+
+#[test]
+fn nothing_listening_is_connection_refused() {
+    task::block_on(async {
+        let port = {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+            listener.local_addr().unwrap().port()
+        };
+        let error = match AsyncStd::new().connect(&ServerAddress::tcp("127.0.0.1", port)).await {
+            Ok(_) => panic!("connected to nothing"),
+            Err(error) => error,
+        };
+        assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+    });
+}
+
+#[test]
+fn a_name_that_does_not_resolve_is_an_error() {
+    task::block_on(async {
+        let target = ServerAddress::tcp("no-such-host.invalid", 27017);
+        assert!(AsyncStd::new().connect(&target).await.is_err());
+    });
+}
+
+#[test]
+fn bytes_come_back_from_a_host_name_and_the_end_is_seen() {
+    task::block_on(async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let echo = task::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            let (mut reader, mut writer) = (&stream, &stream);
+            async_std::io::copy(&mut reader, &mut writer).await.unwrap();
+        });
+        let target = ServerAddress::tcp("localhost", port);
+        let mut stream = AsyncStd::new().connect(&target).await.unwrap();
+        assert_eq!(stream.arrived_at(), None);
+        stream.write_all(b"harbour").await.unwrap();
+        stream.flush().await.unwrap();
+        let mut back = [0; 7];
+        stream.read_exact(&mut back).await.unwrap();
+        assert_eq!(&back, b"harbour");
+        stream.close().await.unwrap();
+        assert_eq!(stream.read(&mut back).await.unwrap(), 0);
+        echo.await;
+    });
+}
+
+#[cfg(unix)]
+#[test]
+fn a_unix_socket_carries_bytes() {
+    use async_std::os::unix::net::UnixListener;
+    task::block_on(async {
+        let name = format!("portolan-async-std-{}.sock", std::process::id());
+        let path = std::env::temp_dir().join(name);
+        let listener = UnixListener::bind(&path).await.unwrap();
+        let server = task::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            stream.write_all(b"lead line").await.unwrap();
+        });
+        let target: ServerAddress = path.to_str().unwrap().parse().unwrap();
+        let mut stream = AsyncStd::new().connect(&target).await.unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "lead line");
+        server.await;
+        std::fs::remove_file(path).unwrap();
+    });
+}

@@ -1,0 +1,201 @@
+//! The transport: one tunnel through the bridge, dialled when needed.
+
+use std::cell::{Cell, RefCell};
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use async_trait::async_trait;
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::FutureExt as _;
+use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
+use portolan::engine::address::ServerAddress;
+use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport};
+use portolan_mux::{ClientTunnel, Limits, MessageIo, Target, TunnelStream};
+use web_sys::Url;
+
+use crate::clock::Clock;
+use crate::socket::{Socket, thrown};
+
+/// Reaches the members of a deployment through a Portolan bridge.
+///
+/// ```no_run
+/// # fn main() -> std::io::Result<()> {
+/// let transport = portolan_js::Bridge::new("wss://bridge.example/tunnel")?;
+/// # let _ = transport;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Bridge {
+    url: String,
+    clock: Clock,
+    tunnel: Rc<RefCell<Tunnel>>,
+}
+
+/// The tunnel all streams share, or the one attempt to have it.
+enum Tunnel {
+    Closed,
+    /// Weak: the attempt ends with the last `connect` that waits for it.
+    Dialing(WeakShared<Dial>),
+    Open(Live),
+}
+
+type Dial = LocalBoxFuture<'static, Result<Live, Rc<io::Error>>>;
+
+#[derive(Clone)]
+struct Live {
+    client: ClientTunnel,
+    arrived: Rc<Cell<Option<Instant>>>,
+}
+
+impl Bridge {
+    /// A transport through the bridge's tunnel at `url`: `ws:` or `wss:` (`http:` and `https:` mean
+    /// the same), absolute or relative to the page. Nothing is dialled yet.
+    ///
+    /// # Errors
+    ///
+    /// `url` is none, or of another scheme.
+    pub fn new(url: &str) -> io::Result<Self> {
+        let url = web_socket_url(url)?;
+        let tunnel = Rc::new(RefCell::new(Tunnel::Closed));
+        Ok(Self { url, clock: Clock::new(), tunnel })
+    }
+
+    async fn live(&self) -> io::Result<Live> {
+        let attempt = match self.current() {
+            Ok(live) => return Ok(live),
+            Err(attempt) => attempt,
+        };
+        let dialled = attempt.await;
+        *self.tunnel.borrow_mut() = match &dialled {
+            Ok(live) => Tunnel::Open(live.clone()),
+            Err(_) => Tunnel::Closed,
+        };
+        dialled.map_err(|error| io::Error::new(error.kind(), error.to_string()))
+    }
+
+    /// The open tunnel, else the attempt that is under way, else a new one.
+    fn current(&self) -> Result<Live, Shared<Dial>> {
+        let mut tunnel = self.tunnel.borrow_mut();
+        match &*tunnel {
+            Tunnel::Open(live) if !live.client.is_closed() => return Ok(live.clone()),
+            Tunnel::Dialing(attempt) => {
+                if let Some(attempt) = attempt.upgrade() {
+                    return Err(attempt);
+                }
+            }
+            Tunnel::Open(_) | Tunnel::Closed => {}
+        }
+        let dial = dial(self.url.clone(), self.clock).map(|result| result.map_err(Rc::new));
+        let attempt = dial.boxed_local().shared();
+        if let Some(weak) = attempt.downgrade() {
+            *tunnel = Tunnel::Dialing(weak);
+        }
+        Err(attempt)
+    }
+}
+
+async fn dial(url: String, clock: Clock) -> io::Result<Live> {
+    let socket = Socket::dial(url, clock).await?;
+    let arrived = socket.arrived();
+    let (client, driver) = ClientTunnel::new(MessageIo::new(socket), Limits::default());
+    // How it ended is told to every stream and to the next `open`.
+    wasm_bindgen_futures::spawn_local(driver.map(drop));
+    Ok(Live { client, arrived })
+}
+
+fn web_socket_url(text: &str) -> io::Result<String> {
+    let invalid = |why: &str| {
+        let text = format!("\"{text}\" is not the address of a bridge: {why}");
+        io::Error::new(io::ErrorKind::InvalidInput, text)
+    };
+    let url = match page_address() {
+        Some(base) => Url::new_with_base(text, &base),
+        None => Url::new(text),
+    };
+    let url = url.map_err(|error| invalid(&thrown(error).to_string()))?;
+    let scheme = match url.protocol().as_str() {
+        "ws:" | "http:" => "ws:",
+        "wss:" | "https:" => "wss:",
+        other => return Err(invalid(&format!("{other} is neither ws: nor wss:"))),
+    };
+    url.set_protocol(scheme);
+    url.set_hash("");
+    Ok(url.href())
+}
+
+/// Where this page or worker came from, if it is one.
+fn page_address() -> Option<String> {
+    let location = js_sys::Reflect::get(&js_sys::global(), &"location".into()).ok()?;
+    js_sys::Reflect::get(&location, &"href".into()).ok()?.as_string()
+}
+
+#[async_trait(?Send)]
+impl Transport for Bridge {
+    fn now(&self) -> Instant {
+        self.clock.now()
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(self.clock.sleep_until(deadline))
+    }
+
+    async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream> {
+        let ServerAddress::Tcp { host, port } = target else {
+            let text = format!("{target} is a Unix domain socket, which no bridge reaches");
+            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+        };
+        let target = Target::new(host, *port)?;
+        let live = self.live().await?;
+        let inner = live.client.open(&target).await?;
+        Ok(Box::new(Stamped { inner, latest: live.arrived, arrived: None }))
+    }
+}
+
+/// A stream that knows when its bytes came.
+///
+/// The messages of one WebSocket are events of their own, and each event's tasks run before the next
+/// event: when this stream is read, the message taken last is the one that carried its bytes.
+struct Stamped {
+    inner: TunnelStream,
+    latest: Rc<Cell<Option<Instant>>>,
+    arrived: Option<Instant>,
+}
+
+impl ByteStream for Stamped {
+    fn arrived_at(&self) -> Option<Instant> {
+        self.arrived
+    }
+}
+
+impl AsyncRead for Stamped {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let count = ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        self.arrived = self.latest.get();
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl AsyncWrite for Stamped {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.inner).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.inner).poll_close(cx)
+    }
+}

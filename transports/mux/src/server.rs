@@ -1,0 +1,157 @@
+//! The end that is asked for streams: the bridge.
+
+use std::future::poll_fn;
+use std::io;
+use std::sync::Arc;
+
+use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+use crate::Limits;
+use crate::codec::{Decoded, Refusal, RefusalCode, Status, Target};
+use crate::stream::{Shared, Slot, TunnelStream, tunnel_error};
+
+/// Accepts streams from a tunnel.
+///
+/// Bytes move only while [`accept`](Self::accept) is awaited: call it in a loop, and serve the
+/// streams in tasks of their own.
+#[derive(Debug)]
+pub struct ServerTunnel<T> {
+    connection: yamux::Connection<T>,
+    shared: Arc<Shared>,
+    limits: Limits,
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> ServerTunnel<T> {
+    /// A tunnel over `io`.
+    pub fn new(io: T, limits: Limits) -> Self {
+        let connection = yamux::Connection::new(io, limits.config(), yamux::Mode::Server);
+        Self { connection, shared: Arc::default(), limits }
+    }
+
+    /// The next stream; `None` where the tunnel ended in order. Safe to cancel.
+    ///
+    /// # Errors
+    ///
+    /// The other end broke the protocol, or the bytes below failed; the tunnel is over.
+    pub async fn accept(&mut self) -> io::Result<Option<Incoming>> {
+        match poll_fn(|cx| self.connection.poll_next_inbound(cx)).await {
+            Some(Ok(inner)) => {
+                let slot = self.shared.slot(self.limits.streams);
+                let (shared, limit) = (self.shared.clone(), self.limits.streams);
+                Ok(Some(Incoming { inner, slot, shared, limit }))
+            }
+            Some(Err(error)) => {
+                let error = tunnel_error(Some(error));
+                self.shared.end(&error);
+                Err(error)
+            }
+            None => {
+                self.shared.end(&tunnel_error(None));
+                Ok(None)
+            }
+        }
+    }
+
+    /// Sends what streams have written and closes the tunnel.
+    ///
+    /// # Errors
+    ///
+    /// The bytes below failed.
+    pub async fn close(mut self) -> io::Result<()> {
+        let closed = poll_fn(|cx| self.connection.poll_close(cx)).await;
+        self.shared.end(&tunnel_error(None));
+        closed.map_err(|error| tunnel_error(Some(error)))
+    }
+}
+
+/// A stream whose open request has not been read yet.
+#[derive(Debug)]
+pub struct Incoming {
+    inner: yamux::Stream,
+    slot: Option<Slot>,
+    shared: Arc<Shared>,
+    limit: usize,
+}
+
+impl Incoming {
+    /// Reads the open request. A stream too many, or one with a bad request, is refused here.
+    ///
+    /// The request may never come: give this a time-out.
+    ///
+    /// # Errors
+    ///
+    /// The refusal that was sent, or that the stream ended first.
+    pub async fn request(mut self) -> io::Result<Request> {
+        let target = match read_target(&mut self.inner).await {
+            Ok(target) => target,
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let refusal = Refusal::new(RefusalCode::BadRequest, &error.to_string());
+                return Err(refused(self.inner, refusal).await);
+            }
+            Err(error) => return Err(error),
+        };
+        let Some(slot) = self.slot else {
+            let text = format!("this tunnel has its {} streams already", self.limit);
+            let refusal = Refusal::new(RefusalCode::LimitReached, &text);
+            return Err(refused(self.inner, refusal).await);
+        };
+        Ok(Request { target, inner: self.inner, shared: self.shared, slot })
+    }
+}
+
+async fn read_target(stream: &mut yamux::Stream) -> io::Result<Target> {
+    let mut bytes = Vec::new();
+    loop {
+        match Target::decode(&bytes)? {
+            Decoded::Done(target) => return Ok(target),
+            Decoded::Needs(needs) => {
+                let start = bytes.len();
+                bytes.resize(start + needs, 0);
+                stream.read_exact(&mut bytes[start..]).await?;
+            }
+        }
+    }
+}
+
+/// Sends the refusal and ends the stream; the error is the refusal itself.
+async fn refused(mut stream: yamux::Stream, refusal: Refusal) -> io::Error {
+    let bytes = Status::Refused(refusal.clone()).encode();
+    // Where the client is gone already, nobody is left to tell.
+    if stream.write_all(&bytes).await.is_ok() {
+        let _ = stream.close().await;
+    }
+    refusal.into()
+}
+
+/// A stream that waits for the bridge's answer.
+#[derive(Debug)]
+#[must_use = "a request that is dropped is reset without a reason"]
+pub struct Request {
+    target: Target,
+    inner: yamux::Stream,
+    shared: Arc<Shared>,
+    slot: Slot,
+}
+
+impl Request {
+    /// Where the stream is to go.
+    pub fn target(&self) -> &Target {
+        &self.target
+    }
+
+    /// Tells the client that its target is connected.
+    ///
+    /// # Errors
+    ///
+    /// The stream or the tunnel has ended.
+    pub async fn accept(mut self) -> io::Result<TunnelStream> {
+        self.inner.write_all(&Status::Accepted.encode()).await?;
+        Ok(TunnelStream::accepted(self.inner, self.shared, self.slot))
+    }
+
+    /// Tells the client why not, and ends the stream.
+    pub async fn refuse(self, code: RefusalCode, reason: &str) {
+        refused(self.inner, Refusal::new(code, reason)).await;
+    }
+}

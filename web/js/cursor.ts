@@ -1,0 +1,72 @@
+/** The documents of a `find`, read as they are asked for. */
+import { type Document, decode } from './bson.js';
+import { guarded } from './error.js';
+import type { ReadPreference } from './read-preference.js';
+import type { WasmClient, WasmCursor } from './wasm.js';
+
+/** As in every MongoDB driver. */
+export interface FindOptions {
+  sort?: Record<string, 1 | -1 | Document>;
+  limit?: number;
+  skip?: number;
+  projection?: Document;
+  batchSize?: number;
+  readPreference?: ReadPreference;
+}
+
+/** Read it with `for await`, or all at once with {@link FindCursor.toArray}. */
+export class FindCursor<T extends object = Document> implements AsyncIterable<T> {
+  readonly #open: () => Promise<WasmCursor>;
+  #cursor: Promise<WasmCursor> | undefined;
+  #turn: Promise<unknown> = Promise.resolve();
+  #closed = false;
+
+  /** Made by {@link Collection.find}. */
+  constructor(inner: WasmClient, db: string, collection: string, request: Uint8Array) {
+    this.#open = () => inner.find(db, collection, request);
+  }
+
+  /** The next document, or `null` after the last. */
+  next(): Promise<T | null> {
+    // One at a time: calls that overlap get their documents in the order of the calls.
+    const turn = this.#turn.then(() => this.#next());
+    this.#turn = turn.catch(() => undefined);
+    return turn;
+  }
+
+  #next(): Promise<T | null> {
+    return guarded(async () => {
+      if (this.#closed) return null;
+      this.#cursor ??= this.#open();
+      const bytes = await (await this.#cursor).next();
+      if (bytes !== undefined) return decode(bytes) as T;
+      await this.close();
+      return null;
+    });
+  }
+
+  /** Every remaining document. */
+  async toArray(): Promise<T[]> {
+    const documents: T[] = [];
+    for await (const document of this) documents.push(document);
+    return documents;
+  }
+
+  /** Ends the cursor here and on the server. */
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const cursor = await this.#cursor?.catch(() => undefined);
+    cursor?.free();
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T, void, void> {
+    try {
+      for (let document = await this.next(); document !== null; document = await this.next()) {
+        yield document;
+      }
+    } finally {
+      await this.close();
+    }
+  }
+}

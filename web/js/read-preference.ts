@@ -1,0 +1,22 @@
+/** Which members an operation may go to. */
+
+export type ReadPreferenceMode =
+  | 'primary'
+  | 'primaryPreferred'
+  | 'secondary'
+  | 'secondaryPreferred'
+  | 'nearest';
+
+/** A mode alone, or with tag sets and a bound of staleness. */
+export type ReadPreference =
+  | ReadPreferenceMode
+  | {
+      mode: ReadPreferenceMode;
+      tags?: Record<string, string>[];
+      maxStalenessSeconds?: number;
+    };
+
+/** The form in which a read preference crosses the wasm border. */
+export function readPreferenceJson(preference: ReadPreference): string {
+  return JSON.stringify(typeof preference === 'string' ? { mode: preference } : preference);
+}

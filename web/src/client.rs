@@ -1,0 +1,242 @@
+//! The client as JavaScript holds it.
+
+use std::sync::Arc;
+
+use bson::RawDocumentBuf;
+use futures_util::StreamExt as _;
+use js_sys::{Function, JsString, Promise, Uint8Array};
+use portolan::{Client, ClientOptions, Collection, Topology};
+use portolan_js::Bridge;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::{future_to_promise, spawn_local};
+
+use crate::cursor::WasmCursor;
+use crate::failure::{from_portolan, invalid};
+use crate::request::{Find, InsertMany, Modify, Update, document, read_preference};
+use crate::reply;
+
+/// A deployment, watched and usable until `close`.
+#[wasm_bindgen]
+pub struct WasmClient {
+    client: Client,
+    warnings: Vec<String>,
+}
+
+#[wasm_bindgen]
+impl WasmClient {
+    /// Starts discovery of `uri` through the bridge at `bridge`; `on_event` gets every event as JSON
+    /// text, from the first on.
+    ///
+    /// # Errors
+    ///
+    /// The bridge's address or the connection string is wrong.
+    pub fn connect(bridge: &str, uri: &str, on_event: Function) -> Result<WasmClient, JsValue> {
+        let transport = Bridge::new(bridge).map_err(invalid)?;
+        let options = ClientOptions::parse(uri).map_err(|error| from_portolan(&error))?;
+        let warnings = options.warnings.clone();
+        // The core wants `Arc` everywhere; this target has one thread.
+        #[allow(clippy::arc_with_non_send_sync)]
+        let transport = Arc::new(transport);
+        let (client, driver) =
+            Client::new(options, transport).map_err(|error| from_portolan(&error))?;
+        spawn_local(tell(client.topology(), on_event));
+        spawn_local(driver);
+        Ok(Self { client, warnings })
+    }
+
+    /// The topology description as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// None is expected: descriptions are plain data.
+    pub fn topology(&self) -> Result<String, JsValue> {
+        serde_json::to_string(&*self.client.topology().description()).map_err(invalid)
+    }
+
+    /// What the connection string says that this client does not know.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.clone()
+    }
+
+    /// Pings a server; JSON text of address, type and duration.
+    pub fn ping(&self, preference: String) -> Promise {
+        let client = self.client.clone();
+        future_to_promise(async move {
+            let preference = read_preference(&preference)?;
+            let ping = client.ping(preference).await.map_err(|error| from_portolan(&error))?;
+            let json = serde_json::json!({
+                "address": ping.address.to_string(),
+                "serverType": ping.server_type.to_string(),
+                "durationMs": ping.duration.as_secs_f64() * 1000.0,
+            });
+            Ok(json.to_string().into())
+        })
+    }
+
+    /// Runs a command; the reply's bytes.
+    #[wasm_bindgen(js_name = runCommand)]
+    pub fn run_command(&self, db: &str, command: Vec<u8>, preference: String) -> Promise {
+        let database = self.client.database(db);
+        future_to_promise(async move {
+            let command = document(command)?;
+            let preference = read_preference(&preference)?;
+            let reply = database.run_command(command).read_preference(preference).raw().await;
+            reply.map(|reply| js_bytes(&reply)).map_err(|error| from_portolan(&error))
+        })
+    }
+
+    /// Opens a cursor: a [`WasmCursor`].
+    pub fn find(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+        let collection = self.collection(db, collection);
+        future_to_promise(async move {
+            let request = Find::read(&request)?;
+            let preference = request.read_preference()?;
+            let mut find = collection.find(request.filter);
+            if let Some(sort) = request.sort {
+                find = find.sort(sort);
+            }
+            if let Some(projection) = request.projection {
+                find = find.projection(projection);
+            }
+            if let Some(limit) = request.limit {
+                find = find.limit(limit);
+            }
+            if let Some(skip) = request.skip {
+                find = find.skip(skip);
+            }
+            if let Some(size) = request.batch_size {
+                find = find.batch_size(size);
+            }
+            if let Some(preference) = preference {
+                find = find.read_preference(preference);
+            }
+            let cursor = find.await.map_err(|error| from_portolan(&error))?;
+            Ok(WasmCursor::new(cursor).into())
+        })
+    }
+
+    /// The first match's bytes, or `undefined`.
+    #[wasm_bindgen(js_name = findOne)]
+    pub fn find_one(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+        let collection = self.collection(db, collection);
+        future_to_promise(async move {
+            let request = Find::read(&request)?;
+            let preference = request.read_preference()?;
+            let mut find = collection.find_one(request.filter);
+            if let Some(sort) = request.sort {
+                find = find.sort(sort);
+            }
+            if let Some(projection) = request.projection {
+                find = find.projection(projection);
+            }
+            if let Some(skip) = request.skip {
+                find = find.skip(skip);
+            }
+            if let Some(preference) = preference {
+                find = find.read_preference(preference);
+            }
+            let found = find.await.map_err(|error| from_portolan(&error))?;
+            Ok(found.map_or(JsValue::UNDEFINED, |found| js_bytes(&found)))
+        })
+    }
+
+    /// Inserts one document; `{insertedId}`.
+    #[wasm_bindgen(js_name = insertOne)]
+    pub fn insert_one(&self, db: &str, collection: &str, bytes: Vec<u8>) -> Promise {
+        let collection = self.collection(db, collection);
+        future_to_promise(async move {
+            let document = document(bytes)?;
+            let result = collection.insert_one(&document).await;
+            reply::inserted_one(result.map_err(|error| from_portolan(&error))?)
+        })
+    }
+
+    /// Inserts `documents`; `{insertedIds}` in their order.
+    #[wasm_bindgen(js_name = insertMany)]
+    pub fn insert_many(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+        let collection = self.collection(db, collection);
+        future_to_promise(async move {
+            let documents = InsertMany::read(&request)?.documents;
+            let result = collection.insert_many(&documents).await;
+            reply::inserted_many(result.map_err(|error| from_portolan(&error))?)
+        })
+    }
+
+    /// Updates the first match; `{matchedCount, modifiedCount, upsertedId}`.
+    #[wasm_bindgen(js_name = updateOne)]
+    pub fn update_one(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+        let collection = self.collection(db, collection);
+        future_to_promise(async move {
+            let request = Modify::read(&request)?;
+            let update = request.update.ok_or_else(|| invalid("there is no update"))?;
+            let mut action = match update {
+                Update::Operators(operators) => collection.update_one(request.filter, operators),
+                Update::Pipeline(stages) => collection.update_one(request.filter, stages),
+            };
+            if let Some(upsert) = request.upsert {
+                action = action.upsert(upsert);
+            }
+            reply::updated(action.await.map_err(|error| from_portolan(&error))?)
+        })
+    }
+
+    /// Deletes the first match; `{deletedCount}`.
+    #[wasm_bindgen(js_name = deleteOne)]
+    pub fn delete_one(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+        let collection = self.collection(db, collection);
+        future_to_promise(async move {
+            let filter = Modify::read(&request)?.filter;
+            let result = collection.delete_one(filter).await;
+            reply::deleted(&result.map_err(|error| from_portolan(&error))?)
+        })
+    }
+
+    /// How many documents match.
+    #[wasm_bindgen(js_name = countDocuments)]
+    pub fn count_documents(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+        let collection = self.collection(db, collection);
+        future_to_promise(async move {
+            let request = Find::read(&request)?;
+            let preference = request.read_preference()?;
+            let mut count = collection.count_documents(request.filter);
+            if let Some(limit) = request.limit {
+                count = count.limit(limit.unsigned_abs());
+            }
+            if let Some(skip) = request.skip {
+                count = count.skip(skip);
+            }
+            if let Some(preference) = preference {
+                count = count.read_preference(preference);
+            }
+            let number = count.await.map_err(|error| from_portolan(&error))?;
+            // A count beyond 2^53 is not to be met; JavaScript has no exact number for it.
+            Ok(JsValue::from_f64(number as f64))
+        })
+    }
+
+    /// Closes everything.
+    pub fn close(&self) -> Promise {
+        let client = self.client.clone();
+        future_to_promise(async move {
+            client.shutdown().await;
+            Ok(JsValue::UNDEFINED)
+        })
+    }
+
+    fn collection(&self, db: &str, name: &str) -> Collection<RawDocumentBuf> {
+        self.client.database(db).collection(name)
+    }
+}
+
+/// Hands every event to JavaScript until the client is closed.
+async fn tell(mut events: Topology, listener: Function) {
+    while let Some(event) = events.next().await {
+        let Ok(json) = serde_json::to_string(&event) else { continue };
+        // The listener is ours (`EventFeed.push`) and catches what users' listeners throw.
+        let _ = listener.call1(&JsValue::UNDEFINED, &JsString::from(json));
+    }
+}
+
+fn js_bytes(document: &RawDocumentBuf) -> JsValue {
+    Uint8Array::from(document.as_bytes()).into()
+}

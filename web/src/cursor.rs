@@ -1,0 +1,45 @@
+//! A cursor that JavaScript pulls, one document at a time.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use bson::RawDocumentBuf;
+use futures_util::StreamExt as _;
+use js_sys::{Promise, Uint8Array};
+use portolan::Cursor;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::future_to_promise;
+
+use crate::failure::{from_portolan, invalid};
+
+/// The documents of one `find`. Dropping it (`free`) ends the server's cursor too.
+#[wasm_bindgen]
+pub struct WasmCursor {
+    /// Empty while a `next` is under way.
+    cursor: Rc<RefCell<Option<Cursor<RawDocumentBuf>>>>,
+}
+
+impl WasmCursor {
+    pub(crate) fn new(cursor: Cursor<RawDocumentBuf>) -> Self {
+        Self { cursor: Rc::new(RefCell::new(Some(cursor))) }
+    }
+}
+
+#[wasm_bindgen]
+impl WasmCursor {
+    /// The next document's bytes, `undefined` at the end.
+    pub fn next(&self) -> Promise {
+        let shared = Rc::clone(&self.cursor);
+        future_to_promise(async move {
+            let taken = shared.borrow_mut().take();
+            let mut cursor = taken.ok_or_else(|| invalid("another next() is under way"))?;
+            let item = cursor.next().await;
+            shared.borrow_mut().replace(cursor);
+            match item {
+                Some(Ok(document)) => Ok(Uint8Array::from(document.as_bytes()).into()),
+                Some(Err(error)) => Err(from_portolan(&error)),
+                None => Ok(JsValue::UNDEFINED),
+            }
+        })
+    }
+}

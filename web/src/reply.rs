@@ -1,0 +1,39 @@
+//! What JavaScript gets: results of operations as small BSON documents.
+
+use bson::{Bson, Document, doc};
+use js_sys::Uint8Array;
+use portolan::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
+use wasm_bindgen::JsValue;
+
+use crate::failure::invalid;
+
+pub(crate) fn inserted_one(result: InsertOneResult) -> Result<JsValue, JsValue> {
+    bytes(&doc! { "insertedId": result.inserted_id })
+}
+
+pub(crate) fn inserted_many(result: InsertManyResult) -> Result<JsValue, JsValue> {
+    // Indexes are 0, 1, 2... in order, so that an array holds the map.
+    let ids: Vec<Bson> = result.inserted_ids.into_values().collect();
+    bytes(&doc! { "insertedIds": ids })
+}
+
+pub(crate) fn updated(result: UpdateResult) -> Result<JsValue, JsValue> {
+    bytes(&doc! {
+        "matchedCount": count(result.matched_count),
+        "modifiedCount": count(result.modified_count),
+        "upsertedId": result.upserted_id.unwrap_or(Bson::Null),
+    })
+}
+
+pub(crate) fn deleted(result: &DeleteResult) -> Result<JsValue, JsValue> {
+    bytes(&doc! { "deletedCount": count(result.deleted_count) })
+}
+
+fn count(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+fn bytes(document: &Document) -> Result<JsValue, JsValue> {
+    let bytes = bson::serialize_to_vec(document).map_err(invalid)?;
+    Ok(Uint8Array::from(bytes.as_slice()).into())
+}

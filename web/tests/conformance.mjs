@@ -1,0 +1,112 @@
+/**
+ * The specification's JSON tests against the engine as wasm, in Chromium.
+ *
+ * The wasm is crate `portolan-conformance` behind wasm-bindgen (`--target web`), in the folder
+ * `PORTOLAN_CONFORMANCE`, else `web/tests/wasm`. It exports `run(path, json)`, which answers
+ * `undefined` when the file passes and the reason when it fails; `path` is the file's path below the
+ * specifications' `source`. The files are listed here at run time, never vendored.
+ */
+import { readFileSync, readdirSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { extname, join, relative, resolve, sep } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+import { launch } from './browser.mjs';
+import { specifications } from './specifications.mjs';
+
+/** Folders whose files need no server: suite name, folder, files at least. */
+const SUITES = [
+  ['sdam rs', 'server-discovery-and-monitoring/tests/rs', 77],
+  ['sdam errors', 'server-discovery-and-monitoring/tests/errors', 72],
+  ['sdam single', 'server-discovery-and-monitoring/tests/single', 19],
+  ['sdam sharded', 'server-discovery-and-monitoring/tests/sharded', 9],
+  ['sdam load-balanced', 'server-discovery-and-monitoring/tests/load-balanced', 1],
+  ['sdam monitoring', 'server-discovery-and-monitoring/tests/monitoring', 8],
+  ['selection logic', 'server-selection/tests/server_selection', 88],
+  ['selection in_window', 'server-selection/tests/in_window', 8],
+  ['selection rtt', 'server-selection/tests/rtt', 7],
+  ['max staleness', 'max-staleness/tests', 32],
+];
+
+const PAGE = `<!doctype html><title>conformance</title><script type="module">
+  import init, { run } from './portolan_conformance.js';
+  window.ready = init().then(() => { window.run = run; });
+</script>`;
+
+const source = specifications();
+const wasm = resolve(
+  process.env.PORTOLAN_CONFORMANCE ?? fileURLToPath(new URL('./wasm', import.meta.url)),
+);
+const server = createServer(answer);
+await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+const browser = await launch();
+let failures = 0;
+try {
+  failures = await runAll(`http://127.0.0.1:${server.address().port}/`);
+} finally {
+  await browser.close();
+  server.close();
+}
+process.exitCode = failures === 0 ? 0 : 1;
+
+async function runAll(url) {
+  const page = await browser.newPage();
+  await open(page, url);
+  let failed = 0;
+  for (const [name, folder, least] of SUITES) {
+    const files = jsonFiles(join(source, folder));
+    if (files.length < least) throw new Error(`${folder}: ${files.length} files, not ${least}`);
+    const reasons = [];
+    for (const file of files) {
+      const reason = await runOne(page, url, file);
+      if (reason !== undefined) reasons.push(`${relative(source, file)}: ${reason}`);
+    }
+    failed += reasons.length;
+    for (const reason of reasons) console.log(`FAILED ${reason}`);
+    console.log(`${name}:`);
+    console.log(`${files.length - reasons.length} passed, ${reasons.length} failed`);
+  }
+  return failed;
+}
+
+/** Undefined, or why the file failed. A trap ends the instance: the next file gets a new page. */
+async function runOne(page, url, file) {
+  const path = relative(source, file).split(sep).join('/');
+  try {
+    const text = readFileSync(file, 'utf8');
+    return await page.evaluate(([name, json]) => window.run(name, json), [path, text]);
+  } catch (trap) {
+    await open(page, url);
+    return `trapped: ${trap.message.split('\n', 1)[0]}`;
+  }
+}
+
+async function open(page, url) {
+  await page.goto(url);
+  await page.waitForFunction(() => window.ready !== undefined);
+  await page.evaluate(() => window.ready);
+}
+
+function jsonFiles(folder) {
+  return readdirSync(folder, { recursive: true })
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => join(folder, name))
+    .sort();
+}
+
+function answer(request, response) {
+  const { pathname } = new URL(request.url, 'http://127.0.0.1');
+  if (pathname === '/') return reply(response, 'text/html', PAGE);
+  const file = resolve(join(wasm, pathname));
+  const type = { '.js': 'text/javascript', '.wasm': 'application/wasm' }[extname(file)];
+  if (type === undefined || !file.startsWith(wasm + sep)) return response.writeHead(404).end();
+  try {
+    return reply(response, type, readFileSync(file));
+  } catch {
+    return response.writeHead(404).end();
+  }
+}
+
+function reply(response, type, body) {
+  response.writeHead(200, { 'content-type': type }).end(body);
+}

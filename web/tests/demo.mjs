@@ -1,0 +1,57 @@
+/** The deployment behind the end-to-end tests: a running bridge, or `portolan demo` started here. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const START_WITHIN_MS = 90_000;
+
+/**
+ * `PORTOLAN_BRIDGE_URL` names a bridge in demo mode; else the program `portolan` is `PORTOLAN_BIN`, or
+ * the debug build in `PORTOLAN_TARGET`, and its `demo` is started on a free port until `stop`.
+ */
+export async function startDemo() {
+  const url = process.env.PORTOLAN_BRIDGE_URL;
+  if (url) return { url, stop: async () => {} };
+  const program = programPath();
+  const dashboard = fileURLToPath(new URL('../dashboard/dist', import.meta.url));
+  const child = spawn(program, ['demo', '--port', '0', '--dashboard', dashboard], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return { url: await announced(child, program), stop: () => stop(child) };
+}
+
+function programPath() {
+  const { PORTOLAN_BIN: program, PORTOLAN_TARGET: target } = process.env;
+  if (program) return program;
+  if (target) return join(target, 'debug', 'portolan');
+  throw new Error('set PORTOLAN_BRIDGE_URL, or PORTOLAN_BIN to the program portolan');
+}
+
+/** The address that the program prints when all is up. */
+function announced(child, program) {
+  return new Promise((resolve, reject) => {
+    let text = '';
+    const late = setTimeout(() => {
+      child.kill('SIGTERM');
+      reject(new Error(`${program} demo printed no address in ${START_WITHIN_MS} ms: ${text}`));
+    }, START_WITHIN_MS);
+    child.stdout.setEncoding('utf8');
+    child.stdout.on('data', (chunk) => {
+      text += chunk;
+      const found = /http:\/\/127\.0\.0\.1:\d+\/?/.exec(text);
+      if (found === null) return;
+      clearTimeout(late);
+      resolve(found[0]);
+    });
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`${program} demo ended with ${code}: ${text}`)));
+  });
+}
+
+async function stop(child) {
+  if (child.exitCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  await ended;
+}
