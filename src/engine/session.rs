@@ -68,12 +68,7 @@ impl SessionPool {
     }
 
     /// Gives a session back; a dirty or expiring one is thrown away.
-    pub fn release(
-        &mut self,
-        session: ServerSession,
-        now: Instant,
-        timeout: Option<Duration>,
-    ) {
+    pub fn release(&mut self, session: ServerSession, now: Instant, timeout: Option<Duration>) {
         let outdated = self.idle.iter().take_while(|idle| idle.is_expiring(now, timeout)).count();
         self.idle.drain(..outdated);
         if !session.dirty && !session.is_expiring(now, timeout) {

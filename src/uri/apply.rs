@@ -222,7 +222,8 @@ impl Row {
     fn read(&self, value: &str, draft: &mut Draft) -> Result<(), OptionsError> {
         let bad = |expected: String| OptionsError::BadValue {
             option: self.name,
-            value: (!self.secret).then(|| value.to_owned()),
+            // With an @ it may be the rest of a password with an unescaped question mark.
+            value: (!self.secret && !value.contains('@')).then(|| value.to_owned()),
             expected,
         };
         match self.value {

@@ -1,7 +1,7 @@
 //! Runs the drivers' JSON tests against the engine, natively and in a browser.
 //!
-//! [`run`] takes the text of one file and its path below `source/` of the specifications; it does no
-//! I/O, so that a page can feed it the same files. [`SUITES`] is what is run, with the number of
+//! [`run`] takes the text of one file and its path below `source/` of the specifications; it does
+//! no I/O, so that a page can feed it the same files. [`SUITES`] is what is run, with the number of
 //! files that must be there.
 
 mod json;

@@ -1,8 +1,8 @@
 //! Server discovery and monitoring: phases of replies and errors, and what is believed after each.
 //!
-//! Format: the README file of server-discovery-and-monitoring/tests. The real machine is driven over
-//! real bytes: its monitors open links and send hellos, and each reply of a file is encoded as the
-//! answer to one. Nothing in the machine knows that it is tested.
+//! Format: the README file of server-discovery-and-monitoring/tests. The real machine is driven
+//! over real bytes: its monitors open links and send hellos, and each reply of a file is encoded as
+//! the answer to one. Nothing in the machine knows that it is tested.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
