@@ -102,7 +102,7 @@ impl Client {
     /// then on. Events wait in memory until they are read: drop a `Topology` that nobody reads.
     pub fn topology(&self) -> Topology {
         let events = self.shared().subscribers.subscribe();
-        Topology { shared: self.shared().clone(), events }
+        Topology { shared: self.shared().clone(), events: Box::pin(events) }
     }
 
     /// The database of this name.
@@ -194,7 +194,7 @@ pub struct Ping {
 #[derive(Debug)]
 pub struct Topology {
     shared: Arc<Shared>,
-    events: Receiver<Event>,
+    events: Pin<Box<Receiver<Event>>>,
 }
 
 impl Topology {
@@ -214,6 +214,6 @@ impl Stream for Topology {
 
     /// The next event; the stream ends after `TopologyClosed`.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        Pin::new(&mut self.events).poll_next(cx)
+        self.events.as_mut().poll_next(cx)
     }
 }

@@ -12,8 +12,7 @@ use crate::engine::op::{BuildError, CommandFailure, ReplyFailure, WriteFailure};
 use crate::engine::selection::Verdict;
 use crate::options::OptionsError;
 
-/// The label of an error after which the same operation may be tried again.
-pub const RETRYABLE_WRITE_ERROR: &str = "RetryableWriteError";
+pub use crate::engine::op::retry::RETRYABLE_WRITE_ERROR;
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -113,6 +112,11 @@ impl Error {
             }
         };
         Self { inner: Arc::new(Inner { kind, labels }) }
+    }
+
+    pub(crate) fn of_writes(failure: WriteFailure) -> Self {
+        let labels = failure.labels.clone();
+        Self { inner: Arc::new(Inner { kind: ErrorKind::Write(Box::new(failure)), labels }) }
     }
 
     pub(crate) fn with_label(mut self, label: &str) -> Self {

@@ -18,3 +18,28 @@ pub mod engine;
 pub mod options;
 pub mod transport;
 pub mod uri;
+
+mod client;
+mod collection;
+mod cursor;
+mod database;
+mod driver;
+pub mod error;
+pub mod event;
+mod metadata;
+mod session;
+
+pub use bson;
+pub use client::{Client, Ping, Topology};
+pub use collection::{
+    Collection, CountDocuments, DeleteOne, DeleteResult, Find, FindOne, InsertMany,
+    InsertManyResult, InsertOne, InsertOneResult, UpdateModifications, UpdateOne, UpdateResult,
+};
+pub use cursor::Cursor;
+pub use database::{Command, Database, RunCommand, RunCommandRaw};
+pub use driver::run::Driver;
+pub use engine::address::ServerAddress;
+pub use engine::sdam::{ServerDescription, ServerType, TopologyDescription, TopologyType};
+pub use engine::selection::{ReadPreference, ReadPreferenceMode};
+pub use error::{Error, ErrorKind, Result};
+pub use options::ClientOptions;

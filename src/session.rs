@@ -39,16 +39,17 @@ impl SessionPool {
         let Ok(Some(document)) = reply.get("$clusterTime") else { return };
         let Some(document) = document.as_document() else { return };
         let Ok(time) = document.get_timestamp("clusterTime") else { return };
-        let newer = |known: &Option<Arc<ClusterTime>>| {
-            known.as_ref().is_none_or(|known| known.time < time)
-        };
+        let newer =
+            |known: &Option<Arc<ClusterTime>>| known.as_ref().is_none_or(|known| known.time < time);
         if !newer(&self.cluster_time.load()) {
             return;
         }
         let next = Arc::new(ClusterTime { time, document: document.to_owned() });
-        self.cluster_time.rcu(|known| {
-            if newer(known) { Some(next.clone()) } else { known.clone() }
-        });
+        self.cluster_time.rcu(
+            |known| {
+                if newer(known) { Some(next.clone()) } else { known.clone() }
+            },
+        );
     }
 
     /// All idle sessions' ids, for `endSessions`.
@@ -75,7 +76,7 @@ impl ImplicitSession {
         let idle = shared.sessions.idle().acquire(now, Some(timeout));
         let session = idle.unwrap_or_else(|| {
             let mut lsid = RawDocumentBuf::new();
-            lsid.append(cstr!("id"), bson::Uuid::new());
+            lsid.append(cstr!("id"), bson::Binary::from(bson::Uuid::new()));
             ServerSession::new(lsid, now)
         });
         Some(Self { shared: shared.clone(), session: Some(session) })

@@ -117,8 +117,7 @@ impl Connection {
             })
             .await?;
         let Some(reply) = reply else { return Ok(()) };
-        let hello =
-            HelloReply::parse(reply.message.document()).map_err(ConnectionError::Hello)?;
+        let hello = HelloReply::parse(reply.message.document()).map_err(ConnectionError::Hello)?;
         if let Some(max) = hello.max_message_size_bytes.and_then(|max| usize::try_from(max).ok()) {
             self.framed.set_max_message_size(max.max(1) + FRAME_SLACK);
         }

@@ -12,7 +12,6 @@ use super::connection::Connection;
 use super::framed::Interrupt;
 use crate::engine::address::ServerAddress;
 use crate::engine::pool::{Grant, Permit, Pool, PoolAction, PoolError, PoolSettings, Ticket};
-use crate::engine::time::Instant;
 use crate::transport::Transport;
 
 /// One server's pool.
@@ -55,10 +54,6 @@ impl ServerPool {
     pub(crate) fn count_operation(self: &Arc<Self>) -> OperationCount {
         self.operations.fetch_add(1, Ordering::Relaxed);
         OperationCount { pool: self.clone() }
-    }
-
-    pub(crate) fn generation(&self) -> u64 {
-        self.core().machine.generation()
     }
 
     /// Connections in use, idle and being made; and how many of them are idle.

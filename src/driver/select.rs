@@ -7,8 +7,9 @@ use futures_util::future::{Either, select as either};
 
 use super::pool::{OperationCount, ServerPool};
 use super::shared::Shared;
-use crate::engine::selection::{self, Criteria};
+use crate::engine::address::ServerAddress;
 use crate::engine::sdam::{ServerDescription, TopologyType};
+use crate::engine::selection::{self, Criteria};
 use crate::error::{Error, ErrorKind, Result};
 
 /// A server for one operation, which counts as in flight there for as long as this lives.
@@ -17,6 +18,25 @@ pub(crate) struct Selected {
     pub(crate) topology_type: TopologyType,
     pub(crate) pool: Arc<ServerPool>,
     _count: OperationCount,
+}
+
+impl Selected {
+    /// The server that has a cursor, whatever it has become.
+    pub(crate) fn of(shared: &Shared, address: &ServerAddress) -> Result<Self> {
+        let view = shared.view();
+        match (view.topology.server(address), view.pools.get(address)) {
+            (Some(server), Some(pool)) => Ok(Self {
+                server: server.clone(),
+                topology_type: view.topology.topology_type,
+                pool: pool.clone(),
+                _count: pool.count_operation(),
+            }),
+            _ => Err(Error::new(ErrorKind::Network {
+                address: address.clone(),
+                message: "the server left the deployment, and the cursor with it".to_owned(),
+            })),
+        }
+    }
 }
 
 /// Selects a server, waiting up to the server selection time-out.

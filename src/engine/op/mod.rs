@@ -1,3 +1,148 @@
 //! Operations: from a user's wish to a command, from a reply to its meaning.
+//!
+//! One file an operation. Each builds its command straight into raw BSON and reads its reply from
+//! raw BSON; nothing here sends, waits or chooses a server. What is common to all stands beside:
+//! [`CommandContext`] (what a connection and a session add), [`CommandBuilder`] (the command while
+//! it is built), [`reply`] (what every reply has), [`retry`] (whether to try again).
+//!
+//! The life of an attempt:
+//!
+//! 1. [`Operation::prepare`] with the connection's limits, before the first attempt;
+//! 2. [`build`], once for each attempt, as the cluster time and the server may differ;
+//! 3. [`CommandBuilder::encode`] and the round trip;
+//! 4. [`Operation::read`], or [`Operation::unacknowledged`] where no reply was asked for.
+//!
+//! Specification: crud, find_getmore_killcursors_commands, retryable-reads, retryable-writes.
 
+mod aggregate;
+mod attempts;
+mod batch;
+mod builder;
 pub mod codes;
+mod context;
+mod count_documents;
+mod delete;
+mod failure;
+mod find;
+mod get_more;
+mod insert;
+mod kill_cursors;
+mod ping;
+pub mod reply;
+pub mod retry;
+mod run_command;
+#[cfg(test)]
+mod testing;
+mod update;
+
+pub use aggregate::{Aggregate, AggregateOptions};
+pub use attempts::{Attempts, Next, Trouble};
+pub use batch::{Batch, CursorReply, Namespace};
+pub use builder::{BuildError, CommandBuilder, Hint};
+pub use context::{CommandContext, Limits};
+pub use count_documents::{CountDocuments, CountOptions};
+pub use delete::{Delete, DeleteOptions, DeleteOutput};
+pub use failure::{
+    CommandFailure, ReplyFailure, StateChange, WriteConcernError, WriteError, WriteFailure,
+};
+pub use find::{Find, FindOptions};
+pub use get_more::{GetMore, get_more_batch_size};
+pub use insert::{Insert, InsertOptions, InsertOutput};
+pub use kill_cursors::KillCursors;
+pub use ping::Ping;
+pub use run_command::RunCommand;
+pub use update::{Update, UpdateModifications, UpdateOptions, UpdateOutput};
+
+use bson::RawDocumentBuf;
+
+/// What an operation does to the data, which decides where it may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OperationKind {
+    /// Runs where the read preference says.
+    Read,
+    /// Runs on a writable server.
+    Write,
+    /// Runs where the caller says; the driver adds no concerns.
+    Generic,
+}
+
+/// Which of the two specifications lets an operation be tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retryability {
+    /// Neither.
+    None,
+    /// Retryable reads.
+    Read,
+    /// Retryable writes: needs a session and a transaction number.
+    Write,
+}
+
+/// One operation.
+pub trait Operation {
+    /// What its reply means.
+    type Output;
+
+    /// The command's name.
+    fn name(&self) -> &str;
+
+    /// What it does to the data.
+    fn kind(&self) -> OperationKind;
+
+    /// Whether it may be tried again.
+    fn retryability(&self) -> Retryability {
+        Retryability::None
+    }
+
+    /// Takes note of a connection's limits; called before the first attempt and not between
+    /// attempts, which must send the same statements.
+    ///
+    /// # Errors
+    ///
+    /// If what is to be sent cannot keep the limits.
+    fn prepare(&mut self, limits: &Limits) -> Result<(), BuildError> {
+        let _ = limits;
+        Ok(())
+    }
+
+    /// Writes the command, without what every command has (`lsid`, `$db` and so on).
+    ///
+    /// # Errors
+    ///
+    /// If the user's documents are no BSON or break the command's rules. Nothing was sent.
+    fn build<'a>(
+        &'a self,
+        context: &CommandContext<'_>,
+        into: &mut CommandBuilder<'a>,
+    ) -> Result<(), BuildError>;
+
+    /// Reads the reply.
+    ///
+    /// # Errors
+    ///
+    /// What the server says went wrong, or that the reply is not of the command's form.
+    fn read(
+        &self,
+        reply: RawDocumentBuf,
+        context: &CommandContext<'_>,
+    ) -> Result<Self::Output, ReplyFailure>;
+
+    /// The result where the write concern asks for no reply; `None` where that makes no sense.
+    fn unacknowledged(&self) -> Option<Self::Output> {
+        None
+    }
+}
+
+/// Writes the whole command for one attempt.
+///
+/// # Errors
+///
+/// As [`Operation::build`].
+pub fn build<'a, O: Operation + ?Sized>(
+    operation: &'a O,
+    context: &CommandContext<'_>,
+) -> Result<CommandBuilder<'a>, BuildError> {
+    let mut builder = CommandBuilder::new();
+    operation.build(context, &mut builder)?;
+    builder.append_globals(context);
+    Ok(builder)
+}

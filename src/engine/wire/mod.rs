@@ -1,7 +1,7 @@
 //! The wire protocol: bytes to messages and messages to bytes.
 //!
 //! Frame first, then meaning. A [`Framer`] cuts a stream of bytes into whole messages and knows
-//! nothing of their contents; [`Message::parse`] reads one whole message, once. What a hostile or
+//! nothing of their contents; [`Reply::parse`] reads one whole message, once. What a hostile or
 //! broken peer sends ends in a [`WireError`], never in a panic, and never costs more memory than
 //! the agreed maximum.
 //!

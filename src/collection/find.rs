@@ -1,0 +1,137 @@
+//! Reading documents.
+
+use std::future::IntoFuture;
+use std::time::Duration;
+
+use bson::{Bson, Document};
+use serde::de::DeserializeOwned;
+
+use super::{Collection, ReadSettings, setters};
+use crate::cursor::{Bounds, Cursor, decode};
+use crate::driver::execute::execute;
+use crate::engine::op::{self, FindOptions, Hint};
+use crate::engine::selection::ReadPreference;
+use crate::error::Result;
+use crate::options::ReadConcern;
+use crate::transport::{BoxFuture, MaybeSend};
+
+/// A query; `.await` runs it and gives a [`Cursor`].
+#[must_use = "nothing is sent until it is awaited"]
+#[derive(Clone, Debug)]
+pub struct Find<T> {
+    collection: Collection<T>,
+    filter: Document,
+    options: FindOptions,
+    settings: ReadSettings,
+}
+
+impl<T> Find<T> {
+    pub(super) fn new(collection: Collection<T>, filter: Document) -> Self {
+        let (options, settings) = (FindOptions::default(), ReadSettings::default());
+        Self { collection, filter, options, settings }
+    }
+
+    setters! {
+        /// The order of the results.
+        sort: Document => options.sort;
+        /// Results at most; 0 for all. A negative number is one batch of at most that many.
+        limit: i64 => options.limit;
+        /// Results to leave out at the beginning.
+        skip: u64 => options.skip;
+        /// Which fields the results have.
+        projection: Document => options.projection;
+        /// Documents a batch.
+        batch_size: u32 => options.batch_size;
+        /// Which index is used.
+        hint: Hint => options.hint;
+        /// Appears in the server's log and profile.
+        comment: Bson => options.comment;
+        /// Rules for comparing texts.
+        collation: Document => options.collation;
+        /// Variables for expressions in the filter (`let`).
+        let_vars: Document => options.let_vars;
+        /// How long the server may work on it.
+        max_time: Duration => options.max_time;
+        /// Whether the server may write temporary files.
+        allow_disk_use: bool => options.allow_disk_use;
+        /// Whether the cursor stays when nobody asks for more.
+        no_cursor_timeout: bool => options.no_cursor_timeout;
+        /// Which servers may answer; by default the client's read preference.
+        read_preference: ReadPreference => settings.read_preference;
+        /// How safe the data must be; by default the client's read concern.
+        read_concern: ReadConcern => settings.read_concern;
+    }
+}
+
+impl<T: 'static> IntoFuture for Find<T> {
+    type Output = Result<Cursor<T>>;
+    type IntoFuture = BoxFuture<'static, Result<Cursor<T>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { collection, filter, options, settings } = self;
+            let bounds = Bounds::new(options.limit, options.batch_size);
+            let comment = options.comment.clone();
+            let name = collection.name().to_owned();
+            let mut operation = op::Find { collection: name, filter, options };
+            let client = collection.database().client();
+            let route = collection.read_route(&settings);
+            let first = execute(client.shared(), &mut operation, &route).await?;
+            Ok(Cursor::new(client.clone(), first, bounds, comment))
+        })
+    }
+}
+
+/// A query for one document; `.await` runs it.
+#[must_use = "nothing is sent until it is awaited"]
+#[derive(Clone, Debug)]
+pub struct FindOne<T> {
+    collection: Collection<T>,
+    filter: Document,
+    options: FindOptions,
+    settings: ReadSettings,
+}
+
+impl<T> FindOne<T> {
+    pub(super) fn new(collection: Collection<T>, filter: Document) -> Self {
+        let (options, settings) = (FindOptions::default(), ReadSettings::default());
+        Self { collection, filter, options, settings }
+    }
+
+    setters! {
+        /// The order in which the first is the first.
+        sort: Document => options.sort;
+        /// Documents to leave out before the first.
+        skip: u64 => options.skip;
+        /// Which fields the result has.
+        projection: Document => options.projection;
+        /// Which index is used.
+        hint: Hint => options.hint;
+        /// Appears in the server's log and profile.
+        comment: Bson => options.comment;
+        /// Rules for comparing texts.
+        collation: Document => options.collation;
+        /// How long the server may work on it.
+        max_time: Duration => options.max_time;
+        /// Which servers may answer; by default the client's read preference.
+        read_preference: ReadPreference => settings.read_preference;
+        /// How safe the data must be; by default the client's read concern.
+        read_concern: ReadConcern => settings.read_concern;
+    }
+}
+
+impl<T: DeserializeOwned + MaybeSend + 'static> IntoFuture for FindOne<T> {
+    type Output = Result<Option<T>>;
+    type IntoFuture = BoxFuture<'static, Result<Option<T>>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(async move {
+            let Self { collection, filter, options, settings } = self;
+            let mut operation = op::Find::one(collection.name(), filter, options);
+            let client = collection.database().client();
+            let route = collection.read_route(&settings);
+            let mut found = execute(client.shared(), &mut operation, &route).await?.output;
+            found.batch.next_document().map(decode).transpose()
+        })
+    }
+}

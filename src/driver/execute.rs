@@ -1,0 +1,449 @@
+//! The path of one operation: select, check out, send, read; and again where that is allowed.
+//!
+//! All I/O happens on the caller's task. Whether to try again is the engine's decision
+//! ([`Attempts`]); what a failure says about the server is told to the topology machine.
+
+use std::sync::Arc;
+
+use bson::RawDocumentBuf;
+use futures_util::future::{Either, select as either};
+
+use super::connection::{Connection, ConnectionError, Handshake};
+use super::framed::FramedError;
+use super::pool::{CheckedOut, PooledConnection, Slot};
+use super::select::{Selected, select};
+use super::shared::Shared;
+use crate::engine::address::ServerAddress;
+use crate::engine::op::retry::{self, AttemptError, AttemptServer, RetryPolicy};
+use crate::engine::op::{
+    self, Attempts, CommandContext, Limits, Next, Operation, OperationKind, ReplyFailure, Trouble,
+};
+use crate::engine::sdam::{Event, Failure, FailureKind, ServerType, Stage, TopologyType};
+use crate::engine::selection::{self, Criteria, ReadPreference};
+use crate::engine::time::Instant;
+use crate::engine::wire::Flags;
+use crate::error::{Error, ErrorKind, Result};
+use crate::session::ImplicitSession;
+
+/// Where an operation goes, and with what concerns.
+#[derive(Clone, Debug)]
+pub(crate) struct Route<'a> {
+    pub(crate) database: &'a str,
+    pub(crate) read_preference: &'a ReadPreference,
+    /// The server that has the cursor, for getMore: no selection.
+    pub(crate) server: Option<&'a ServerAddress>,
+    pub(crate) read_concern: Option<RawDocumentBuf>,
+    pub(crate) write_concern: Option<RawDocumentBuf>,
+}
+
+static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
+
+impl<'a> Route<'a> {
+    /// A read on the server that `read_preference` says.
+    pub(crate) fn read(database: &'a str, read_preference: &'a ReadPreference) -> Self {
+        let (server, read_concern, write_concern) = (None, None, None);
+        Self { database, read_preference, server, read_concern, write_concern }
+    }
+
+    /// A write.
+    pub(crate) fn write(database: &'a str, write_concern: Option<RawDocumentBuf>) -> Self {
+        Self { write_concern, ..Self::read(database, &PRIMARY) }
+    }
+
+    /// The next batch of a cursor that `server` has.
+    pub(crate) fn pinned(database: &'a str, server: &'a ServerAddress) -> Self {
+        Self { server: Some(server), ..Self::read(database, &PRIMARY) }
+    }
+}
+
+/// What an operation gave, and where.
+pub(crate) struct Executed<T> {
+    pub(crate) output: T,
+    pub(crate) address: ServerAddress,
+    pub(crate) server_type: ServerType,
+    /// When the last attempt was sent.
+    pub(crate) sent: Instant,
+    /// The session that was used; a cursor keeps it.
+    pub(crate) session: Option<ImplicitSession>,
+}
+
+/// Runs `operation` in an implicit session.
+pub(crate) async fn execute<O: Operation>(
+    shared: &Arc<Shared>,
+    operation: &mut O,
+    route: &Route<'_>,
+) -> Result<Executed<O::Output>> {
+    execute_in(shared, operation, route, None).await
+}
+
+/// Runs `operation` in `session`, or else in an implicit one of its own.
+pub(crate) async fn execute_in<O: Operation>(
+    shared: &Arc<Shared>,
+    operation: &mut O,
+    route: &Route<'_>,
+    session: Option<ImplicitSession>,
+) -> Result<Executed<O::Output>> {
+    let mut attempts = Attempts::default();
+    let mut run = Run {
+        shared,
+        route,
+        policy: RetryPolicy {
+            retryability: operation.retryability(),
+            retry_reads: shared.options.retry_reads,
+            retry_writes: shared.options.retry_writes,
+            in_transaction: false,
+            acknowledged: op::CommandContext {
+                write_concern: route.write_concern.as_deref(),
+                ..CommandContext::new(route.database)
+            }
+            .is_acknowledged(),
+        },
+        session,
+        txn_number: None,
+        attempt: 0,
+        deprioritized: Vec::new(),
+    };
+    loop {
+        let failed = match run.attempt(operation).await {
+            Ok(success) => return Ok(success.executed(run.session)),
+            Err(failed) => failed,
+        };
+        match attempts.after(failed.trouble, failed.error) {
+            Next::Fail(error) => return Err(error),
+            Next::Retry(pause) => {
+                run.deprioritized.extend(failed.avoid);
+                run.pause(pause).await;
+            }
+        }
+    }
+}
+
+/// An attempt that succeeded.
+struct Success<T> {
+    output: T,
+    address: ServerAddress,
+    server_type: ServerType,
+    sent: Instant,
+}
+
+impl<T> Success<T> {
+    fn executed(self, session: Option<ImplicitSession>) -> Executed<T> {
+        let Self { output, address, server_type, sent } = self;
+        Executed { output, address, server_type, sent, session }
+    }
+}
+
+/// An attempt that failed.
+struct Failed {
+    error: Error,
+    trouble: Trouble,
+    /// The server to avoid while there are others.
+    avoid: Option<ServerAddress>,
+}
+
+impl Failed {
+    /// Before anything was sent, for a reason that stays.
+    fn unsent(error: Error) -> Self {
+        Self { error, trouble: Trouble::Client, avoid: None }
+    }
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::unsent(error.into())
+    }
+}
+
+/// What is kept from one attempt to the next.
+struct Run<'a> {
+    shared: &'a Arc<Shared>,
+    route: &'a Route<'a>,
+    policy: RetryPolicy,
+    session: Option<ImplicitSession>,
+    /// Of a retryable write: the same for every attempt, which is what makes it happen once.
+    txn_number: Option<i64>,
+    /// How many attempts were sent.
+    attempt: u32,
+    deprioritized: Vec<ServerAddress>,
+}
+
+impl Run<'_> {
+    async fn attempt<O: Operation>(
+        &mut self,
+        operation: &mut O,
+    ) -> Result<Success<O::Output>, Failed> {
+        let selected = self.select(operation).await?;
+        let mut connection = self.connect(&selected).await?;
+        let limits = Limits::of(connection.hello());
+        if self.attempt == 0 {
+            operation.prepare(&limits)?;
+        }
+        let server = AttemptServer::of(&selected.server);
+        self.join_session(&server);
+        let preference = self
+            .route
+            .read_preference
+            .document_for(selected.topology_type, selected.server.server_type)
+            .filter(|_| operation.kind() != OperationKind::Write);
+        let cluster_time = self.shared.sessions.cluster_time();
+        let txn_number = self.txn_number;
+        let lsid = self.session.as_mut().map(|session| session.get().lsid.clone());
+        let context = CommandContext {
+            lsid: lsid.as_deref(),
+            txn_number,
+            cluster_time: cluster_time.as_ref().map(|time| &*time.document),
+            read_preference: preference.as_deref(),
+            read_concern: self.route.read_concern.as_deref(),
+            write_concern: self.route.write_concern.as_deref(),
+            limits,
+            max_wire_version: connection.hello().max_wire_version,
+            ..CommandContext::new(self.route.database)
+        };
+        self.attempt += 1;
+        let sent = self.shared.transport.now();
+        let reply = self.exchange(operation, &context, &mut connection, &selected).await?;
+        let generation = connection.generation();
+        drop(connection);
+        let output = match reply {
+            None => operation
+                .unacknowledged()
+                .ok_or_else(|| Error::invalid_argument("w: 0 gives this operation no result"))?,
+            Some(reply) => {
+                self.shared.sessions.advance(&reply);
+                operation
+                    .read(reply, &context)
+                    .map_err(|failure| self.refused(failure, &selected, generation, &server))?
+            }
+        };
+        let server_type = selected.server.server_type;
+        let address = selected.server.address.clone();
+        Ok(Success { output, address, server_type, sent })
+    }
+
+    async fn select<O: Operation>(&self, operation: &O) -> Result<Selected, Failed> {
+        if let Some(address) = self.route.server {
+            return Selected::of(self.shared, address).map_err(Failed::from);
+        }
+        let options = &self.shared.options;
+        let criteria = Criteria {
+            operation: match operation.kind() {
+                OperationKind::Write => selection::OperationKind::Write,
+                OperationKind::Read | OperationKind::Generic => selection::OperationKind::Read,
+            },
+            read_preference: self.route.read_preference,
+            deprioritized: &self.deprioritized,
+            local_threshold: options.local_threshold,
+            heartbeat_frequency: options.heartbeat_frequency,
+            server_selector: None,
+        };
+        select(self.shared, &criteria).await.map_err(|error| Failed {
+            error,
+            trouble: Trouble::Client,
+            avoid: None,
+        })
+    }
+
+    /// A connection to the selected server: an idle one, or a new one.
+    async fn connect(&self, selected: &Selected) -> Result<PooledConnection, Failed> {
+        let address = selected.pool.address();
+        let transport = &self.shared.transport;
+        let check_out = std::pin::pin!(selected.pool.check_out(transport));
+        let checked_out = match self.shared.options.wait_queue_timeout {
+            None => check_out.await,
+            Some(limit) => {
+                let deadline = transport.sleep_until(transport.now() + limit);
+                match either(check_out, deadline).await {
+                    Either::Left((checked_out, _)) => checked_out,
+                    Either::Right(_) => return Err(self.waited_too_long(selected, limit)),
+                }
+            }
+        };
+        match checked_out {
+            Ok(CheckedOut::Connection(connection)) => Ok(connection),
+            Ok(CheckedOut::Slot(slot)) => self.establish(slot, selected.topology_type).await,
+            Err(error) => {
+                let message = error.to_string();
+                let error = Error::new(ErrorKind::Pool { address: address.clone(), message });
+                let error = self.label_network_error(error, None);
+                Err(Failed { error, trouble: Trouble::PoolCleared, avoid: None })
+            }
+        }
+    }
+
+    fn waited_too_long(&self, selected: &Selected, limit: std::time::Duration) -> Failed {
+        let (size, idle) = selected.pool.size();
+        let message = format!(
+            "timed out after {limit:?} waiting for a connection: {} of at most {} are in use",
+            size - idle,
+            self.shared.options.max_pool_size,
+        );
+        let address = selected.pool.address().clone();
+        Failed::unsent(Error::new(ErrorKind::Timeout { address, message }))
+    }
+
+    async fn establish(
+        &self,
+        slot: Slot,
+        topology_type: TopologyType,
+    ) -> Result<PooledConnection, Failed> {
+        let handshake = Handshake {
+            metadata: &self.shared.metadata,
+            load_balanced: topology_type == TopologyType::LoadBalanced,
+            connect_timeout: self.shared.options.connect_timeout,
+        };
+        let address = slot.address().clone();
+        let permit = slot.permit();
+        let transport = &*self.shared.transport;
+        let made = Connection::establish(transport, &address, permit, handshake).await;
+        match made {
+            Ok(connection) => {
+                let reply = Box::new((**connection.hello()).clone());
+                let event = Event::Handshaken { address, reply };
+                self.shared.drive(transport.now(), event);
+                Ok(slot.fill(connection))
+            }
+            Err(error) => {
+                drop(slot);
+                self.report(&address, permit.generation, Stage::Handshaking, kind_of(&error));
+                let error = explain(&address, &error)
+                    .with_label(retry::SYSTEM_OVERLOADED_ERROR)
+                    .with_label("RetryableError");
+                let error = self.label_network_error(error, None);
+                Err(Failed { error, trouble: Trouble::NotConnected, avoid: Some(address) })
+            }
+        }
+    }
+
+    /// Gives the operation its session and, for a retryable write, its transaction number.
+    fn join_session(&mut self, server: &AttemptServer) {
+        if self.session.is_none() && self.policy.acknowledged {
+            self.session = ImplicitSession::acquire(self.shared);
+        }
+        if self.txn_number.is_none()
+            && self.policy.needs_transaction_number(server)
+            && let Some(session) = &mut self.session
+        {
+            self.txn_number = Some(session.get().next_txn_number());
+        }
+    }
+
+    async fn exchange<O: Operation>(
+        &mut self,
+        operation: &O,
+        context: &CommandContext<'_>,
+        connection: &mut PooledConnection,
+        selected: &Selected,
+    ) -> Result<Option<RawDocumentBuf>, Failed> {
+        let command = op::build(operation, context)?;
+        let silent = !context.is_acknowledged() && operation.unacknowledged().is_some();
+        let flags = if silent { Flags::MORE_TO_COME } else { Flags::NONE };
+        let transport = &*self.shared.transport;
+        let limit = self.shared.options.socket_timeout;
+        let generation = connection.generation();
+        let reply = connection
+            .exchange(transport, limit, |buffer, request| {
+                command.encode(buffer, request, flags).map(|_| flags)
+            })
+            .await;
+        match reply {
+            Ok(reply) => Ok(reply.map(|reply| reply.message.into_document())),
+            Err(error) => Err(self.broken(&error, selected, generation)),
+        }
+    }
+
+    /// The connection broke in the middle of an exchange.
+    fn broken(&mut self, error: &ConnectionError, selected: &Selected, generation: u64) -> Failed {
+        let address = selected.pool.address();
+        if let Some(session) = &mut self.session {
+            session.get().mark_dirty();
+        }
+        if !matches!(error, ConnectionError::Framed(FramedError::Interrupted(_))) {
+            self.report(address, generation, Stage::Established, kind_of(error));
+        }
+        let server = AttemptServer::of(&selected.server);
+        let explained = self.label_network_error(explain(address, error), Some(&server));
+        self.sent_and_failed(explained, AttemptError::Network, selected)
+    }
+
+    /// The server answered that something failed.
+    fn refused(
+        &self,
+        mut failure: ReplyFailure,
+        selected: &Selected,
+        generation: u64,
+        server: &AttemptServer,
+    ) -> Failed {
+        let address = selected.pool.address();
+        if let Some(change) = failure.state_change() {
+            let kind = FailureKind::Command {
+                code: change.code,
+                message: change.message.into(),
+                topology_version: change.topology_version,
+            };
+            self.report(address, generation, Stage::Established, kind);
+        }
+        self.policy.add_labels(server, &mut failure);
+        if let ReplyFailure::Command(failure) = &mut failure {
+            retry::explain_transaction_numbers(failure);
+        }
+        let error = Error::of_reply(address, failure.clone());
+        self.sent_and_failed(error, AttemptError::Reply(&failure), selected)
+    }
+
+    fn sent_and_failed(
+        &self,
+        error: Error,
+        cause: AttemptError<'_>,
+        selected: &Selected,
+    ) -> Failed {
+        let server = AttemptServer::of(&selected.server);
+        let trouble = Trouble::Sent {
+            retryable: self.policy.should_retry(self.attempt, &server, cause),
+            indicates_attempt: retry::indicates_attempt(cause),
+        };
+        let avoid = retry::deprioritizes(cause, &server).then(|| selected.pool.address().clone());
+        Failed { error, trouble, avoid }
+    }
+
+    fn label_network_error(&self, error: Error, server: Option<&AttemptServer>) -> Error {
+        if self.policy.labels_network_errors(server) {
+            error.with_label(retry::RETRYABLE_WRITE_ERROR)
+        } else {
+            error
+        }
+    }
+
+    fn report(&self, address: &ServerAddress, generation: u64, stage: Stage, kind: FailureKind) {
+        let failure = Failure { address: address.clone(), generation, stage, kind };
+        self.shared.drive(self.shared.transport.now(), Event::Failed(failure));
+    }
+
+    /// Waits for a random share of `longest`, so that clients do not come back all at once.
+    async fn pause(&self, longest: std::time::Duration) {
+        if longest.is_zero() {
+            return;
+        }
+        let share = self.shared.rng().below(1_000) as u32;
+        let until = self.shared.transport.now() + longest * share / 1_000;
+        self.shared.transport.sleep_until(until).await;
+    }
+}
+
+fn kind_of(error: &ConnectionError) -> FailureKind {
+    let message = error.to_string().into();
+    match error {
+        ConnectionError::Framed(_) | ConnectionError::Hello(_) => FailureKind::Network(message),
+        ConnectionError::Timeout { .. } => FailureKind::Timeout(message),
+    }
+}
+
+fn explain(address: &ServerAddress, error: &ConnectionError) -> Error {
+    let (address, message) = (address.clone(), error.to_string());
+    Error::new(match error {
+        ConnectionError::Framed(FramedError::Wire(_)) | ConnectionError::Hello(_) => {
+            ErrorKind::Protocol { address, message }
+        }
+        ConnectionError::Framed(_) => ErrorKind::Network { address, message },
+        ConnectionError::Timeout { .. } => ErrorKind::Timeout { address, message },
+    })
+}
