@@ -1,10 +1,33 @@
 /** The one error of this package: whose fault it was, the server's code, and its labels. */
 
-/**
- * What kind of failure: the names of the Rust core's `ErrorKind`, in camelCase
- * (`serverSelection`, `network`, `server`, `invalidArgument`...).
- */
-export type ErrorKind = string;
+/** What kind of failure. */
+export type ErrorKind =
+  /** An argument that cannot be used; nothing was sent. */
+  | 'invalidArgument'
+  /** A connection string or options that cannot be used. */
+  | 'options'
+  /** No server suited in time; the message names each one and why. */
+  | 'serverSelection'
+  /** A connection broke, or could not be made. */
+  | 'network'
+  /** A server took longer than a limit. */
+  | 'timeout'
+  /** A server sent what is no message of the protocol. */
+  | 'protocol'
+  /** A server's connections were closed while the operation waited for one. */
+  | 'pool'
+  /** The server refused the command. */
+  | 'command'
+  /** The server ran the command, and some of its writes failed. */
+  | 'write'
+  /** The reply is not of the command's form. */
+  | 'reply'
+  /** A document that is no BSON, or cannot become it. */
+  | 'bson'
+  /** The client was closed. */
+  | 'shutdown'
+  /** A kind that this version has no name for, or a failure of the module itself. */
+  | 'internal';
 
 /** The members of an error that crosses the wasm border. */
 export interface ErrorFacts {

@@ -12,8 +12,8 @@ use wasm_bindgen_futures::{future_to_promise, spawn_local};
 
 use crate::cursor::WasmCursor;
 use crate::failure::{from_portolan, invalid};
-use crate::request::{Find, InsertMany, Modify, Update, document, read_preference};
 use crate::reply;
+use crate::request::{Find, InsertMany, Modify, Update, document, read_preference};
 
 /// A deployment, watched and usable until `close`.
 #[wasm_bindgen]
@@ -32,7 +32,7 @@ impl WasmClient {
     /// The bridge's address or the connection string is wrong.
     pub fn connect(bridge: &str, uri: &str, on_event: Function) -> Result<WasmClient, JsValue> {
         let transport = Bridge::new(bridge).map_err(invalid)?;
-        let options = ClientOptions::parse(uri).map_err(|error| from_portolan(&error))?;
+        let options = ClientOptions::parse(uri).map_err(|error| from_portolan(&error.into()))?;
         let warnings = options.warnings.clone();
         // The core wants `Arc` everywhere; this target has one thread.
         #[allow(clippy::arc_with_non_send_sync)]

@@ -3,15 +3,16 @@
 use std::fmt::Display;
 
 use js_sys::{Array, Object, Reflect};
+use portolan::error::ErrorKind;
 use wasm_bindgen::JsValue;
 
 /// What a rejected promise carries: `ErrorFacts` of `web/js/error.ts`.
 pub(crate) fn from_portolan(error: &portolan::Error) -> JsValue {
-    let facts = facts(&error.to_string(), error.kind().name());
+    let facts = facts(&error.to_string(), name(error.kind()));
     if let Some(code) = error.code() {
         set(&facts, "code", &JsValue::from(code));
     }
-    let labels: Array = error.labels().map(JsValue::from_str).collect();
+    let labels: Array = error.labels().iter().map(|label| JsValue::from_str(label)).collect();
     set(&facts, "labels", &labels);
     facts.into()
 }
@@ -19,6 +20,26 @@ pub(crate) fn from_portolan(error: &portolan::Error) -> JsValue {
 /// A caller's mistake: bytes that are no document, an option of the wrong type.
 pub(crate) fn invalid(error: impl Display) -> JsValue {
     facts(&error.to_string(), "invalidArgument").into()
+}
+
+/// The names of `ErrorKind` in `web/js/error.ts`.
+fn name(kind: &ErrorKind) -> &'static str {
+    match kind {
+        ErrorKind::InvalidArgument(_) => "invalidArgument",
+        ErrorKind::Options(_) => "options",
+        ErrorKind::ServerSelection { .. } => "serverSelection",
+        ErrorKind::Network { .. } => "network",
+        ErrorKind::Timeout { .. } => "timeout",
+        ErrorKind::Protocol { .. } => "protocol",
+        ErrorKind::Pool { .. } => "pool",
+        ErrorKind::Command(_) => "command",
+        ErrorKind::Write(_) => "write",
+        ErrorKind::Reply { .. } => "reply",
+        ErrorKind::Bson(_) => "bson",
+        ErrorKind::Shutdown => "shutdown",
+        // The enum may grow; a new kind gets a name here when it does.
+        _ => "internal",
+    }
 }
 
 fn facts(message: &str, kind: &str) -> Object {

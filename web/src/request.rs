@@ -89,8 +89,11 @@ pub(crate) fn read_preference(json: &str) -> Result<ReadPreference, JsValue> {
     let mode: ReadPreferenceMode = wanted.mode.parse().map_err(invalid)?;
     let mut preference = ReadPreference::of(mode);
     preference.tag_sets = wanted.tags;
-    preference.max_staleness =
-        wanted.max_staleness_seconds.map(Duration::try_from_secs_f64).transpose().map_err(invalid)?;
+    preference.max_staleness = wanted
+        .max_staleness_seconds
+        .map(Duration::try_from_secs_f64)
+        .transpose()
+        .map_err(invalid)?;
     preference.validate().map_err(invalid)?;
     Ok(preference)
 }

@@ -18,11 +18,13 @@ void begin();
 
 /** `?replay=NAME` draws a simulated deployment; only the development server has it. */
 async function begin(): Promise<void> {
-  const name = new URLSearchParams(location.search).get('replay');
-  if (import.meta.env.DEV && name !== null) {
-    const { startReplay } = await import('./replay/feed');
-    startReplay(name);
-    return;
+  if (import.meta.env.DEV) {
+    const name = new URLSearchParams(location.search).get('replay');
+    if (name !== null) {
+      const { startReplay } = await import('./replay/feed');
+      startReplay(name);
+      return;
+    }
   }
   await startFeed();
 }

@@ -86,7 +86,7 @@ function Course({ member, at, layout }: MemberProps & { layout: Geometry }) {
   if (at === undefined) return null;
   const start = towards(layout.client, at, 42);
   const end = towards(at, layout.client, member.type === 'RSPrimary' ? 30 : 20);
-  const beat = beats.value.get(member.address) ?? 0;
+  const beat = beats.value.get(member.address)?.count ?? 0;
   return (
     <g class={`course course-${courseState(member)}`} data-address={member.address}>
       <line class="track" {...ends(start, end)} />

@@ -2,7 +2,7 @@
 import type { ServerDescription } from 'portolan';
 
 import { type DemoAction, type DemoMember, act, acting, demoMembers } from '../model/demo';
-import { histories, now, zeroAt } from '../model/state';
+import { beats, histories, now, zeroAt } from '../model/state';
 import { age, duration, isKnown, role } from '../model/words';
 import { InlineMark } from './Mark';
 import { Sparkline } from './Sparkline';
@@ -61,8 +61,9 @@ export function MemberCard({ member }: { member: ServerDescription }) {
 }
 
 function LastHeard({ member }: { member: ServerDescription }) {
-  if (member.lastUpdateTimeMs === null || !isKnown(member)) return <>–</>;
-  const elapsed = now.value - (zeroAt.value + member.lastUpdateTimeMs);
+  const beat = beats.value.get(member.address);
+  if (beat === undefined) return <>–</>;
+  const elapsed = now.value - (zeroAt.value + beat.at);
   return <>{elapsed < 1000 ? 'just now' : `${age(elapsed)} ago`}</>;
 }
 

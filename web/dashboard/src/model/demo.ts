@@ -30,7 +30,12 @@ export async function act(member: DemoMember, action: DemoAction): Promise<void>
   acting.value = `${member.id}/${action}`;
   demoError.value = null;
   try {
-    const response = await fetch(`demo/members/${member.id}/${action}`, { method: 'POST' });
+    const response = await fetch(`demo/members/${member.id}/${action}`, {
+      method: 'POST',
+      // No form and no link of another page can send this type: the bridge insists on it.
+      headers: { 'content-type': 'application/json' },
+      body: '{}',
+    });
     if (!response.ok) demoError.value = `${action}: ${await refusal(response)}`;
   } catch {
     demoError.value = `${action}: the bridge does not answer`;

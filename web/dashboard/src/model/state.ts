@@ -36,8 +36,8 @@ export const failure = signal<string | null>(null);
 export const topology = signal<TopologyDescription | null>(null);
 export const log = signal<LogEntry[]>([]);
 export const attempts = signal<Attempt[]>([]);
-/** Bumped by each heartbeat that succeeded; the chart sends a glint along the link. */
-export const beats = signal<ReadonlyMap<string, number>>(new Map());
+/** How often each member answered a heartbeat, and when last, in ms on the client's clock. */
+export const beats = signal<ReadonlyMap<string, { count: number; at: number }>>(new Map());
 export const histories = signal<ReadonlyMap<string, History>>(new Map());
 /** Wall-clock time of the client's zero, ms since 1970. */
 export const zeroAt = signal(0);
@@ -69,7 +69,8 @@ export function record(event: PortolanEvent): void {
   log.value = entries;
   if (event.kind === 'serverHeartbeatSucceeded') {
     const counts = new Map(beats.value);
-    counts.set(event.address, (counts.get(event.address) ?? 0) + 1);
+    const count = (counts.get(event.address)?.count ?? 0) + 1;
+    counts.set(event.address, { count, at: event.t_ms });
     beats.value = counts;
   }
 }
