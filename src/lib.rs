@@ -1,8 +1,10 @@
-//! Portolan: a MongoDB driver whose one protocol core runs on async-std, smol, tokio, in the browser and at the edge.
+//! Portolan: a MongoDB driver whose one protocol core runs on async-std, smol, tokio, in the
+//! browser and at the edge.
 //!
 //! ```text
-//! bytes -> wire message -> hello reply -> ServerDescription -> TopologyDescription -> selection -> connection -> operation -> reply
-//!         |______________________________ src/engine: pure ______________________________________|
+//! bytes -> wire message -> hello reply -> ServerDescription -> TopologyDescription -> selection ->
+//! connection -> operation -> reply |______________________________ src/engine: pure
+//! ______________________________________|
 //! ```
 //!
 //! The modules, in the order of that line:
