@@ -19,6 +19,7 @@ export class FindCursor<T extends object = Document> implements AsyncIterable<T>
   readonly #open: () => Promise<WasmCursor>;
   #cursor: Promise<WasmCursor> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
+  #address: string | null = null;
   #closed = false;
 
   /** Made by {@link Collection.find}. */
@@ -38,11 +39,18 @@ export class FindCursor<T extends object = Document> implements AsyncIterable<T>
     return guarded(async () => {
       if (this.#closed) return null;
       this.#cursor ??= this.#open();
-      const bytes = await (await this.#cursor).next();
+      const cursor = await this.#cursor;
+      this.#address = cursor.address();
+      const bytes = await cursor.next();
       if (bytes !== undefined) return decode(bytes) as T;
       await this.close();
       return null;
     });
+  }
+
+  /** The server that the documents come from; `null` before the first was asked for. */
+  get address(): string | null {
+    return this.#address;
   }
 
   /** Every remaining document. */

@@ -33,6 +33,8 @@ export interface WasmClient {
 export interface WasmCursor {
   /** The next document, or `undefined` at the end. */
   next(): Promise<Uint8Array | undefined>;
+  /** The server that the documents come from. */
+  address(): string;
   /** Drops the cursor; the server's cursor is killed. */
   free(): void;
 }

@@ -17,16 +17,23 @@ use crate::failure::{from_portolan, invalid};
 pub struct WasmCursor {
     /// Empty while a `next` is under way.
     cursor: Rc<RefCell<Option<Cursor<RawDocumentBuf>>>>,
+    address: String,
 }
 
 impl WasmCursor {
     pub(crate) fn new(cursor: Cursor<RawDocumentBuf>) -> Self {
-        Self { cursor: Rc::new(RefCell::new(Some(cursor))) }
+        let address = cursor.address().to_string();
+        Self { cursor: Rc::new(RefCell::new(Some(cursor))), address }
     }
 }
 
 #[wasm_bindgen]
 impl WasmCursor {
+    /// The server that the documents come from.
+    pub fn address(&self) -> String {
+        self.address.clone()
+    }
+
     /// The next document's bytes, `undefined` at the end.
     pub fn next(&self) -> Promise {
         let shared = Rc::clone(&self.cursor);

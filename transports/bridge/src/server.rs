@@ -125,8 +125,8 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` ends; then tells every WebSocket so, and waits for what is under way,
-    /// but not longer than [`Limits::drain`].
+    /// Serves until `shutdown` ends; then tells every WebSocket so, and waits for what is under
+    /// way, but not longer than [`Limits::drain`].
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let connections = Arc::new(Semaphore::new(self.shared.limits.connections));
         tokio::pin!(shutdown);

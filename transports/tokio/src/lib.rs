@@ -15,15 +15,14 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
 pub use portolan::Client;
-use portolan::Result;
-use portolan::engine::address::ServerAddress;
-use portolan::options::ClientOptions;
 use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport};
+use portolan::{ClientOptions, Result, ServerAddress};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-/// A client of the deployment that `uri` names, its driver spawned. Call it on a tokio runtime. Waits for no server.
+/// A client of the deployment that `uri` names, its driver spawned on the current runtime. Waits
+/// for no server.
 ///
 /// # Errors
 ///
@@ -54,14 +53,9 @@ pub struct Tokio {
 
 impl Tokio {
     /// A transport whose clock starts now.
+    #[expect(clippy::new_without_default, reason = "two transports are not equal: no default")]
     pub fn new() -> Self {
         Self { epoch: std::time::Instant::now() }
-    }
-}
-
-impl Default for Tokio {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -98,15 +92,13 @@ impl Transport for Tokio {
     }
 }
 
-/// After this much silence the operating system probes the peer, as the field's drivers ask it to.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
-/// Between two probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// After two minutes of silence the operating system probes the peer, as in the field's drivers.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(10));
 
 fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
     Ok(stream)
 }
 

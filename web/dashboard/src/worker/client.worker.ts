@@ -88,15 +88,17 @@ async function run(id: number, work: () => Promise<Done>): Promise<void> {
 
 async function insert(note: string): Promise<Done> {
   const { insertedId } = await logbook().insertOne({ note, at: new Date() });
-  return { summary: 'inserted', rows: [EJSON.stringify({ _id: insertedId })], server: null };
+  // Only a primary takes writes, so whoever leads now is the one that took it, or its successor.
+  const primary = client?.topology().servers.find(({ type }) => type === 'RSPrimary');
+  const server = primary?.address ?? null;
+  return { summary: 'inserted', rows: [EJSON.stringify({ _id: insertedId })], server };
 }
 
 async function read(mode: ReadPreferenceMode): Promise<Done> {
-  const found = await logbook()
-    .find({}, { sort: { _id: -1 }, limit: 5, readPreference: mode })
-    .toArray();
+  const cursor = logbook().find({}, { sort: { _id: -1 }, limit: 5, readPreference: mode });
+  const found = await cursor.toArray();
   const summary = `${found.length} ${found.length === 1 ? 'document' : 'documents'}`;
-  return { summary, rows: found.map((document) => EJSON.stringify(document)), server: null };
+  return { summary, rows: found.map((document) => EJSON.stringify(document)), server: cursor.address };
 }
 
 function logbook(): Collection {
