@@ -123,7 +123,7 @@ impl Client {
     pub async fn ping(&self, read_preference: ReadPreference) -> Result<Ping> {
         let transport = &self.shared().transport;
         let route = Route::read("admin", &read_preference);
-        let executed = execute(self.shared(), &mut op::Ping::default(), &route).await?;
+        let executed = execute(self.shared(), &mut op::Ping, &route).await?;
         let duration = transport.now() - executed.sent;
         Ok(Ping { address: executed.address, server_type: executed.server_type, duration })
     }

@@ -1,7 +1,8 @@
 //! What subscribers hear, and how.
 //!
 //! The events are the specification's; [`Topology`](crate::Topology) is the stream of them. Each
-//! subscriber has a queue of its own, so a slow one delays nobody; it must read, or drop its stream.
+//! subscriber has a queue of its own, so a slow one delays nobody; it must read, or drop its
+//! stream.
 
 use std::sync::Mutex;
 

@@ -1,8 +1,8 @@
 //! Sessions: what ties the operations of one user together on the server.
 //!
-//! Every acknowledged operation runs in one, an implicit one where the user gives none; that is what
-//! makes a retried write happen once. The deployment's cluster time is kept here too, outside the
-//! topology: an unchanged value costs one comparison.
+//! Every acknowledged operation runs in one, an implicit one where the user gives none; that is
+//! what makes a retried write happen once. The deployment's cluster time is kept here too, outside
+//! the topology: an unchanged value costs one comparison.
 
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;

@@ -78,7 +78,8 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
     ///
     /// # Errors
     ///
-    /// What the runtime says: refused, unreachable, the name does not resolve, the bridge denies it.
+    /// What the runtime says: refused, unreachable, the name does not resolve, the bridge denies
+    /// it.
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream>;
 
     /// Looks up the SRV or TXT records of `name`.

@@ -66,7 +66,7 @@ impl ServerPool {
         self.core().machine.ready();
     }
 
-    pub(crate) fn clear(&self, generation: u64, reason: Arc<str>, interrupt_in_use: bool) {
+    pub(crate) fn clear(&self, generation: u64, reason: &Arc<str>, interrupt_in_use: bool) {
         let discarded = {
             let mut core = self.core();
             core.machine.clear(generation, reason.clone());
@@ -245,7 +245,8 @@ impl Drop for Slot {
     }
 }
 
-/// A connection in use; goes back to its pool when dropped, unless an exchange on it was broken off.
+/// A connection in use; goes back to its pool when dropped, unless an exchange on it was broken
+/// off.
 pub(crate) struct PooledConnection {
     pool: Arc<ServerPool>,
     transport: Arc<dyn Transport>,

@@ -145,7 +145,7 @@ impl Shared {
                 Action::ReadyPool(address) => with_pool(core, &address, ServerPool::ready),
                 Action::ClearPool { address, generation, reason, interrupt_in_use } => {
                     with_pool(core, &address, |pool| {
-                        pool.clear(generation, reason, interrupt_in_use);
+                        pool.clear(generation, &reason, interrupt_in_use);
                     });
                 }
                 Action::ClosePool(address) => {

@@ -11,8 +11,8 @@ pub const DEFAULT_PORT: u16 = 27017;
 
 /// Where a server listens, as the client dials it (never the `me` of a reply).
 ///
-/// Host names are lower case (SDAM "Hostnames are normalized to lower case"); an IPv6 literal is kept
-/// without brackets and shown with them. Cheap to clone.
+/// Host names are lower case (SDAM "Hostnames are normalized to lower case"); an IPv6 literal is
+/// kept without brackets and shown with them. Cheap to clone.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServerAddress {
     /// A host name or IP literal and a TCP port.

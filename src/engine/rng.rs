@@ -1,7 +1,7 @@
 //! Randomness as the engine sees it: a sequence that follows from a seed.
 
-/// A small deterministic generator (xorshift64*, Vigna 2016). Not for secrets: nonces and session ids
-/// come from the shell.
+/// A small deterministic generator (xorshift64*, Vigna 2016). Not for secrets: nonces and session
+/// ids come from the shell.
 #[derive(Clone, Debug)]
 pub struct Rng {
     state: u64,

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// A moment on the monotonic clock of one client: nanoseconds since the client was created.
 ///
-/// The engine has no `now()`. A transport stamps the moment where something happens (bytes arrive, a
-/// socket opens) and hands it in.
+/// The engine has no `now()`. A transport stamps the moment where something happens (bytes arrive,
+/// a socket opens) and hands it in.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Instant(u64);

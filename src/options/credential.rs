@@ -105,26 +105,45 @@ impl CredentialParts {
     /// The credential with the mechanism's defaults; `None` where the client does not authenticate
     /// (a database or an authSource alone asks for nothing).
     pub(crate) fn build(self) -> Result<Option<Credential>, OptionsError> {
+        if self.username.is_some() || self.mechanism.is_some() {
+            self.check()?;
+        }
+        Ok(self.assemble())
+    }
+
+    /// The same without checks. What is missing fails when the client authenticates: it must not be
+    /// forgotten that it was to.
+    pub(crate) fn assemble(mut self) -> Option<Credential> {
         if self.username.is_none() && self.mechanism.is_none() {
-            return Ok(None);
+            return None;
         }
-        self.check_user()?;
-        let source = self.source()?;
-        let mut properties = self.properties;
-        match self.mechanism {
-            Some(AuthMechanism::Gssapi) => check_gssapi(&mut properties)?,
-            Some(AuthMechanism::MongoDbOidc) => {
-                check_oidc(&properties, self.username.is_some())?;
-            }
-            _ => {}
+        if self.mechanism == Some(AuthMechanism::Gssapi) {
+            let name = self.properties.entry("SERVICE_NAME".to_owned());
+            name.or_insert_with(|| "mongodb".to_owned());
         }
-        Ok(Some(Credential {
+        Some(Credential {
+            source: self.source(),
             username: self.username,
             password: self.password,
-            source,
             mechanism: self.mechanism,
-            mechanism_properties: properties,
-        }))
+            mechanism_properties: self.properties,
+        })
+    }
+
+    fn check(&self) -> Result<(), OptionsError> {
+        use AuthMechanism as M;
+        self.check_user()?;
+        match self.mechanism {
+            Some(mechanism @ (M::MongoDbX509 | M::Gssapi | M::MongoDbAws | M::MongoDbOidc))
+                if self.auth_source.as_deref().is_some_and(|source| source != EXTERNAL) =>
+            {
+                let name = mechanism.as_str();
+                invalid(format!("{name} works with authSource=$external only"))
+            }
+            Some(M::Gssapi) => check_gssapi(&self.properties),
+            Some(M::MongoDbOidc) => check_oidc(&self.properties, self.username.is_some()),
+            _ => Ok(()),
+        }
     }
 
     fn check_user(&self) -> Result<(), OptionsError> {
@@ -150,38 +169,33 @@ impl CredentialParts {
     }
 
     /// authSource, else what the mechanism defaults to.
-    fn source(&self) -> Result<String, OptionsError> {
+    fn source(&self) -> String {
         use AuthMechanism as M;
-        let external = "$external";
         let given = self.auth_source.as_deref();
         let source = match self.mechanism {
-            Some(mechanism @ (M::MongoDbX509 | M::Gssapi | M::MongoDbAws | M::MongoDbOidc)) => {
-                if given.is_some_and(|source| source != external) {
-                    let name = mechanism.as_str();
-                    return invalid(format!("{name} works with authSource=$external only"));
-                }
-                external
-            }
-            Some(M::Plain) => given.or(self.database.as_deref()).unwrap_or(external),
+            Some(M::MongoDbX509 | M::Gssapi | M::MongoDbAws | M::MongoDbOidc) => EXTERNAL,
+            Some(M::Plain) => given.or(self.database.as_deref()).unwrap_or(EXTERNAL),
             None | Some(M::ScramSha1 | M::ScramSha256) => {
                 given.or(self.database.as_deref()).unwrap_or("admin")
             }
         };
-        Ok(source.to_owned())
+        source.to_owned()
     }
 }
+
+/// The source of users that another system knows.
+const EXTERNAL: &str = "$external";
 
 fn invalid<T>(message: String) -> Result<T, OptionsError> {
     Err(OptionsError::Credential(message))
 }
 
-fn check_gssapi(properties: &mut BTreeMap<String, String>) -> Result<(), OptionsError> {
+fn check_gssapi(properties: &BTreeMap<String, String>) -> Result<(), OptionsError> {
     const NAME: &str = "CANONICALIZE_HOST_NAME";
     const ALLOWED: [&str; 5] = ["none", "forward", "forwardAndReverse", "true", "false"];
     if properties.get(NAME).is_some_and(|value| !ALLOWED.contains(&value.as_str())) {
         return invalid(format!("{NAME} must be one of {}", ALLOWED.join(", ")));
     }
-    properties.entry("SERVICE_NAME".to_owned()).or_insert_with(|| "mongodb".to_owned());
     Ok(())
 }
 

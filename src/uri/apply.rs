@@ -141,14 +141,15 @@ impl Reading {
         self.check_srv(scheme)?;
         self.draft.options.proxy = self.proxy()?;
         let credential = std::mem::take(&mut self.draft.credential);
-        match credential.build() {
-            Ok(credential) => self.draft.options.credential = credential,
+        self.draft.options.credential = match credential.clone().build() {
+            Ok(credential) => credential,
             // What is missing may be what was left out.
             Err(error) if self.left_out.iter().any(|name| name.starts_with("auth")) => {
                 self.warn(error.to_string());
+                credential.assemble()
             }
             Err(error) => return Err(error),
-        }
+        };
         self.draft.options.validate()?;
         Ok(self.draft.options)
     }
@@ -221,7 +222,8 @@ impl Row {
     fn read(&self, value: &str, draft: &mut Draft) -> Result<(), OptionsError> {
         let bad = |expected: String| OptionsError::BadValue {
             option: self.name,
-            value: (!self.secret).then(|| value.to_owned()),
+            // With an @ it may be the rest of a password with an unescaped question mark.
+            value: (!self.secret && !value.contains('@')).then(|| value.to_owned()),
             expected,
         };
         match self.value {

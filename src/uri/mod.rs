@@ -232,8 +232,11 @@ fn parse_query(text: &str) -> Result<Vec<(String, String)>, OptionsError> {
         let Some((key, value)) = pair.split_once('=') else {
             return syntax(format!("option {} has no =; write name=value", i + 1));
         };
-        if key.is_empty() {
-            return syntax(format!("option {} has no name before its =", i + 1));
+        // Not quoted: it may be the rest of a password with an unescaped question mark.
+        let legal = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+        if key.is_empty() || !key.chars().all(legal) {
+            let problem = "has no name of letters and digits before its =";
+            return syntax(format!("option {} {problem} ({UNESCAPED})", i + 1));
         }
         let Some(value) = decode(value) else {
             let problem = "whose value has a % without two hexadecimal digits (write it as %25)";

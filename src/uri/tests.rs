@@ -1,3 +1,5 @@
+//! Connection strings as a whole: parts, errors, warnings, secrets, hostile text.
+
 use std::time::Duration;
 
 use super::*;
@@ -148,4 +150,49 @@ fn srv_strings_keep_the_name_to_look_up() {
     assert_eq!(options.srv_host.as_deref(), Some("cluster.example.com"));
     assert!(options.hosts.is_empty() && !options.tls_enabled());
     assert!(ClientOptions::parse("mongodb+srv://a.b.c").unwrap().tls_enabled());
+}
+
+/// Whatever is written, the answer is a value: no panic, and no text with the password.
+#[test]
+fn hostile_strings_are_errors_or_options() {
+    const PARTS: [&str; 24] = [
+        "mongodb://",
+        "mongodb+srv://",
+        "u:hunter2@",
+        "@",
+        ":",
+        "/",
+        "?",
+        "&",
+        "=",
+        ",",
+        "%",
+        "%4",
+        "%zz",
+        "%00",
+        "[::1]",
+        "h",
+        "é",
+        "h:1",
+        "tls",
+        "w=",
+        "-1",
+        "readPreferenceTags=a",
+        ".sock",
+        "authMechanism=PLAIN",
+    ];
+    let mut rng = crate::engine::rng::Rng::seeded(1);
+    for _ in 0..20_000 {
+        let mut uri = String::from(if rng.below(8) == 0 { "" } else { "mongodb://u:hunter2@h" });
+        for _ in 0..rng.below(12) {
+            uri.push_str(PARTS[rng.below(PARTS.len())]);
+        }
+        for parsed in [ClientOptions::parse(&uri), ClientOptions::parse_leniently(&uri)] {
+            let text = match parsed {
+                Ok(options) => options.warnings.join(" "),
+                Err(error) => error.to_string(),
+            };
+            assert!(!text.contains("hunter2"), "{uri}: {text}");
+        }
+    }
 }

@@ -52,10 +52,10 @@ pub struct HelloCommand<'a> {
 /// OP_MSG since June 2026, when it gave up all servers before 4.2.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LegacyProtocol {
-    /// Every server understands it.
-    #[default]
+    /// Every server understands it, also one that is too old for this driver and is to say so.
     OpQuery,
     /// Servers of 3.6 and later understand it.
+    #[default]
     OpMsg,
 }
 
@@ -182,10 +182,10 @@ mod tests {
         let client = Document::try_from(metadata.to_document()).unwrap();
         let mut expected =
             doc! { "isMaster": 1, "helloOk": true, "client": client, "backpressure": "2" };
-        assert_eq!(sent(&first), (OpCode::Query, expected.clone()));
+        let query = HelloCommand { legacy_protocol: LegacyProtocol::OpQuery, ..first };
+        assert_eq!(sent(&query), (OpCode::Query, expected.clone()));
 
         expected.insert("$db", "admin");
-        let first = HelloCommand { legacy_protocol: LegacyProtocol::OpMsg, ..first };
         assert_eq!(sent(&first), (OpCode::Msg, expected));
     }
 

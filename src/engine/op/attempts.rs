@@ -1,5 +1,5 @@
-//! The attempts of one operation: whether another one follows, after what pause, and which error its
-//! caller sees in the end.
+//! The attempts of one operation: whether another one follows, after what pause, and which error
+//! its caller sees in the end.
 //!
 //! Specification: retryable-reads and retryable-writes (one more attempt; [`super::retry`] has the
 //! rules), client-backpressure (more attempts, with pauses, where nothing could be sent).

@@ -1,8 +1,8 @@
 //! The pool of one server's connections: who gets one, who waits, which are closed.
 //!
-//! Specification: connection-monitoring-and-pooling. The machine never touches a connection; it keeps
-//! whatever the shell calls one (`C`) and says what is to be done with it. One input, then drain:
-//! every method that may help a waiter or discard a connection is followed by
+//! Specification: connection-monitoring-and-pooling. The machine never touches a connection; it
+//! keeps whatever the shell calls one (`C`) and says what is to be done with it. One input, then
+//! drain: every method that may help a waiter or discard a connection is followed by
 //! [`Pool::poll_action`] until `None`.
 
 use std::collections::VecDeque;

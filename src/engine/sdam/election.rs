@@ -1,7 +1,8 @@
 //! Which of two claimed primaries is the newer one.
 //!
 //! Specification: SDAM "updateRSFromPrimary", "Using electionId and setVersion to detect stale
-//! primaries". Servers from 6.0 on compare (electionId, setVersion), older ones the other way round.
+//! primaries". Servers from 6.0 on compare (electionId, setVersion), older ones the other way
+//! round.
 
 use std::fmt;
 

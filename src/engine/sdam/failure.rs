@@ -1,11 +1,12 @@
 //! What the failure of an operation says about its server.
 //!
-//! Specification: SDAM "Application errors". Pure rules: facts in, a [`Reaction`] out. Where the prose
-//! and the pseudo-code contradict each other, the JSON tests decide:
+//! Specification: SDAM "Application errors". Pure rules: facts in, a [`Reaction`] out. Where the
+//! prose and the pseudo-code contradict each other, the JSON tests decide:
 //!
-//! - A network error or time-out before the handshake is complete changes nothing (AMB-01). It carries
-//!   the label SystemOverloadedError by the rules of connection-monitoring-and-pooling; errors that
-//!   cannot be the server's overload (the name does not resolve, TLS, authentication) mark it Unknown.
+//! - A network error or time-out before the handshake is complete changes nothing (AMB-01). It
+//!   carries the label SystemOverloadedError by the rules of connection-monitoring-and-pooling;
+//!   errors that cannot be the server's overload (the name does not resolve, TLS, authentication)
+//!   mark it Unknown.
 //! - A time-out after the handshake changes nothing (AMB-02): the operation may just be slow.
 
 use std::cmp::Ordering;

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::events::LinkRole;
 use super::link::LinkError;
-use super::machine::LinkRole;
 use super::monitor::{self, Monitor};
 use super::notice::{EventKind, HeartbeatConnection};
 use super::probe::{self, Probe};

@@ -2,10 +2,11 @@
 //!
 //! Descriptions are values ([`ServerDescription`], [`TopologyDescription`]); a reply changes them
 //! through the specification's table ([`update()`]); events come from the difference of two values.
-//! [`Sdam`] nests the machines: topology, then one member per server with its monitor and its probe.
-//! Specification: server-discovery-and-monitoring, server-monitoring.
+//! [`Sdam`] nests the machines: topology, then one member per server with its monitor and its
+//! probe. Specification: server-discovery-and-monitoring, server-monitoring.
 
 mod election;
+mod events;
 mod failure;
 mod link;
 mod machine;
@@ -21,9 +22,10 @@ mod topology;
 mod update;
 mod wire_versions;
 
+pub use events::{Action, Event, LinkId, LinkRole};
 pub use failure::{Failure, FailureKind, Stage};
 pub use link::{LinkError, LinkErrorKind};
-pub use machine::{Action, Event, LinkId, LinkRole, Sdam, WIRE_VERSIONS};
+pub use machine::{Sdam, WIRE_VERSIONS};
 pub use monitor::MIN_HEARTBEAT_FREQUENCY;
 pub use notice::{Event as Notice, EventKind, HeartbeatConnection};
 pub use rtt::RttAverage;

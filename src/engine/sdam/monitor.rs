@@ -12,8 +12,8 @@ use super::settings::MonitorSettings;
 use crate::engine::hello::{HelloReply, TopologyVersion};
 use crate::engine::time::Instant;
 
-/// The least time from the end of a check to the start of the next ("minHeartbeatFrequencyMS"); fixed
-/// by the specification.
+/// The least time from the end of a check to the start of the next ("minHeartbeatFrequencyMS");
+/// fixed by the specification.
 pub const MIN_HEARTBEAT_FREQUENCY: Duration = Duration::from_millis(500);
 
 /// What the monitor wants done or made known.
@@ -137,8 +137,8 @@ impl Monitor {
 
     /// Whether an operation waits for a server ("request immediate check", repeated).
     ///
-    /// Wakes a sleeping monitor, but not earlier than 500 ms after its latest check; ignored while a
-    /// check runs, and in force as soon as that check has ended.
+    /// Wakes a sleeping monitor, but not earlier than 500 ms after its latest check; ignored while
+    /// a check runs, and in force as soon as that check has ended.
     pub(super) fn expedite(&mut self, expedited: bool) {
         self.expedited = expedited;
         if expedited {

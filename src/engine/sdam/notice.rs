@@ -1,7 +1,7 @@
 //! What subscribers hear: the events of the specification, made from the difference of two values.
 //!
-//! Specification: server-discovery-and-monitoring-logging-and-monitoring "Events API". The serde form
-//! is one flat object: `t_ms`, `kind`, `topologyId` and the specification's field names.
+//! Specification: server-discovery-and-monitoring-logging-and-monitoring "Events API". The serde
+//! form is one flat object: `t_ms`, `kind`, `topologyId` and the specification's field names.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -185,8 +185,8 @@ impl std::fmt::Display for HeartbeatConnection {
     }
 }
 
-/// The events that lead from `previous` to `new`, in the specification's order: changed servers (the
-/// one that was `heard` of first), closed servers, opened servers, the topology.
+/// The events that lead from `previous` to `new`, in the specification's order: changed servers
+/// (the one that was `heard` of first), closed servers, opened servers, the topology.
 ///
 /// A server that another member merely names as primary ("PossiblePrimary") is no event of its own.
 pub(super) fn diff(

@@ -99,8 +99,8 @@ impl fmt::Display for ServerType {
 
 /// What the client believes about one server (SDAM "ServerDescription").
 ///
-/// Equality is the specification's: it leaves out round-trip times, write dates and update times, so
-/// that they alone never make an event.
+/// Equality is the specification's: it leaves out round-trip times, write dates and update times,
+/// so that they alone never make an event.
 #[derive(Clone, Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ServerDescription {
@@ -112,7 +112,8 @@ pub struct ServerDescription {
     /// Why the server is `Unknown`, if it is because of a failure.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub error: Option<DescriptionError>,
-    /// What the server said; defaults while it is `Unknown`. Shared: copies of descriptions are cheap.
+    /// What the server said; defaults while it is `Unknown`. Shared: copies of descriptions are
+    /// cheap.
     #[serde(flatten, serialize_with = "serialize_reply")]
     pub reply: Arc<HelloReply>,
     /// How new the description is by the server's own count. Kept apart from the reply because an

@@ -21,8 +21,8 @@ pub enum MonitoringMode {
 /// What all monitors of a topology share.
 #[derive(Clone, Debug)]
 pub struct MonitorSettings {
-    /// From the end of a check to the start of the next, and the longest wait for a change; at least
-    /// 500 ms ("heartbeatFrequencyMS").
+    /// From the end of a check to the start of the next, and the longest wait for a change; at
+    /// least 500 ms ("heartbeatFrequencyMS").
     pub heartbeat_frequency: Duration,
     /// The time for opening a connection, and for a reply to hello; zero for no limit
     /// ("connectTimeoutMS").

@@ -180,7 +180,8 @@ fn session_timeout(topology: &TopologyDescription) -> Option<i64> {
 mod tests {
     use super::*;
 
-    /// SD-67 to SD-72: the rows of the specification's table, written as the specification prints it.
+    /// SD-67 to SD-72: the rows of the specification's table, written as the specification prints
+    /// it.
     #[test]
     fn the_table_is_the_specifications() {
         use Transition as X;

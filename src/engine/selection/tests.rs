@@ -1,3 +1,5 @@
+//! Selection as a whole: modes, deprioritized servers, the user's rule, errors, the EV-15 table.
+
 use super::testing::{server, topology};
 use super::*;
 use ServerType::{Mongos, RSPrimary, RSSecondary, Standalone};

@@ -9,16 +9,41 @@
 use std::io;
 use std::net::{Shutdown, TcpStream};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use async_io::{Async, IoSafe};
+use async_io::{Async, IoSafe, Timer};
 use async_std::net::ToSocketAddrs as _;
 use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
-use portolan::engine::address::ServerAddress;
+pub use portolan::Client;
 use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport};
+use portolan::{ClientOptions, Result, ServerAddress};
 use socket2::{SockRef, TcpKeepalive};
+
+/// A client of the deployment that `uri` names, its driver spawned. Waits for no server.
+///
+/// # Errors
+///
+/// The connection string cannot be used.
+pub async fn connect(uri: &str) -> Result<Client> {
+    let (client, driver) = Client::new(ClientOptions::parse(uri)?, Arc::new(AsyncStd::new()))?;
+    async_std::task::spawn(driver);
+    Ok(client)
+}
+
+/// `Client::connect(uri)`, as the official driver has it.
+pub trait Connect: Sized {
+    /// See [`connect`].
+    fn connect(uri: &str) -> impl Future<Output = Result<Self>> + Send;
+}
+
+impl Connect for Client {
+    async fn connect(uri: &str) -> Result<Self> {
+        connect(uri).await
+    }
+}
 
 /// The time and the sockets of async-std.
 #[derive(Clone, Debug)]
@@ -28,14 +53,9 @@ pub struct AsyncStd {
 
 impl AsyncStd {
     /// A transport whose clock starts now.
+    #[expect(clippy::new_without_default, reason = "two transports are not equal: no default")]
     pub fn new() -> Self {
         Self { epoch: std::time::Instant::now() }
-    }
-}
-
-impl Default for AsyncStd {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -47,13 +67,9 @@ impl Transport for AsyncStd {
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
         let deadline = self.epoch.checked_add(Duration::from_nanos(deadline.as_nanos()));
+        let timer = deadline.map_or_else(Timer::never, Timer::at);
         Box::pin(async move {
-            match deadline {
-                Some(deadline) => {
-                    async_io::Timer::at(deadline).await;
-                }
-                None => std::future::pending().await,
-            }
+            timer.await;
         })
     }
 
@@ -71,24 +87,21 @@ impl Transport for AsyncStd {
             }
             #[cfg(unix)]
             ServerAddress::Unix { path } => {
-                use std::os::unix::net::UnixStream;
-                Ok(Box::new(Raw(Async::<UnixStream>::connect(&**path).await?)))
+                Ok(Box::new(Raw(Async::<std::os::unix::net::UnixStream>::connect(&**path).await?)))
             }
             #[cfg(not(unix))]
-            ServerAddress::Unix { .. } => Err(io::ErrorKind::Unsupported.into()),
+            _ => Err(io::ErrorKind::Unsupported.into()),
         }
     }
 }
 
-/// After this much silence the operating system probes the peer, as the field's drivers ask it to.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
-/// Between two probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// After two minutes of silence the operating system probes the peer, as in the field's drivers.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(10));
 
 fn prepared(stream: Async<TcpStream>) -> io::Result<Async<TcpStream>> {
     stream.get_ref().set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    SockRef::from(stream.get_ref()).set_tcp_keepalive(&keepalive)?;
+    SockRef::from(stream.get_ref()).set_tcp_keepalive(&KEEPALIVE)?;
     Ok(stream)
 }
 

@@ -1,3 +1,46 @@
-//! The program `portolan`.
+//! The program `portolan`: watch, ping, bridge and demo.
+//!
+//! Results go to standard output, errors to standard error. Exit status: 0 done, 1 the operation
+//! failed, 2 bad usage.
 
-fn main() {}
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "bans of the engine")]
+#![allow(clippy::print_stderr, reason = "where a program says its errors")]
+
+mod cli;
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::Parser as _;
+
+use cli::args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("portolan: no threads for the runtime: {error}");
+            return ExitCode::from(1);
+        }
+    };
+    let done = runtime.block_on(async {
+        match args.command {
+            Command::Watch(args) => cli::watch::run(args).await,
+            Command::Ping(args) => cli::ping::run(args).await,
+            Command::Bridge(args) => cli::bridge::run(args).await,
+            Command::Demo(args) => cli::demo::run(args).await,
+        }
+    });
+    runtime.shutdown_timeout(LAST_TASKS);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("portolan: {failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+/// What tasks that are still busy get to finish, at most.
+const LAST_TASKS: Duration = Duration::from_secs(2);

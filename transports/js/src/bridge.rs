@@ -156,8 +156,8 @@ impl Transport for Bridge {
 
 /// A stream that knows when its bytes came.
 ///
-/// The messages of one WebSocket are events of their own, and each event's tasks run before the next
-/// event: when this stream is read, the message taken last is the one that carried its bytes.
+/// The messages of one WebSocket are events of their own, and each event's tasks run before the
+/// next event: when this stream is read, the message taken last is the one that carried its bytes.
 struct Stamped {
     inner: TunnelStream,
     latest: Rc<Cell<Option<Instant>>>,

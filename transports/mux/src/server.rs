@@ -53,7 +53,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerTunnel<T> {
         }
     }
 
-    /// Sends what streams have written and closes the tunnel.
+    /// Sends what streams have written and closes the tunnel. A stream that is still held is not
+    /// told: drop them first.
     ///
     /// # Errors
     ///

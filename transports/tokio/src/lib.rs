@@ -8,16 +8,42 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
-use portolan::engine::address::ServerAddress;
+pub use portolan::Client;
 use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport};
+use portolan::{ClientOptions, Result, ServerAddress};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
+
+/// A client of the deployment that `uri` names, its driver spawned on the current runtime. Waits
+/// for no server.
+///
+/// # Errors
+///
+/// The connection string cannot be used.
+pub async fn connect(uri: &str) -> Result<Client> {
+    let (client, driver) = Client::new(ClientOptions::parse(uri)?, Arc::new(Tokio::new()))?;
+    tokio::spawn(driver);
+    Ok(client)
+}
+
+/// `Client::connect(uri)`, as the official driver has it.
+pub trait Connect: Sized {
+    /// See [`connect`].
+    fn connect(uri: &str) -> impl Future<Output = Result<Self>> + Send;
+}
+
+impl Connect for Client {
+    async fn connect(uri: &str) -> Result<Self> {
+        connect(uri).await
+    }
+}
 
 /// The time and the sockets of tokio. Its futures need a tokio runtime with I/O and time enabled.
 #[derive(Clone, Debug)]
@@ -27,14 +53,9 @@ pub struct Tokio {
 
 impl Tokio {
     /// A transport whose clock starts now.
+    #[expect(clippy::new_without_default, reason = "two transports are not equal: no default")]
     pub fn new() -> Self {
         Self { epoch: std::time::Instant::now() }
-    }
-}
-
-impl Default for Tokio {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -71,15 +92,13 @@ impl Transport for Tokio {
     }
 }
 
-/// After this much silence the operating system probes the peer, as the field's drivers ask it to.
-const KEEPALIVE_IDLE: Duration = Duration::from_secs(120);
-/// Between two probes.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// After two minutes of silence the operating system probes the peer, as in the field's drivers.
+const KEEPALIVE: TcpKeepalive =
+    TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(10));
 
 fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
-    let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_IDLE).with_interval(KEEPALIVE_INTERVAL);
-    SockRef::from(&stream).set_tcp_keepalive(&keepalive)?;
+    SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
     Ok(stream)
 }
 

@@ -1,0 +1,104 @@
+//! What goes into the topology machine, and what comes out of it.
+
+use std::sync::Arc;
+
+use super::failure::Failure;
+use super::link::LinkError;
+use super::notice;
+use super::topology::TopologyDescription;
+use crate::engine::address::ServerAddress;
+use crate::engine::hello::HelloReply;
+use crate::engine::time::Instant;
+
+/// One input.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The client starts.
+    Open,
+    /// The client is being closed.
+    Close,
+    /// Time has come to what `poll_timeout` said, or later.
+    Elapsed,
+    /// The stream of a link is open.
+    Opened(LinkId),
+    /// A complete message arrived on a link.
+    Received {
+        /// The link.
+        link: LinkId,
+        /// The message, header included.
+        message: Vec<u8>,
+        /// When the latest request was written on the link.
+        written: Instant,
+    },
+    /// A link broke, or could not be opened.
+    Broken {
+        /// The link.
+        link: LinkId,
+        /// Why.
+        error: LinkError,
+    },
+    /// An operation failed in a way that may say something about its server.
+    Failed(Failure),
+    /// A pooled connection has shaken hands: what its server said of itself.
+    Handshaken {
+        /// The server.
+        address: ServerAddress,
+        /// What it said.
+        reply: Box<HelloReply>,
+    },
+    /// Whether any operation waits for a server. While one does, all servers are checked as often
+    /// as the minimum of 500 ms allows.
+    Demand(bool),
+}
+
+/// Names one connection of a monitor or probe. An answer for a link that is no more is ignored.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct LinkId {
+    /// The server.
+    pub address: ServerAddress,
+    /// What the connection is for.
+    pub role: LinkRole,
+    /// Unique among all links of the client.
+    pub number: u64,
+}
+
+/// What a link is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum LinkRole {
+    /// Checks.
+    Heartbeat,
+    /// Round-trip times.
+    Rtt,
+}
+
+/// What the shell is to do.
+#[derive(Clone, Debug)]
+pub enum Action {
+    /// Open a stream to the link's server, without authentication.
+    OpenLink(LinkId),
+    /// Write a message.
+    Send(LinkId, Vec<u8>),
+    /// Close the link, whatever it is doing.
+    CloseLink(LinkId),
+    /// A server was added: make its pool, paused.
+    OpenPool(ServerAddress),
+    /// A check succeeded: connections may be made.
+    ReadyPool(ServerAddress),
+    /// Connections of earlier generations are not to be used any more.
+    ClearPool {
+        /// The server.
+        address: ServerAddress,
+        /// The generation from now on.
+        generation: u64,
+        /// Why, for the errors of those who wait.
+        reason: Arc<str>,
+        /// Whether connections in use are to be interrupted too.
+        interrupt_in_use: bool,
+    },
+    /// A server left: close its pool.
+    ClosePool(ServerAddress),
+    /// The belief about the deployment was replaced (perhaps by an equal one).
+    Publish(Arc<TopologyDescription>),
+    /// Tell the subscribers.
+    Notify(notice::Event),
+}

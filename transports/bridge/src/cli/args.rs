@@ -1,0 +1,185 @@
+//! The command line.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args as ClapArgs, Parser, Subcommand};
+
+/// A MongoDB driver's view of a deployment, and a bridge that gives it to browsers.
+#[derive(Debug, Parser)]
+#[command(name = "portolan", version, after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  portolan watch mongodb://127.0.0.1:27017/?replicaSet=rs0
+  portolan watch --json --for 10s mongodb://db0,db1,db2 | jq .kind
+  portolan ping --read-preference nearest mongodb://db0,db1,db2
+  portolan bridge --listen 127.0.0.1:8017 --uri mongodb://db0,db1,db2
+  portolan demo
+
+Results go to standard output, errors to standard error.
+Exit status: 0 done, 1 the operation failed, 2 bad usage.";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Watch(WatchArgs),
+    Ping(PingArgs),
+    Bridge(BridgeArgs),
+    Demo(DemoArgs),
+}
+
+/// Print what happens to a deployment, each event as it happens.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct WatchArgs {
+    /// The connection string, mongodb://...
+    #[arg(value_name = "URI")]
+    pub(crate) uri: String,
+
+    /// One JSON object a line instead of a sentence.
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Stop after this time, such as 500ms, 10s, 5m or 1h; without it, at Ctrl-C.
+    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    pub(crate) limit: Option<Duration>,
+}
+
+/// Send one ping, and print who answered, what it is and how long it took.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PingArgs {
+    /// The connection string, mongodb://...
+    #[arg(value_name = "URI")]
+    pub(crate) uri: String,
+
+    /// Which member to ask.
+    #[arg(long, value_name = "MODE", default_value = "primary", value_parser = modes())]
+    pub(crate) read_preference: String,
+}
+
+/// Let web pages reach the members of a deployment, and nothing else, through a WebSocket.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct BridgeArgs {
+    /// Where to listen; port 0 takes any free port, which is printed.
+    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8017")]
+    pub(crate) listen: SocketAddr,
+
+    /// The connection string of the deployment. Pages are given it without credentials.
+    #[arg(long, value_name = "URI")]
+    pub(crate) uri: String,
+
+    #[command(flatten)]
+    pub(crate) pages: PagesArgs,
+
+    /// Serve programs that send no Origin header, too. Browsers always send one.
+    #[arg(long)]
+    pub(crate) allow_no_origin: bool,
+
+    /// How many WebSockets at once.
+    #[arg(long, value_name = "COUNT", default_value_t = 128)]
+    pub(crate) max_sockets: usize,
+
+    /// How many streams in one WebSocket; a client uses a handful for each member.
+    #[arg(long, value_name = "COUNT", default_value_t = 256)]
+    pub(crate) max_streams: usize,
+
+    /// Close a WebSocket of which nothing was heard for this long.
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
+    pub(crate) idle: Duration,
+}
+
+/// Start a replica set, the bridge and its dashboard, and print the address to open.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct DemoArgs {
+    /// How many members the replica set has.
+    #[arg(long, value_name = "COUNT", default_value_t = 3,
+          value_parser = clap::value_parser!(u8).range(1..=7))]
+    pub(crate) members: u8,
+
+    /// The mongod to start; without it $PORTOLAN_MONGOD, that of `cargo xtask setup`, or PATH.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) mongod: Option<PathBuf>,
+
+    /// The port of the page; 0 takes any free one.
+    #[arg(long, value_name = "PORT", default_value_t = 8017)]
+    pub(crate) port: u16,
+
+    #[command(flatten)]
+    pub(crate) pages: PagesArgs,
+}
+
+/// Which pages are served and trusted.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct PagesArgs {
+    /// Trust pages of this origin, such as https://app.example, besides the bridge's own; repeatable.
+    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    pub(crate) allow_origins: Vec<String>,
+
+    /// The folder of the dashboard to serve; `cargo xtask web` builds one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) dashboard: Option<PathBuf>,
+}
+
+fn modes() -> PossibleValuesParser {
+    use portolan::engine::selection::ReadPreferenceMode;
+    PossibleValuesParser::new(ReadPreferenceMode::ALL.map(ReadPreferenceMode::as_str))
+}
+
+/// A number and its unit: ms, s, m or h.
+fn duration(text: &str) -> Result<Duration, String> {
+    let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
+    let millis = match &text[digits.len()..] {
+        "ms" => 1.0,
+        "s" => 1e3,
+        "m" => 60e3,
+        "h" => 3600e3,
+        _ => return Err("write a number and ms, s, m or h, such as 10s".to_owned()),
+    };
+    match digits.parse::<f64>() {
+        Ok(count) if count > 0.0 && count <= 1e9 => {
+            Ok(Duration::from_secs_f64(count * millis / 1e3))
+        }
+        _ => Err(format!("\"{digits}\" is not a number above 0")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        <Args as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn durations_want_a_unit() {
+        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
+        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
+        assert_eq!(duration("250ms"), Ok(Duration::from_millis(250)));
+        for bad in ["10", "s", "-1s", "1d", "", "0s", "1e99s", "NaNs", "infs", "1 s"] {
+            assert!(duration(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn defaults_and_choices_are_read() {
+        let args = Args::try_parse_from(["portolan", "watch", "mongodb://a", "--for", "2s"]);
+        assert!(matches!(args.unwrap().command, Command::Watch(args) if args.limit.is_some()));
+        for bad in [
+            &["portolan"][..],
+            &["portolan", "ping"],
+            &["portolan", "ping", "mongodb://a", "--read-preference", "first"],
+            &["portolan", "bridge"],
+            &["portolan", "bridge", "--uri", "mongodb://a", "--listen", "8080"],
+            &["portolan", "demo", "--members", "0"],
+        ] {
+            assert_eq!(Args::try_parse_from(bad).unwrap_err().exit_code(), 2, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! A server's WebSocket as binary messages, with an eye on whether the other end still lives.
+//!
+//! The other end is pinged three times in each idle limit; where nothing at all is heard for the
+//! whole of it, reading fails with [`io::ErrorKind::TimedOut`].
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use axum::extract::ws::{CloseFrame, Message, WebSocket};
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
+use portolan_mux::CloseReason;
+use tokio::time::{Instant, Interval, MissedTickBehavior};
+
+/// The messages of one WebSocket. Clones share it, so that one can say goodbye when another ended.
+#[derive(Clone)]
+pub(crate) struct Messages(Arc<Mutex<Inner>>);
+
+struct Inner {
+    socket: WebSocket,
+    pings: Interval,
+    idle_limit: Duration,
+    heard: Instant,
+}
+
+impl Messages {
+    /// The messages of `socket`, which may be silent for `idle_limit`.
+    pub(crate) fn new(socket: WebSocket, idle_limit: Duration) -> Self {
+        let now = Instant::now();
+        let period = (idle_limit / 3).max(Duration::from_millis(1));
+        let mut pings = tokio::time::interval_at(now + period, period);
+        pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        Self(Arc::new(Mutex::new(Inner { socket, pings, idle_limit, heard: now })))
+    }
+
+    /// Tells the other end why the WebSocket closes, and waits a little for it to have heard: a
+    /// connection that is dropped with bytes unread is reset, and the reason lost.
+    pub(crate) async fn close(&self, reason: CloseReason) {
+        let frame = CloseFrame { code: reason.code(), reason: reason.text().into() };
+        let mut frame = Some(Message::Close(Some(frame)));
+        let said = poll_fn(|cx| self.locked(|inner| inner.poll_say(&mut frame, cx)));
+        let heard = poll_fn(|cx| self.locked(|inner| inner.poll_over(cx)));
+        let goodbye = async {
+            if said.await.is_ok() {
+                heard.await;
+            }
+        };
+        let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+
+    fn locked<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
+        f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// How long a goodbye may take.
+const GOODBYE: Duration = Duration::from_millis(500);
+
+fn failed(error: axum::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, error)
+}
+
+impl Inner {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        loop {
+            match self.socket.poll_next_unpin(cx) {
+                Poll::Ready(None) => return Poll::Ready(None),
+                Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(failed(error)))),
+                Poll::Ready(Some(Ok(message))) => {
+                    self.heard = Instant::now();
+                    match message {
+                        Message::Binary(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                        Message::Ping(_) | Message::Pong(_) => {}
+                        Message::Close(_) => return Poll::Ready(None),
+                        Message::Text(_) => return Poll::Ready(Some(Err(text_message()))),
+                    }
+                }
+                Poll::Pending => ready!(self.poll_alive(cx))?,
+            }
+        }
+    }
+
+    fn poll_say(
+        &mut self,
+        message: &mut Option<Message>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), axum::Error>> {
+        if message.is_some() {
+            ready!(self.socket.poll_ready_unpin(cx))?;
+            if let Some(message) = message.take() {
+                self.socket.start_send_unpin(message)?;
+            }
+        }
+        self.socket.poll_flush_unpin(cx)
+    }
+
+    /// Ready once the other end has closed too.
+    fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while let Some(Ok(_)) = ready!(self.socket.poll_next_unpin(cx)) {}
+        Poll::Ready(())
+    }
+
+    /// Ready where it is time to look at the socket again.
+    fn poll_alive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.pings.poll_tick(cx));
+        if self.heard.elapsed() >= self.idle_limit {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        // A socket whose buffer is full needs no ping to find out whether it lives.
+        if let Poll::Ready(ready) = self.socket.poll_ready_unpin(cx) {
+            ready.map_err(failed)?;
+            self.socket.start_send_unpin(Message::Ping(Bytes::new())).map_err(failed)?;
+            let _ = self.socket.poll_flush_unpin(cx).map_err(failed)?;
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+fn text_message() -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, "a text message in a tunnel")
+}
+
+impl Stream for Messages {
+    type Item = io::Result<Bytes>;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.locked(|inner| inner.poll_next(cx))
+    }
+}
+
+impl Sink<Vec<u8>> for Messages {
+    type Error = io::Error;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.locked(|inner| inner.socket.poll_ready_unpin(cx)).map_err(failed)
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Vec<u8>) -> io::Result<()> {
+        let message = Message::Binary(message.into());
+        self.locked(|inner| inner.socket.start_send_unpin(message)).map_err(failed)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.locked(|inner| inner.socket.poll_flush_unpin(cx)).map_err(failed)
+    }
+
+    /// Flushes only: the close frame, with its reason, is [`Messages::close`]'s.
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.poll_flush(cx)
+    }
+}
