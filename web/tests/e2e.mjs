@@ -20,7 +20,7 @@ let page;
 before(async () => {
   demo = await startDemo();
   browser = await launch();
-  page = await openPage(browser, demo.url, complaints, { viewport: { width: 1280, height: 900 } });
+  page = await openPage(browser, demo.url, complaints, { viewport: { width: 1280, height: 1000 } });
   page.setDefaultTimeout(PATIENCE);
 });
 
@@ -194,6 +194,7 @@ function count(selector) {
   return page.locator(selector).count();
 }
 
-function keep(name) {
+async function keep(name) {
+  await page.evaluate(() => window.scrollTo(0, 0));
   return page.screenshot({ path: join(output, `${name}.png`) });
 }

@@ -8,6 +8,7 @@ import { type EventGroup, age, groupOf, isAlarm, isWeighty, summary } from '../m
 const GROUPS: { group: EventGroup; label: string }[] = [
   { group: 'topology', label: 'Topology' },
   { group: 'server', label: 'Servers' },
+  { group: 'detail', label: 'Details' },
   { group: 'heartbeat', label: 'Heartbeats' },
 ];
 
