@@ -135,7 +135,6 @@ const SUITES: &[Suite] = &[
 const UNIT: &[Component] = &[
     Component::WasmToolchain,
     Component::WasmBindgen,
-    Component::Binaryen,
     Component::NodePackages,
     Component::Specifications,
 ];
@@ -150,7 +149,6 @@ const END_TO_END: &[Component] = &[
     MONGOD,
     Component::WasmToolchain,
     Component::WasmBindgen,
-    Component::Binaryen,
     Component::NodePackages,
     Component::Chromium,
 ];

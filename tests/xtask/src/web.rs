@@ -14,12 +14,8 @@ use crate::setup::{self, Component};
 use crate::wasm::Toolchain;
 
 /// What a build of the web parts needs.
-pub(crate) const NEEDS: &[Component] = &[
-    Component::WasmToolchain,
-    Component::WasmBindgen,
-    Component::Binaryen,
-    Component::NodePackages,
-];
+pub(crate) const NEEDS: &[Component] =
+    &[Component::WasmToolchain, Component::WasmBindgen, Component::NodePackages];
 
 /// The command line.
 pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
