@@ -66,7 +66,7 @@ impl Client {
             ServerMonitoringMode::Stream => true,
             ServerMonitoringMode::Poll => false,
         };
-        let sdam = Sdam::new(SdamSettings {
+        let settings = SdamSettings {
             topology_id,
             seeds: options.hosts.clone(),
             set_name: options.repl_set_name.clone(),
@@ -78,7 +78,11 @@ impl Client {
                 streaming,
                 metadata: client_metadata.clone(),
             },
-        });
+        };
+        if let Some(trace) = &options.trace {
+            trace.settings(&settings);
+        }
+        let sdam = Sdam::new(settings);
         let seed = u64::from_le_bytes(
             topology_id.0.bytes()[4..12].try_into().expect("8 of the 12 bytes of an ObjectId"),
         );

@@ -123,11 +123,19 @@ impl Shared {
     /// future's.
     pub(crate) fn drive(&self, now: Instant, event: Event) {
         let mut core = self.core();
+        self.record(now, &event);
         core.closed |= matches!(event, Event::Close);
         core.sdam.handle(now, event);
         self.perform(&mut core);
         drop(core);
         self.input.notify(usize::MAX);
+    }
+
+    /// Under the lock, so that the recording has the order in which the machine was told.
+    fn record(&self, now: Instant, event: &Event) {
+        if let Some(trace) = &self.options.trace {
+            trace.input(now, event);
+        }
     }
 
     fn perform(&self, core: &mut Core) {
@@ -185,6 +193,7 @@ impl Shared {
         core.waiting = before.saturating_add_signed(change);
         if (before == 0) != (core.waiting == 0) && !core.closed {
             let demand = core.waiting > 0;
+            self.record(now, &Event::Demand(demand));
             core.sdam.handle(now, Event::Demand(demand));
             self.perform(&mut core);
             drop(core);

@@ -7,6 +7,7 @@ mod concern;
 mod credential;
 mod error;
 mod tls;
+mod trace;
 mod validate;
 
 use std::fmt;
@@ -18,6 +19,7 @@ pub(crate) use credential::CredentialParts;
 pub use credential::{AuthMechanism, Credential};
 pub use error::OptionsError;
 pub use tls::TlsOptions;
+pub use trace::TraceSink;
 pub(crate) use validate::MAX_APP_NAME;
 
 use crate::engine::address::{DEFAULT_PORT, ServerAddress};
@@ -202,6 +204,8 @@ pub struct ClientOptions {
     pub server_api: Option<ServerApi>,
     /// The library on top of this driver.
     pub driver_info: Option<DriverInfo>,
+    /// Where everything that the topology machine is told is recorded; `None` for no recording.
+    pub trace: Option<TraceSink>,
     /// What was left out of the connection string, and why: an unknown option, a repeated one.
     pub warnings: Vec<String>,
 }
@@ -246,6 +250,7 @@ impl Default for ClientOptions {
             proxy: None,
             server_api: None,
             driver_info: None,
+            trace: None,
             warnings: Vec::new(),
         }
     }

@@ -3,13 +3,16 @@
 //!
 //! The engine reads no environment: whoever builds the client looks and hands in what it saw.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bson::RawDocumentBuf;
 use bson::raw::{CStr, cstr};
+use serde::{Deserialize, Serialize};
 
 /// The `client` document of a handshake: application, driver, system, runtime, environment.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct ClientMetadata {
     application: Option<String>,
     driver_name: String,
@@ -20,7 +23,8 @@ pub struct ClientMetadata {
 }
 
 /// The operating system that the client runs on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct OsMetadata {
     /// The system's kind, as `uname -s` has it; "unknown" where that cannot be known.
     pub os_type: String,
@@ -39,10 +43,11 @@ impl Default for OsMetadata {
 }
 
 /// A function platform, a container, or neither.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct EnvMetadata {
     /// The function platform: `aws.lambda`, `azure.func`, `gcp.func` or `vercel`.
-    pub name: Option<&'static str>,
+    pub name: Option<Cow<'static, str>>,
     /// Seconds that one call of the function may take.
     pub timeout_sec: Option<i32>,
     /// Mebibytes that the function may use.
@@ -50,9 +55,9 @@ pub struct EnvMetadata {
     /// The platform's region.
     pub region: Option<String>,
     /// The container runtime: `docker`.
-    pub runtime: Option<&'static str>,
+    pub runtime: Option<Cow<'static, str>>,
     /// The container's orchestrator: `kubernetes`.
-    pub orchestrator: Option<&'static str>,
+    pub orchestrator: Option<Cow<'static, str>>,
 }
 
 impl EnvMetadata {
@@ -63,8 +68,9 @@ impl EnvMetadata {
     pub fn detect(variable: impl Fn(&str) -> Option<String>, dockerenv: bool) -> Self {
         let variable = |name: &str| variable(name).filter(|value| !value.is_empty());
         let number = |name: &str| variable(name)?.parse().ok();
-        let mut env = Self { name: function_platform(&variable), ..Self::default() };
-        match env.name {
+        let platform = function_platform(&variable);
+        let mut env = Self { name: platform.map(Cow::Borrowed), ..Self::default() };
+        match platform {
             Some(AWS) => {
                 env.region = variable("AWS_REGION");
                 env.memory_mb = number("AWS_LAMBDA_FUNCTION_MEMORY_SIZE");
@@ -77,8 +83,8 @@ impl EnvMetadata {
             Some(VERCEL) => env.region = variable("VERCEL_REGION"),
             _ => {}
         }
-        env.runtime = dockerenv.then_some("docker");
-        env.orchestrator = variable("KUBERNETES_SERVICE_HOST").map(|_| "kubernetes");
+        env.runtime = dockerenv.then_some(Cow::Borrowed("docker"));
+        env.orchestrator = variable("KUBERNETES_SERVICE_HOST").map(|_| Cow::Borrowed("kubernetes"));
         env
     }
 
@@ -156,7 +162,7 @@ impl ClientMetadata {
     pub fn to_document(&self) -> RawDocumentBuf {
         let mut metadata = self.clone();
         let omissions: [fn(&mut Self); 3] = [
-            |it| it.env = EnvMetadata { name: it.env.name, ..EnvMetadata::default() },
+            |it| it.env = EnvMetadata { name: it.env.name.take(), ..EnvMetadata::default() },
             |it| it.os = OsMetadata { os_type: it.os.os_type.clone(), ..OsMetadata::default() },
             |it| it.env = EnvMetadata::default(),
         ];
@@ -215,7 +221,7 @@ impl OsMetadata {
 impl EnvMetadata {
     fn build(&self) -> RawDocumentBuf {
         let mut document = RawDocumentBuf::new();
-        append_text(&mut document, cstr!("name"), self.name);
+        append_text(&mut document, cstr!("name"), self.name.as_deref());
         if let Some(seconds) = self.timeout_sec {
             document.append(cstr!("timeout_sec"), seconds);
         }
@@ -225,8 +231,8 @@ impl EnvMetadata {
         append_text(&mut document, cstr!("region"), self.region.as_deref());
         if self.runtime.is_some() || self.orchestrator.is_some() {
             let mut container = RawDocumentBuf::new();
-            append_text(&mut container, cstr!("runtime"), self.runtime);
-            append_text(&mut container, cstr!("orchestrator"), self.orchestrator);
+            append_text(&mut container, cstr!("runtime"), self.runtime.as_deref());
+            append_text(&mut container, cstr!("orchestrator"), self.orchestrator.as_deref());
             document.append(cstr!("container"), container);
         }
         document
@@ -279,9 +285,9 @@ mod tests {
             version: Some("12".into()),
         };
         let env = EnvMetadata {
-            name: Some(VERCEL),
+            name: Some(VERCEL.into()),
             region: Some("r".repeat(60)),
-            runtime: Some("docker"),
+            runtime: Some("docker".into()),
             ..EnvMetadata::default()
         };
         ClientMetadata::new(os, platform, env)
@@ -360,19 +366,22 @@ mod tests {
 
     #[test]
     fn function_platforms_are_told_by_their_variables() {
-        let name = |variables: &[(&str, &str)]| env(variables).name;
-        assert_eq!(name(&[]), None);
-        assert_eq!(name(&[("AWS_EXECUTION_ENV", "AWS_Lambda_java8")]), Some(AWS));
-        assert_eq!(name(&[("AWS_EXECUTION_ENV", "EC2")]), None);
-        assert_eq!(name(&[("AWS_LAMBDA_RUNTIME_API", "x")]), Some(AWS));
-        assert_eq!(name(&[("FUNCTIONS_WORKER_RUNTIME", "node")]), Some(AZURE));
-        assert_eq!(name(&[("K_SERVICE", "s")]), Some(GCP));
-        assert_eq!(name(&[("FUNCTION_NAME", "s")]), Some(GCP));
-        assert_eq!(name(&[("FUNCTION_NAME", "")]), None);
-        assert_eq!(name(&[("VERCEL", "1")]), Some(VERCEL));
-        assert_eq!(name(&[("VERCEL", "1"), ("AWS_LAMBDA_RUNTIME_API", "x")]), Some(VERCEL));
-        assert_eq!(name(&[("VERCEL", "1"), ("K_SERVICE", "x")]), None);
-        assert_eq!(name(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("K_SERVICE", "x")]), None);
+        let named = |variables: &[(&str, &str)]| env(variables).name;
+        assert_eq!(named(&[]), None);
+        assert_eq!(named(&[("AWS_EXECUTION_ENV", "AWS_Lambda_java8")]).as_deref(), Some(AWS));
+        assert_eq!(named(&[("AWS_EXECUTION_ENV", "EC2")]), None);
+        assert_eq!(named(&[("AWS_LAMBDA_RUNTIME_API", "x")]).as_deref(), Some(AWS));
+        assert_eq!(named(&[("FUNCTIONS_WORKER_RUNTIME", "node")]).as_deref(), Some(AZURE));
+        assert_eq!(named(&[("K_SERVICE", "s")]).as_deref(), Some(GCP));
+        assert_eq!(named(&[("FUNCTION_NAME", "s")]).as_deref(), Some(GCP));
+        assert_eq!(named(&[("FUNCTION_NAME", "")]), None);
+        assert_eq!(named(&[("VERCEL", "1")]).as_deref(), Some(VERCEL));
+        assert_eq!(
+            named(&[("VERCEL", "1"), ("AWS_LAMBDA_RUNTIME_API", "x")]).as_deref(),
+            Some(VERCEL)
+        );
+        assert_eq!(named(&[("VERCEL", "1"), ("K_SERVICE", "x")]), None);
+        assert_eq!(named(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("K_SERVICE", "x")]), None);
     }
 
     #[test]

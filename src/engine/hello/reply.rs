@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use bson::oid::ObjectId;
+use serde::{Deserialize, Serialize};
+
 use bson::{DateTime, RawBsonRef, RawDocument, Timestamp};
 
 use super::TopologyVersion;
 use crate::engine::address::ServerAddress;
 
 /// What a server says of itself, as typed facts.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
 pub struct HelloReply {
     /// Whether the server accepts `hello` in place of legacy hello.
     pub hello_ok: bool,

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::failure::Failure;
 use super::link::LinkError;
 use super::notice;
@@ -11,7 +13,8 @@ use crate::engine::hello::HelloReply;
 use crate::engine::time::Instant;
 
 /// One input.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Event {
     /// The client starts.
     Open,
@@ -26,6 +29,7 @@ pub enum Event {
         /// The link.
         link: LinkId,
         /// The message, header included.
+        #[serde(with = "super::trace::hex")]
         message: Vec<u8>,
         /// When the latest request was written on the link.
         written: Instant,
@@ -52,7 +56,7 @@ pub enum Event {
 }
 
 /// Names one connection of a monitor or probe. An answer for a link that is no more is ignored.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct LinkId {
     /// The server.
     pub address: ServerAddress,
@@ -63,7 +67,8 @@ pub struct LinkId {
 }
 
 /// What a link is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum LinkRole {
     /// Checks.
     Heartbeat,

@@ -12,12 +12,15 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::TopologyVersion;
 use crate::engine::op::codes;
 
 /// An operation failed in a way that may say something about the server.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Failure {
     /// The server.
     pub address: ServerAddress,
@@ -30,7 +33,8 @@ pub struct Failure {
 }
 
 /// How far a connection had come when it failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum Stage {
     /// Resolving the name, negotiating TLS: nothing that an overloaded server causes.
     Preparing,
@@ -43,7 +47,8 @@ pub enum Stage {
 }
 
 /// What happened.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", rename_all_fields = "camelCase")]
 pub enum FailureKind {
     /// The connection broke.
     Network(Arc<str>),

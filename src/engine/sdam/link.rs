@@ -4,13 +4,16 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::settings::MonitorSettings;
 use crate::engine::hello::{HelloCommand, HelloReply, ReplyError, TopologyVersion};
 use crate::engine::time::Instant;
 use crate::engine::wire::{self, WireError};
 
 /// Why a check failed.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct LinkError {
     kind: LinkErrorKind,
     message: String,
@@ -18,7 +21,8 @@ pub struct LinkError {
 }
 
 /// What kind of failure it was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub enum LinkErrorKind {
     /// The connection broke or could not be opened.
     Network,

@@ -45,6 +45,11 @@ impl Sdam {
         }
     }
 
+    /// What the machine was made with.
+    pub fn settings(&self) -> &SdamSettings {
+        &self.settings
+    }
+
     /// What is believed now.
     pub fn topology(&self) -> &Arc<TopologyDescription> {
         &self.topology

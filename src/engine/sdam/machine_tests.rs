@@ -15,6 +15,8 @@ struct Rig {
     sdam: Sdam,
     now: Instant,
     told: Vec<String>,
+    events: Vec<notice::Event>,
+    recorded: Vec<(Instant, Event)>,
     sent: BTreeMap<LinkId, Vec<u8>>,
     opening: Vec<LinkId>,
 }
@@ -40,6 +42,8 @@ impl Rig {
             sdam: Sdam::new(settings),
             now: Instant::ZERO,
             told: Vec::new(),
+            events: Vec::new(),
+            recorded: Vec::new(),
             sent: BTreeMap::new(),
             opening: Vec::new(),
         };
@@ -48,10 +52,14 @@ impl Rig {
     }
 
     fn put(&mut self, event: Event) {
+        self.recorded.push((self.now, event.clone()));
         self.sdam.handle(self.now, event);
         while let Some(action) = self.sdam.poll_action() {
             match action {
-                Action::Notify(event) => self.told.push(event.kind.name().to_owned()),
+                Action::Notify(event) => {
+                    self.told.push(event.kind.name().to_owned());
+                    self.events.push(event);
+                }
                 Action::OpenLink(link) => self.opening.push(link),
                 Action::Send(link, message) => {
                     self.sent.insert(link, message);
@@ -179,4 +187,44 @@ fn an_answer_on_a_closed_link_is_ignored() {
     let message = vec![0; 40];
     rig.put(Event::Received { link, message, written: rig.now });
     assert_eq!(rig.told.len(), told);
+}
+
+#[test]
+fn a_recording_replays_to_the_same_events() {
+    use crate::engine::sdam::trace::{Record, Replay};
+
+    let mut rig = Rig::new("a");
+    let mut lines = vec![serde_json::to_string(&Record::Settings(rig.sdam.settings().clone()))];
+    rig.recorded.iter().for_each(|(at, event)| {
+        lines.push(serde_json::to_string(&Record::Input { at: *at, event: event.clone() }));
+    });
+    let before = rig.recorded.len();
+    rig.elapse();
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.answer(&link, &primary(), Flags::MORE_TO_COME);
+    rig.put(Event::Demand(true));
+    rig.put(Event::Broken { link, error: LinkError::network("reset") });
+    rig.put(Event::Close);
+    for (at, event) in &rig.recorded[before..] {
+        lines.push(serde_json::to_string(&Record::Input { at: *at, event: event.clone() }));
+    }
+    let mut replay = Replay::new();
+    let mut told = Vec::new();
+    for line in lines {
+        let record = serde_json::from_str(&line.expect("a line")).expect("a record");
+        told.extend(replay.events(record).expect("in order"));
+    }
+    let json = |events: &[notice::Event]| -> Vec<String> {
+        events.iter().map(|event| serde_json::to_string(event).expect("JSON")).collect()
+    };
+    assert_eq!(json(&told), json(&rig.events));
+    assert!(told.len() > 10, "{told:?}");
+}
+
+#[test]
+fn a_recording_without_settings_is_refused() {
+    use crate::engine::sdam::trace::{Record, Replay, ReplayError};
+
+    let input = Record::Input { at: Instant::ZERO, event: Event::Open };
+    assert_eq!(Replay::new().events(input).map(|_| ()), Err(ReplayError::NoSettings));
 }

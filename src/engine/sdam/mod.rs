@@ -19,6 +19,7 @@ mod rtt;
 mod server;
 mod settings;
 mod topology;
+pub mod trace;
 mod update;
 mod wire_versions;
 

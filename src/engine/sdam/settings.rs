@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::topology::{TopologyId, TopologyType};
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::ClientMetadata;
@@ -19,7 +21,8 @@ pub enum MonitoringMode {
 }
 
 /// What all monitors of a topology share.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct MonitorSettings {
     /// From the end of a check to the start of the next, and the longest wait for a change; at
     /// least 500 ms ("heartbeatFrequencyMS").
@@ -34,7 +37,8 @@ pub struct MonitorSettings {
 }
 
 /// What the topology machine is told once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct SdamSettings {
     /// The id that all events carry.
     pub topology_id: TopologyId,

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use bson::oid::ObjectId;
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::server::{ServerDescription, ServerType};
 use crate::engine::address::ServerAddress;
@@ -60,6 +60,13 @@ impl fmt::Display for TopologyType {
 /// Names one topology of one client in all its events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct TopologyId(pub ObjectId);
+
+impl<'de> Deserialize<'de> for TopologyId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        ObjectId::parse_str(text).map(Self).map_err(serde::de::Error::custom)
+    }
+}
 
 impl Serialize for TopologyId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
