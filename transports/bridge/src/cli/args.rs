@@ -19,6 +19,8 @@ const EXAMPLES: &str = "\
 Examples:
   portolan watch mongodb://127.0.0.1:27017/?replicaSet=rs0
   portolan watch --json --for 10s mongodb://db0,db1,db2 | jq .kind
+  portolan watch --json --trace today.jsonl mongodb://db0,db1,db2
+  portolan replay --json today.jsonl
   portolan ping --read-preference nearest mongodb://db0,db1,db2
   portolan bridge --listen 127.0.0.1:8017 --uri mongodb://db0,db1,db2
   portolan demo
@@ -29,6 +31,7 @@ Exit status: 0 done, 1 the operation failed, 2 bad usage.";
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Watch(WatchArgs),
+    Replay(ReplayArgs),
     Ping(PingArgs),
     Bridge(BridgeArgs),
     Demo(DemoArgs),
@@ -48,6 +51,22 @@ pub(crate) struct WatchArgs {
     /// Stop after this time, such as 500ms, 10s, 5m or 1h; without it, at Ctrl-C.
     #[arg(long = "for", value_name = "TIME", value_parser = duration)]
     pub(crate) limit: Option<Duration>,
+
+    /// Also record everything that the client is told, for `portolan replay`.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) trace: Option<PathBuf>,
+}
+
+/// Run a recording of `watch --trace` again, and print the same events.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ReplayArgs {
+    /// The recording; - for standard input.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+
+    /// One JSON object a line instead of a sentence.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 /// Send one ping, and print who answered, what it is and how long it took.

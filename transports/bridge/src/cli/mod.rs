@@ -5,6 +5,7 @@ pub(crate) mod bridge;
 pub(crate) mod demo;
 pub(crate) mod mongod;
 pub(crate) mod ping;
+pub(crate) mod replay;
 pub(crate) mod simulated;
 pub(crate) mod text;
 pub(crate) mod watch;
@@ -60,8 +61,8 @@ pub(crate) fn options(uri: &str) -> Result<ClientOptions, Failure> {
 }
 
 /// A client whose driver is not spawned yet, so that its first events can be heard.
-pub(crate) fn client(uri: &str) -> Result<(Client, Driver), Failure> {
-    Client::new(options(uri)?, Arc::new(Tokio::new())).map_err(failed)
+pub(crate) fn client(options: ClientOptions) -> Result<(Client, Driver), Failure> {
+    Client::new(options, Arc::new(Tokio::new())).map_err(failed)
 }
 
 /// Prints a line of the result; whether somebody still reads.

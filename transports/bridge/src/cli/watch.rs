@@ -1,16 +1,24 @@
 //! `portolan watch`: each event as it happens.
 
+use std::fs::File;
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use portolan::event::Event;
+use portolan::options::TraceSink;
 
 use super::args::WatchArgs;
-use super::{Failure, asked_to_stop, client, failed, say, text};
+use super::{Failure, asked_to_stop, client, failed, options, say, text};
 
 /// Prints events until the time is over or the program is asked to stop.
 pub(crate) async fn run(args: WatchArgs) -> Result<(), Failure> {
-    let (client, driver) = client(&args.uri)?;
+    let mut options = options(&args.uri)?;
+    if let Some(path) = &args.trace {
+        let name = path.display();
+        let file = File::create(path).map_err(|error| failed(format!("{name}: {error}")))?;
+        options.trace = Some(TraceSink::writer(file));
+    }
+    let (client, driver) = client(options)?;
     let mut topology = client.topology();
     tokio::spawn(driver);
     let over = async {
