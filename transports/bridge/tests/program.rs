@@ -90,7 +90,11 @@ struct Running {
 
 impl Running {
     fn start(args: &[&str]) -> Self {
-        let mut child = portolan().args(args).stdout(Stdio::piped()).spawn().unwrap();
+        Self::of(portolan().args(args))
+    }
+
+    fn of(command: &mut Command) -> Self {
+        let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
         let lines = BufReader::new(child.stdout.take().unwrap()).lines();
         Self { child, lines }
     }
@@ -166,6 +170,30 @@ fn an_address_in_use_is_said() {
 /// The demo's members, as its page sees them.
 fn members(url: &str) -> Vec<Value> {
     serde_json::from_str(&http(url, "GET /demo/members", "")).unwrap()
+}
+
+#[test]
+fn without_a_mongod_the_demo_says_so_and_simulates() {
+    let folder = std::env::temp_dir().join(format!("portolan-no-mongod-{}", std::process::id()));
+    let mut command = portolan();
+    for name in ["PATH", "PORTOLAN_MONGOD", "XDG_CACHE_HOME", "HOME"] {
+        command.env(name, &folder);
+    }
+    let child = command.args(["demo", "--port", "0"]).stderr(Stdio::piped());
+    let mut demo = Running::of(child);
+    assert_eq!(demo.line("replica set: "), "simulated");
+    let uri = demo.line("connection string: ");
+    let url = demo.line("listening on ");
+    let (status, stdout, stderr) = run(&["ping", &uri]);
+    assert!(status == 0 && stdout.contains(" RSPrimary "), "{stdout}{stderr}");
+    let answer = http(&url, "POST /demo/members/1/freeze", "{}");
+    assert_eq!(answer, "{\"ok\":true}");
+    assert_eq!(members(&url)[1]["state"], "frozen");
+    let mut errors = demo.child.stderr.take().unwrap();
+    assert_eq!(demo.stop("-TERM"), 0);
+    let mut text = String::new();
+    errors.read_to_string(&mut text).unwrap();
+    assert!(text.contains("no mongod") && text.contains("simulated set"), "{text}");
 }
 
 #[test]

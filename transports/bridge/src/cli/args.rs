@@ -105,6 +105,10 @@ pub(crate) struct DemoArgs {
     #[arg(long, value_name = "PATH")]
     pub(crate) mongod: Option<PathBuf>,
 
+    /// Simulate the replica set. So it does by itself where no mongod is found.
+    #[arg(long, conflicts_with = "mongod")]
+    pub(crate) simulated: bool,
+
     /// The port of the page; 0 takes any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8017)]
     pub(crate) port: u16,

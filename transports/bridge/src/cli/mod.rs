@@ -5,6 +5,7 @@ pub(crate) mod bridge;
 pub(crate) mod demo;
 pub(crate) mod mongod;
 pub(crate) mod ping;
+pub(crate) mod simulated;
 pub(crate) mod text;
 pub(crate) mod watch;
 
