@@ -102,9 +102,7 @@ fn serve(
 ) {
     let _ = socket.set_read_timeout(Some(Duration::from_millis(100)));
     while let Some((id, op_code, rest)) = request(&mut socket, closing) {
-        let is_hello = op_code == OP_QUERY
-            || contains(&rest, b"\x10hello\0")
-            || contains(&rest, b"\x10isMaster\0");
+        let is_hello = op_code == OP_QUERY || HELLOS.iter().any(|hello| contains(&rest, hello));
         let answer = match hello {
             _ if !is_hello => script(id),
             Some(hello) => hello(id),
