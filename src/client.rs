@@ -72,6 +72,7 @@ impl Client {
             set_name: options.repl_set_name.clone(),
             direct_connection: options.direct_connection,
             load_balanced: options.load_balanced,
+            snapshot: options.snapshot.clone(),
             monitor: MonitorSettings {
                 heartbeat_frequency: options.heartbeat_frequency,
                 connect_timeout: options.connect_timeout.unwrap_or_default(),

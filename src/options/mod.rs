@@ -24,6 +24,7 @@ pub(crate) use validate::MAX_APP_NAME;
 
 use crate::engine::address::{DEFAULT_PORT, ServerAddress};
 pub use crate::engine::sdam::MonitoringMode as ServerMonitoringMode;
+pub use crate::engine::sdam::TopologySnapshot;
 use crate::engine::selection::ReadPreference;
 
 impl FromStr for ServerMonitoringMode {
@@ -204,6 +205,8 @@ pub struct ClientOptions {
     pub server_api: Option<ServerApi>,
     /// The library on top of this driver.
     pub driver_info: Option<DriverInfo>,
+    /// What an earlier client learned, to begin with; passed over unless it is of this deployment.
+    pub snapshot: Option<TopologySnapshot>,
     /// Where everything that the topology machine is told is recorded; `None` for no recording.
     pub trace: Option<TraceSink>,
     /// What was left out of the connection string, and why: an unknown option, a repeated one.
@@ -250,6 +253,7 @@ impl Default for ClientOptions {
             proxy: None,
             server_api: None,
             driver_info: None,
+            snapshot: None,
             trace: None,
             warnings: Vec::new(),
         }

@@ -110,12 +110,37 @@ impl Sdam {
         }
         self.notify(now, EventKind::TopologyOpening);
         self.install(now, seeded, None);
+        self.restore(now);
         if self.topology.topology_type == TopologyType::LoadBalanced {
             // Load balancers "Monitoring": the one server is known without a check.
             for address in self.settings.seeds.clone() {
                 self.actions.push_back(Action::ReadyPool(address.clone()));
                 self.replace(now, ServerDescription::load_balancer(address));
             }
+        }
+    }
+
+    /// Believes what was learned before, until the checks that begin now say otherwise.
+    fn restore(&mut self, now: Instant) {
+        let Some(snapshot) = self.settings.snapshot.take() else { return };
+        let set_name = self.settings.set_name.as_deref();
+        if !snapshot.fits(set_name, &self.settings.seeds) {
+            return;
+        }
+        let mut topology = TopologyDescription::clone(&self.topology);
+        for server in snapshot.servers() {
+            let unknown = || Arc::new(ServerDescription::unknown(server.address.clone()));
+            topology.servers.entry(server.address.clone()).or_insert_with(unknown);
+        }
+        self.install(now, topology, None);
+        for server in snapshot.servers() {
+            let Some(member) = self.members.get_mut(&server.address) else { continue };
+            let Some(reply) = &server.reply else { continue };
+            member.remember_rtt(server.round_trip_time());
+            let reply = HelloReply::clone(reply);
+            let mut known = ServerDescription::from_reply(server.address.clone(), reply, now);
+            member.describe_rtt(&mut known);
+            self.replace(now, known);
         }
     }
 

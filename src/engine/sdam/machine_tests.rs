@@ -7,7 +7,7 @@ use bson::{RawDocumentBuf, rawdoc};
 
 use super::*;
 use crate::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
-use crate::engine::sdam::{MonitorSettings, TopologyId};
+use crate::engine::sdam::{MonitorSettings, TopologyId, TopologySnapshot};
 use crate::engine::wire::{Flags, Header, OpMsgBuilder};
 
 /// A machine, what it told, and the clock.
@@ -19,10 +19,15 @@ struct Rig {
     recorded: Vec<(Instant, Event)>,
     sent: BTreeMap<LinkId, Vec<u8>>,
     opening: Vec<LinkId>,
+    ready: bool,
 }
 
 impl Rig {
     fn new(seed: &str) -> Self {
+        Self::with_snapshot(seed, None)
+    }
+
+    fn with_snapshot(seed: &str, snapshot: Option<TopologySnapshot>) -> Self {
         let metadata = ClientMetadata::new(OsMetadata::default(), "test", EnvMetadata::default());
         let monitor = MonitorSettings {
             heartbeat_frequency: Duration::from_secs(10),
@@ -36,6 +41,7 @@ impl Rig {
             set_name: Some("rs".to_owned()),
             direct_connection: None,
             load_balanced: false,
+            snapshot,
             monitor,
         };
         let mut rig = Self {
@@ -46,6 +52,7 @@ impl Rig {
             recorded: Vec::new(),
             sent: BTreeMap::new(),
             opening: Vec::new(),
+            ready: false,
         };
         rig.put(Event::Open);
         rig
@@ -68,6 +75,7 @@ impl Rig {
                     self.sent.remove(&link);
                     self.opening.retain(|opening| *opening != link);
                 }
+                Action::ReadyPool(_) => self.ready = true,
                 _ => {}
             }
         }
@@ -227,4 +235,40 @@ fn a_recording_without_settings_is_refused() {
 
     let input = Record::Input { at: Instant::ZERO, event: Event::Open };
     assert_eq!(Replay::new().events(input).map(|_| ()), Err(ReplayError::NoSettings));
+}
+
+#[test]
+fn a_snapshot_makes_the_primary_known_before_the_first_check() {
+    let mut rig = Rig::new("a");
+    rig.elapse();
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.answer(&link, &primary(), Flags::NONE);
+    let text = serde_json::to_string(&rig.sdam.topology().snapshot()).expect("JSON");
+    let snapshot: TopologySnapshot = serde_json::from_str(&text).expect("a snapshot");
+
+    let mut warm = Rig::with_snapshot("a", Some(snapshot.clone()));
+    assert_eq!(warm.kind("a"), ServerType::RSPrimary);
+    let server = warm.sdam.topology().primary().expect("a primary").clone();
+    assert_eq!(server.round_trip_time, Some(Duration::from_millis(3)));
+    assert!(warm.ready, "its pool may make connections");
+    warm.elapse();
+    assert_eq!(warm.opening.len(), 1, "and it is checked at once");
+
+    let stranger = Rig::with_snapshot("b", Some(snapshot));
+    assert_eq!(stranger.kind("b"), ServerType::Unknown, "no seed in common: passed over");
+    assert_eq!(stranger.sdam.topology().servers.len(), 1);
+}
+
+#[test]
+fn a_seed_under_another_name_is_remembered_with_the_reason() {
+    let mut rig = Rig::new("seed");
+    rig.elapse();
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.answer(&link, &primary(), Flags::NONE);
+    let left_out: Vec<String> =
+        rig.sdam.topology().left_out.values().map(ToString::to_string).collect();
+    assert_eq!(
+        left_out,
+        ["seed:27017 was left out: the primary seed:27017 does not list it as a member"]
+    );
 }

@@ -99,6 +99,11 @@ impl Member {
         }
     }
 
+    /// Goes on from an average that was learned before.
+    pub(super) fn remember_rtt(&mut self, average: Option<Duration>) {
+        self.rtt = average.map_or_else(RttAverage::new, RttAverage::with_average);
+    }
+
     pub(super) fn describe_rtt(&self, server: &mut ServerDescription) {
         server.round_trip_time = self.rtt.average();
         server.min_round_trip_time = self.rtt.min();

@@ -5,6 +5,7 @@
 //! [`Sdam`] nests the machines: topology, then one member per server with its monitor and its
 //! probe. Specification: server-discovery-and-monitoring, server-monitoring.
 
+mod departure;
 mod election;
 mod events;
 mod failure;
@@ -18,11 +19,13 @@ mod replica_set;
 mod rtt;
 mod server;
 mod settings;
+mod snapshot;
 mod topology;
 pub mod trace;
 mod update;
 mod wire_versions;
 
+pub use departure::{Departure, DepartureReason};
 pub use events::{Action, Event, LinkId, LinkRole};
 pub use failure::{Failure, FailureKind, Stage};
 pub use link::{LinkError, LinkErrorKind};
@@ -32,5 +35,6 @@ pub use notice::{Event as Notice, EventKind, HeartbeatConnection};
 pub use rtt::RttAverage;
 pub use server::{DescriptionError, ServerDescription, ServerType};
 pub use settings::{MonitorSettings, MonitoringMode, SdamSettings};
+pub use snapshot::TopologySnapshot;
 pub use topology::{TopologyDescription, TopologyId, TopologyType};
 pub use update::{Transition, transition, update};

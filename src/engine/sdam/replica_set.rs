@@ -5,6 +5,7 @@
 use std::sync::Arc;
 
 use super::DescriptionError;
+use super::departure::{Departure, DepartureReason};
 use super::election::{self, Claim, Verdict};
 use super::server::{ServerDescription, ServerType};
 use super::topology::{TopologyDescription, TopologyType};
@@ -12,8 +13,26 @@ use crate::engine::address::ServerAddress;
 use crate::engine::time::Instant;
 
 /// "remove this server from topologyDescription and stop monitoring it".
-pub(super) fn remove(topology: &mut TopologyDescription, address: &ServerAddress) {
-    topology.servers.remove(address);
+pub(super) fn remove(
+    topology: &mut TopologyDescription,
+    server: &ServerDescription,
+    reason: DepartureReason,
+) {
+    let at = server.last_update_time.unwrap_or_default();
+    let address = server.address.clone();
+    topology.servers.remove(&address);
+    topology.left_out.insert(address.clone(), Departure { address, at, reason });
+}
+
+fn remove_of_other_set(topology: &mut TopologyDescription, server: &ServerDescription) {
+    let found = server.set_name().map(str::to_owned);
+    let wanted = topology.set_name.clone();
+    remove(topology, server, DepartureReason::OtherSet { found, wanted });
+}
+
+fn remove_of_other_name(topology: &mut TopologyDescription, server: &ServerDescription) {
+    let me = server.reply.me.clone().unwrap_or_default();
+    remove(topology, server, DepartureReason::OtherName { me });
 }
 
 /// "checkIfHasPrimary".
@@ -31,13 +50,13 @@ pub(super) fn update_without_primary(
     server: &ServerDescription,
 ) {
     if !adopt_set_name(topology, server) {
-        remove(topology, &server.address);
+        remove_of_other_set(topology, server);
         return;
     }
     add_members(topology, server);
     hint_primary(topology, server);
     if !calls_itself_by(server) {
-        remove(topology, &server.address);
+        remove_of_other_name(topology, server);
     }
 }
 
@@ -46,9 +65,13 @@ pub(super) fn update_with_primary_from_member(
     topology: &mut TopologyDescription,
     server: &ServerDescription,
 ) {
-    let same_set = topology.set_name.as_deref() == server.set_name();
-    if !same_set || !calls_itself_by(server) {
-        remove(topology, &server.address);
+    if topology.set_name.as_deref() != server.set_name() {
+        remove_of_other_set(topology, server);
+        check_if_has_primary(topology);
+        return;
+    }
+    if !calls_itself_by(server) {
+        remove_of_other_name(topology, server);
         check_if_has_primary(topology);
         return;
     }
@@ -61,7 +84,7 @@ pub(super) fn update_with_primary_from_member(
 /// "updateRSFromPrimary".
 pub(super) fn update_from_primary(topology: &mut TopologyDescription, server: &ServerDescription) {
     if !adopt_set_name(topology, server) {
-        remove(topology, &server.address);
+        remove_of_other_set(topology, server);
         check_if_has_primary(topology);
         return;
     }
@@ -73,8 +96,20 @@ pub(super) fn update_from_primary(topology: &mut TopologyDescription, server: &S
     }
     displace_other_primaries(topology, server, at);
     add_members(topology, server);
-    topology.servers.retain(|address, _| server.reply.members().any(|member| member == address));
+    remove_unlisted(topology, server, at);
     check_if_has_primary(topology);
+}
+
+/// "remove the server" of those that the primary does not list.
+fn remove_unlisted(topology: &mut TopologyDescription, primary: &ServerDescription, at: Instant) {
+    let listed = |address: &ServerAddress| primary.reply.members().any(|member| member == address);
+    let unlisted: Vec<ServerAddress> =
+        topology.servers.keys().filter(|address| !listed(address)).cloned().collect();
+    for address in unlisted {
+        topology.servers.remove(&address);
+        let reason = DepartureReason::NotListed { by: primary.address.clone() };
+        topology.left_out.insert(address.clone(), Departure { address, at, reason });
+    }
 }
 
 /// Takes over the set's name where none is known; false where another one is.
@@ -141,6 +176,7 @@ fn mark_unknown(
 
 fn add_members(topology: &mut TopologyDescription, server: &ServerDescription) {
     for address in server.reply.members() {
+        topology.left_out.remove(address);
         topology
             .servers
             .entry(address.clone())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::snapshot::TopologySnapshot;
 use super::topology::{TopologyId, TopologyType};
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::ClientMetadata;
@@ -50,6 +51,9 @@ pub struct SdamSettings {
     pub direct_connection: Option<bool>,
     /// Whether the seed is a load balancer ("loadBalanced").
     pub load_balanced: bool,
+    /// What was learned before, where the client has kept it; passed over unless it fits.
+    #[serde(default)]
+    pub snapshot: Option<TopologySnapshot>,
     /// What all monitors share.
     pub monitor: MonitorSettings,
 }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bson::oid::ObjectId;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::departure::Departure;
 use super::server::{ServerDescription, ServerType};
 use crate::engine::address::ServerAddress;
 
@@ -95,6 +96,9 @@ pub struct TopologyDescription {
     /// The servers, in the order of their addresses.
     #[serde(serialize_with = "serialize_servers")]
     pub servers: BTreeMap<ServerAddress, Arc<ServerDescription>>,
+    /// Servers that were removed, and why; one that comes back is taken off this list.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "serialize_values")]
+    pub left_out: BTreeMap<ServerAddress, Departure>,
     /// Why this driver cannot talk to the deployment; `None` while it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compatibility_error: Option<String>,
@@ -112,6 +116,7 @@ impl TopologyDescription {
             max_election_id: None,
             max_set_version: None,
             servers: BTreeMap::new(),
+            left_out: BTreeMap::new(),
             compatibility_error: None,
             logical_session_timeout_minutes: None,
         }
@@ -138,6 +143,13 @@ fn serialize_servers<S: Serializer>(
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(servers.values().map(|server| &**server))
+}
+
+fn serialize_values<S: Serializer>(
+    departures: &BTreeMap<ServerAddress, Departure>,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(departures.values())
 }
 
 fn serialize_election<S: Serializer>(id: &Option<ObjectId>, s: S) -> Result<S::Ok, S::Error> {

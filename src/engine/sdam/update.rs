@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use super::departure::DepartureReason;
 use super::replica_set;
 use super::server::{ServerDescription, ServerType};
 use super::topology::{TopologyDescription, TopologyType};
@@ -113,14 +114,12 @@ pub fn update(
     next.servers.insert(server.address.clone(), server.clone());
     match transition(topology.topology_type, server.server_type) {
         Transition::Keep => {}
-        Transition::Remove => replica_set::remove(&mut next, &server.address),
+        Transition::Remove => remove_of_other_kind(&mut next, &server),
         Transition::BecomeSharded => next.topology_type = TopologyType::Sharded,
         Transition::UpdateUnknownWithStandalone if seeds == 1 => {
             next.topology_type = TopologyType::Single;
         }
-        Transition::UpdateUnknownWithStandalone => {
-            replica_set::remove(&mut next, &server.address);
-        }
+        Transition::UpdateUnknownWithStandalone => remove_of_other_kind(&mut next, &server),
         Transition::UpdateRSWithoutPrimary => {
             next.topology_type = TopologyType::ReplicaSetNoPrimary;
             replica_set::update_without_primary(&mut next, &server);
@@ -134,13 +133,18 @@ pub fn update(
         }
         Transition::CheckIfHasPrimary => replica_set::check_if_has_primary(&mut next),
         Transition::RemoveAndCheckIfHasPrimary => {
-            replica_set::remove(&mut next, &server.address);
+            remove_of_other_kind(&mut next, &server);
             replica_set::check_if_has_primary(&mut next);
         }
     }
     next.compatibility_error = wire_versions::compatibility_error(&next);
     next.logical_session_timeout_minutes = session_timeout(&next);
     next
+}
+
+fn remove_of_other_kind(topology: &mut TopologyDescription, server: &ServerDescription) {
+    let found = server.server_type;
+    replica_set::remove(topology, server, DepartureReason::OtherKind { found });
 }
 
 /// "Verifying setName with TopologyType Single": a server of another set counts as unknown.

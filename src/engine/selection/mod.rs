@@ -7,6 +7,7 @@
 
 mod criteria;
 mod explain;
+mod hints;
 mod staleness;
 mod tags;
 #[cfg(test)]
@@ -21,6 +22,7 @@ pub use criteria::{
     TagSet, UnknownMode,
 };
 pub use explain::{Outcome, Reason, Verdict, explain};
+pub use hints::{Hint, hints};
 pub use staleness::{IDLE_WRITE_PERIOD, SMALLEST_MAX_STALENESS};
 
 use crate::engine::address::ServerAddress;
