@@ -20,9 +20,10 @@ use crate::engine::op;
 use crate::engine::sdam::{
     self, MonitorSettings, Sdam, SdamSettings, ServerType, TopologyDescription, TopologyId,
 };
-use crate::engine::selection::ReadPreference;
+use crate::engine::selection::{self, Criteria, OperationKind, ReadPreference};
 use crate::error::{Error, Result};
 use crate::event::Event;
+use crate::explain::Explanation;
 use crate::metadata;
 use crate::options::{ClientOptions, ServerMonitoringMode};
 use crate::transport::Transport;
@@ -131,6 +132,29 @@ impl Client {
         let executed = execute(self.shared(), &mut op::Ping, &route).await?;
         let duration = transport.now() - executed.sent;
         Ok(Ping { address: executed.address, server_type: executed.server_type, duration })
+    }
+
+    /// Why each server would or would not be chosen at this moment, by operations of this kind.
+    ///
+    /// # Errors
+    ///
+    /// If no server can ever be chosen: an invalid read preference, or servers that are too old.
+    pub fn explain(&self, kind: OperationKind, preference: &ReadPreference) -> Result<Explanation> {
+        let options = self.options();
+        let criteria = Criteria {
+            operation: kind,
+            local_threshold: options.local_threshold,
+            heartbeat_frequency: options.heartbeat_frequency,
+            ..Criteria::read(preference)
+        };
+        let topology = self.shared().view().topology.clone();
+        selection::suitable(&topology, &criteria).map_err(Error::of_selection)?;
+        Ok(Explanation {
+            criteria: criteria.to_string(),
+            topology_type: topology.topology_type,
+            verdicts: selection::explain(&topology, &criteria, self.shared().transport.now()),
+            hints: selection::hints(&topology),
+        })
     }
 
     /// Ends all sessions on the server, closes all connections and stops monitoring. The last event

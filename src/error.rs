@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::engine::address::ServerAddress;
 use crate::engine::op::{BuildError, CommandFailure, ReplyFailure, WriteFailure};
-use crate::engine::selection::Verdict;
+use crate::engine::selection::{Hint, Verdict};
 use crate::options::OptionsError;
 
 pub use crate::engine::op::retry::RETRYABLE_WRITE_ERROR;
@@ -43,6 +43,8 @@ pub enum ErrorKind {
         message: String,
         /// Every server, with the reason why it was not chosen.
         verdicts: Vec<Verdict>,
+        /// What is probably wrong.
+        hints: Vec<Hint>,
     },
     /// A connection broke, or could not be made.
     Network {
@@ -119,6 +121,12 @@ impl Error {
         Self { inner: Arc::new(Inner { kind: ErrorKind::Write(Box::new(failure)), labels }) }
     }
 
+    /// What waiting cannot mend.
+    pub(crate) fn of_selection(error: impl fmt::Display) -> Self {
+        let (message, verdicts, hints) = (error.to_string(), Vec::new(), Vec::new());
+        Self::new(ErrorKind::ServerSelection { message, verdicts, hints })
+    }
+
     pub(crate) fn with_label(mut self, label: &str) -> Self {
         if !self.has_label(label) {
             Arc::make_mut(&mut self.inner).labels.push(label.to_owned());
@@ -181,9 +189,10 @@ impl fmt::Display for Error {
         match self.kind() {
             ErrorKind::InvalidArgument(message) => f.write_str(message),
             ErrorKind::Options(error) => error.fmt(f),
-            ErrorKind::ServerSelection { message, verdicts } => {
+            ErrorKind::ServerSelection { message, verdicts, hints } => {
                 f.write_str(message)?;
-                verdicts.iter().try_for_each(|verdict| write!(f, "\n  {verdict}"))
+                verdicts.iter().try_for_each(|verdict| write!(f, "\n  {verdict}"))?;
+                hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
             }
             ErrorKind::Network { address, message }
             | ErrorKind::Timeout { address, message }

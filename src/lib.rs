@@ -41,6 +41,7 @@ mod database;
 mod driver;
 pub mod error;
 pub mod event;
+mod explain;
 mod metadata;
 mod session;
 
@@ -57,6 +58,7 @@ pub use engine::address::ServerAddress;
 pub use engine::sdam::{ServerDescription, ServerType, TopologyDescription, TopologyType};
 pub use engine::selection::{ReadPreference, ReadPreferenceMode};
 pub use error::{Error, ErrorKind, Result};
+pub use explain::Explanation;
 pub use options::ClientOptions;
 
 /// The examples of the README, compiled by `cargo test --doc`.

@@ -66,10 +66,7 @@ fn try_select(shared: &Shared, criteria: &Criteria<'_>) -> Result<Option<Selecte
         Ok(Some(server)) => server,
         Ok(None) if shared.is_closed() => return Err(Error::new(ErrorKind::Shutdown)),
         Ok(None) => return Ok(None),
-        Err(error) => {
-            let message = error.to_string();
-            return Err(Error::new(ErrorKind::ServerSelection { message, verdicts: Vec::new() }));
-        }
+        Err(error) => return Err(Error::of_selection(error)),
     };
     let Some(pool) = view.pools.get(&server.address) else { return Ok(None) };
     Ok(Some(Selected {
@@ -96,5 +93,6 @@ fn timed_out(shared: &Shared, criteria: &Criteria<'_>) -> Error {
             let _ = write!(message, ": none of the seeds is a member of replica set \"{name}\"");
         }
     }
-    Error::new(ErrorKind::ServerSelection { message, verdicts })
+    let hints = selection::hints(&view.topology);
+    Error::new(ErrorKind::ServerSelection { message, verdicts, hints })
 }

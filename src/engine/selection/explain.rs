@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::ser::{Serialize, SerializeMap, Serializer};
+
 use super::tags::{matches, write_tag_set};
 use super::window::LatencyWindow;
 use super::{Criteria, OperationKind, Role, Rule, Step, TagSet, staleness_limit, steps};
@@ -193,6 +195,40 @@ fn wanted(criteria: &Criteria<'_>, steps: &[Step]) -> &'static str {
         (Some(Role::Mongos), _) => "a sharded cluster is reached through mongos",
         (Some(Role::LoadBalancer), _) => "only the load balancer serves",
         _ => "only the primary and secondaries serve",
+    }
+}
+
+impl Serialize for Verdict {
+    /// `address`, `type`, `suitable`, and where it is not: `reason`, a name, and `explanation`.
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("address", &self.address)?;
+        map.serialize_entry("type", &self.server_type)?;
+        map.serialize_entry("suitable", &(self.outcome == Outcome::Suitable))?;
+        if let Outcome::Because(reason) = &self.outcome {
+            map.serialize_entry("reason", reason.name())?;
+            map.serialize_entry("explanation", &reason.to_string())?;
+        }
+        map.end()
+    }
+}
+
+impl Reason {
+    /// The reason's name, for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Unknown { .. } => "unknown",
+            Self::NotChecked => "notChecked",
+            Self::WrongType { .. } => "wrongType",
+            Self::UnknownTopology => "unknownTopology",
+            Self::LessPreferred => "lessPreferred",
+            Self::Staleness { .. } => "staleness",
+            Self::StalenessUnknown => "stalenessUnknown",
+            Self::Tags { .. } => "tags",
+            Self::Deprioritized => "deprioritized",
+            Self::Selector => "selector",
+            Self::OutsideWindow { .. } => "outsideWindow",
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The program `portolan`: watch, replay, ping, bridge and demo.
+//! The program `portolan`: watch, replay, explain, ping, bridge and demo.
 //!
 //! Results go to standard output, errors to standard error. Exit status: 0 done, 1 the operation
 //! failed, 2 bad usage.
@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         match args.command {
             Command::Watch(args) => cli::watch::run(args).await,
             Command::Replay(args) => cli::replay::run(&args),
+            Command::Explain(args) => cli::explain::run(args).await,
             Command::Ping(args) => cli::ping::run(args).await,
             Command::Bridge(args) => cli::bridge::run(args).await,
             Command::Demo(args) => cli::demo::run(args).await,

@@ -21,6 +21,7 @@ Examples:
   portolan watch --json --for 10s mongodb://db0,db1,db2 | jq .kind
   portolan watch --json --trace today.jsonl mongodb://db0,db1,db2
   portolan replay --json today.jsonl
+  portolan explain --read-preference secondary mongodb://db0,db1,db2
   portolan ping --read-preference nearest mongodb://db0,db1,db2
   portolan bridge --listen 127.0.0.1:8017 --uri mongodb://db0,db1,db2
   portolan demo
@@ -32,6 +33,7 @@ Exit status: 0 done, 1 the operation failed, 2 bad usage.";
 pub(crate) enum Command {
     Watch(WatchArgs),
     Replay(ReplayArgs),
+    Explain(ExplainArgs),
     Ping(PingArgs),
     Bridge(BridgeArgs),
     Demo(DemoArgs),
@@ -65,6 +67,22 @@ pub(crate) struct ReplayArgs {
     pub(crate) file: PathBuf,
 
     /// One JSON object a line instead of a sentence.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Say of each server why it would or would not be chosen.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct ExplainArgs {
+    /// The connection string, mongodb://...
+    #[arg(value_name = "URI")]
+    pub(crate) uri: String,
+
+    /// Which members may serve.
+    #[arg(long, value_name = "MODE", default_value = "primary", value_parser = modes())]
+    pub(crate) read_preference: String,
+
+    /// One JSON object instead of sentences.
     #[arg(long)]
     pub(crate) json: bool,
 }

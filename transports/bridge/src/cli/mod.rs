@@ -3,6 +3,7 @@
 pub(crate) mod args;
 pub(crate) mod bridge;
 pub(crate) mod demo;
+pub(crate) mod explain;
 pub(crate) mod mongod;
 pub(crate) mod ping;
 pub(crate) mod replay;
