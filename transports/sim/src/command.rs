@@ -61,7 +61,9 @@ impl Cluster {
                     .map(|()| Document::new())
                     .map_err(|_| not_primary())
             }
-            "find" | "getMore" | "killCursors" | "count" | "aggregate" => {
+            // The cursor was opened by a read that was allowed.
+            "getMore" | "killCursors" => self.read(name, body),
+            "find" | "count" | "aggregate" => {
                 self.may_read(member, body)?;
                 self.read(name, body)
             }
