@@ -153,6 +153,9 @@ test('when the bridge goes away, the page shows that nobody answers', async (con
     () => document.querySelectorAll('[data-testid=member][data-type=Unknown]').length === 3,
   );
   await page.waitForSelector('[data-testid=primary][data-address=""]');
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll('.actions button')].every((button) => button.disabled),
+  );
   await keep('bridge-away');
 });
 
