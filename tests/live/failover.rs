@@ -44,8 +44,9 @@ fn a_killed_primary_costs_no_write() {
 
 #[test]
 fn a_frozen_primary_costs_no_write_and_comes_back_as_a_secondary() {
-    // A secondary notices sooner that the frozen member no longer feeds it: with the server's default
-    // of five seconds, majority writes stand still for 13 seconds, whatever the client does.
+    // A secondary notices sooner that the frozen member no longer feeds it: with the server's
+    // default of five seconds, majority writes stand still for 13 seconds, whatever the client
+    // does.
     let quick_sync = MemberOptions {
         extra_args: vec!["--setParameter".into(), "oplogNetworkTimeoutBufferSeconds=1".into()],
         ..MemberOptions::default()

@@ -150,7 +150,11 @@ fn not_primary() -> Failure {
 }
 
 fn build_info() -> Document {
-    doc! { "version": "portolan-sim", "versionArray": [6, 0, 0, 0], "maxBsonObjectSize": 16_777_216 }
+    doc! {
+        "version": "portolan-sim",
+        "versionArray": [6, 0, 0, 0],
+        "maxBsonObjectSize": 16_777_216,
+    }
 }
 
 /// `database.collection`, the collection being the value of the argument `name`.
