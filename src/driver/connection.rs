@@ -10,6 +10,7 @@ use futures_util::future::{Either, select};
 use super::framed::{Framed, FramedError, Interrupt};
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError};
+use crate::engine::op::Limits;
 use crate::engine::pool::Permit;
 use crate::engine::wire::{self, DEFAULT_MAX_MESSAGE_SIZE, FRAME_SLACK, Flags, WireError};
 use crate::transport::Transport;
@@ -24,6 +25,8 @@ pub(crate) enum ConnectionError {
     Framed(FramedError),
     /// Longer than the limit.
     Timeout { what: &'static str, limit: Duration },
+    /// The request cannot be sent; nothing was.
+    Unsendable(WireError),
     /// The server's reply to hello is an error, or no reply to hello.
     Hello(ReplyError),
 }
@@ -33,6 +36,7 @@ impl fmt::Display for ConnectionError {
         match self {
             Self::Framed(error) => error.fmt(f),
             Self::Timeout { what, limit } => write!(f, "{what} within {limit:?}"),
+            Self::Unsendable(error) => error.fmt(f),
             Self::Hello(error) => error.fmt(f),
         }
     }
@@ -118,9 +122,8 @@ impl Connection {
             .await?;
         let Some(reply) = reply else { return Ok(()) };
         let hello = HelloReply::parse(reply.message.document()).map_err(ConnectionError::Hello)?;
-        if let Some(max) = hello.max_message_size_bytes.and_then(|max| usize::try_from(max).ok()) {
-            self.framed.set_max_message_size(max.max(1) + FRAME_SLACK);
-        }
+        let max = Limits::of(&hello).max_message_size_bytes;
+        self.framed.set_max_message_size(max.saturating_add(FRAME_SLACK));
         self.hello = Arc::new(hello);
         Ok(())
     }
@@ -137,7 +140,7 @@ impl Connection {
         let request = self.next_request;
         self.next_request = request.wrapping_add(1);
         self.buffer.clear();
-        let flags = encode(&mut self.buffer, request)?;
+        let flags = encode(&mut self.buffer, request).map_err(ConnectionError::Unsendable)?;
         self.busy = true;
         let interrupt = self.interrupt.clone();
         let work = async {
@@ -151,7 +154,9 @@ impl Connection {
             Ok(Some(reply))
         };
         let reply = within(transport, limit, "no reply", work).await?;
-        self.busy = false;
+        let unasked = reply.as_ref().is_some_and(|reply| reply.message.more_to_come());
+        // What was not asked for must not be taken for the next answer.
+        self.busy = unasked || self.framed.has_more();
         if self.buffer.capacity() > KEPT_BUFFER {
             self.buffer = Vec::new();
         }

@@ -134,6 +134,11 @@ impl Framed {
         }
     }
 
+    /// Whether bytes have arrived behind the latest message.
+    pub(crate) fn has_more(&self) -> bool {
+        self.framer.is_mid_message()
+    }
+
     fn ended(&self) -> io::Error {
         let text = if self.framer.is_mid_message() {
             "the server closed the connection in the middle of a message"
