@@ -12,11 +12,15 @@ use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError};
 use crate::engine::op::Limits;
 use crate::engine::pool::Permit;
+use crate::engine::time::Instant;
 use crate::engine::wire::{self, DEFAULT_MAX_MESSAGE_SIZE, FRAME_SLACK, Flags, WireError};
 use crate::transport::Transport;
 
 /// Bytes above which a connection's write buffer is not kept for the next request.
 const KEPT_BUFFER: usize = 256 * 1024;
+
+/// How long a connection may have rested and is used without a look.
+const REST: Duration = Duration::from_secs(1);
 
 /// Why an exchange, or a handshake, failed.
 #[derive(Debug)]
@@ -69,6 +73,8 @@ pub(crate) struct Connection {
     next_request: i32,
     hello: Arc<HelloReply>,
     interrupt: Arc<Interrupt>,
+    /// When the latest exchange ended.
+    last_used: Instant,
     /// An exchange has begun and not ended: what comes next on the stream is unknown.
     busy: bool,
 }
@@ -97,6 +103,7 @@ impl Connection {
                 next_request: 1,
                 hello: Arc::default(),
                 interrupt: Arc::default(),
+                last_used: transport.now(),
                 busy: false,
             };
             connection.say_hello(transport, &handshake).await?;
@@ -157,10 +164,22 @@ impl Connection {
         let unasked = reply.as_ref().is_some_and(|reply| reply.message.more_to_come());
         // What was not asked for must not be taken for the next answer.
         self.busy = unasked || self.framed.has_more();
+        self.last_used = transport.now();
         if self.buffer.capacity() > KEPT_BUFFER {
             self.buffer = Vec::new();
         }
         Ok(reply)
+    }
+
+    /// Whether the server has neither closed the connection since its latest use nor sent anything.
+    /// Looked at only after a rest: an operation right behind another pays nothing for it.
+    pub(crate) async fn is_alive(&mut self, now: Instant) -> bool {
+        if now - self.last_used < REST {
+            return true;
+        }
+        let silent = self.framed.is_silent().await;
+        self.busy |= !silent;
+        silent
     }
 
     /// Whether the next exchange can begin.

@@ -3,6 +3,7 @@
 //! All I/O happens on the caller's task. Whether to try again is the engine's decision
 //! ([`Attempts`]); what a failure says about the server is told to the topology machine.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -251,11 +252,23 @@ impl Run<'_> {
         })
     }
 
-    /// A connection to the selected server: an idle one, or a new one.
+    /// A connection to the selected server: an idle one that is alive, or a new one.
     async fn connect(&self, selected: &Selected) -> Result<PooledConnection, Failed> {
-        let address = selected.pool.address();
+        loop {
+            match self.check_out(selected).await? {
+                CheckedOut::Slot(slot) => return self.establish(slot).await,
+                CheckedOut::Connection(mut connection) => {
+                    if connection.is_alive(self.shared.transport.now()).await {
+                        return Ok(connection);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn check_out(&self, selected: &Selected) -> Result<CheckedOut, Failed> {
         let transport = &self.shared.transport;
-        let check_out = std::pin::pin!(selected.pool.check_out(transport));
+        let check_out = pin!(selected.pool.check_out(transport));
         let checked_out = match self.shared.options.wait_queue_timeout {
             None => check_out.await,
             Some(limit) => {
@@ -266,16 +279,12 @@ impl Run<'_> {
                 }
             }
         };
-        match checked_out {
-            Ok(CheckedOut::Connection(connection)) => Ok(connection),
-            Ok(CheckedOut::Slot(slot)) => self.establish(slot).await,
-            Err(error) => {
-                let message = error.to_string();
-                let error = Error::new(ErrorKind::Pool { address: address.clone(), message });
-                let error = self.label_network_error(error, None);
-                Err(Failed { error, trouble: Trouble::Unsent, avoid: None })
-            }
-        }
+        checked_out.map_err(|error| {
+            let (address, message) = (selected.pool.address().clone(), error.to_string());
+            let error = Error::new(ErrorKind::Pool { address, message });
+            let error = self.label_network_error(error, None);
+            Failed { error, trouble: Trouble::Unsent, avoid: None }
+        })
     }
 
     fn waited_too_long(&self, selected: &Selected, limit: Duration) -> Failed {

@@ -2,4 +2,6 @@
 //! selection, the monitors' cadence and events, all on a virtual clock.
 
 mod cancellation;
+mod pool;
+mod retry;
 mod support;
