@@ -3,5 +3,8 @@
 
 mod cancellation;
 mod pool;
+mod monitor;
 mod retry;
+mod selection;
+mod sessions;
 mod support;
