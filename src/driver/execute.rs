@@ -226,6 +226,7 @@ impl Run<'_> {
         };
         let server_type = selected.server.server_type;
         let address = selected.server.address.clone();
+        self.shared.succeeded(&address);
         Ok(Success { output, address, server_type, sent })
     }
 

@@ -28,6 +28,8 @@ use crate::transport::{BoxFuture, Transport};
 pub(crate) struct View {
     pub(crate) topology: Arc<TopologyDescription>,
     pub(crate) pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
+    /// The new primary whose first success completes a failover.
+    awaited_success: Option<ServerAddress>,
 }
 
 /// What the engine wants done with links.
@@ -84,7 +86,11 @@ impl Shared {
         seed: u64,
         metadata: ClientMetadata,
     ) -> Self {
-        let view = View { topology: sdam.topology().clone(), pools: BTreeMap::new() };
+        let view = View {
+            topology: sdam.topology().clone(),
+            pools: BTreeMap::new(),
+            awaited_success: None,
+        };
         let core = Core {
             sdam,
             pools: BTreeMap::new(),
@@ -147,6 +153,13 @@ impl Shared {
         self.drive(self.transport.now(), Event::Failed(failure));
     }
 
+    /// An operation succeeded on `address`: worth telling only where a failover waits for it.
+    pub(crate) fn succeeded(self: &Arc<Self>, address: &ServerAddress) {
+        if self.view().awaited_success.as_ref() == Some(address) {
+            self.drive(self.transport.now(), Event::Succeeded(address.clone()));
+        }
+    }
+
     /// Closes pools and monitors; whoever waits for a server fails.
     pub(crate) fn close(self: &Arc<Self>) {
         if !self.is_closed() {
@@ -181,7 +194,8 @@ impl Shared {
                 }
                 Action::Publish(topology) => {
                     let pools = core.pools.clone();
-                    self.view.store(Arc::new(View { topology, pools }));
+                    let awaited_success = core.sdam.awaited_success().cloned();
+                    self.view.store(Arc::new(View { topology, pools, awaited_success }));
                     self.changed.notify(usize::MAX);
                 }
                 Action::Notify(event) => self.subscribers.tell(event),

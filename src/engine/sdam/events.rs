@@ -50,6 +50,8 @@ pub enum Event {
         /// What it said.
         reply: Box<HelloReply>,
     },
+    /// An operation succeeded on the server that [`super::Sdam::awaited_success`] named.
+    Succeeded(ServerAddress),
     /// Whether any operation waits for a server. While one does, all servers are checked as often
     /// as the minimum of 500 ms allows.
     Demand(bool),

@@ -7,14 +7,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 use super::events::{Action, Event, LinkId, LinkRole};
-use super::failure::{self, Failure, Reaction};
-use super::link::LinkError;
+use super::failover::{Detection, FailoverWatch};
 use super::member::{Member, MemberStep};
 use super::notice::{self, EventKind};
-use super::server::{DescriptionError, ServerDescription, ServerType};
+use super::server::ServerDescription;
 use super::settings::SdamSettings;
 use super::topology::{TopologyDescription, TopologyType};
-use super::{update, wire_versions};
+use super::wire_versions;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::HelloReply;
 use crate::engine::time::Instant;
@@ -22,13 +21,16 @@ use crate::engine::time::Instant;
 /// The topology machine.
 #[derive(Debug)]
 pub struct Sdam {
-    settings: SdamSettings,
-    topology: Arc<TopologyDescription>,
-    members: BTreeMap<ServerAddress, Member>,
-    actions: VecDeque<Action>,
-    next_link: u64,
-    demand: bool,
-    closed: bool,
+    pub(super) settings: SdamSettings,
+    pub(super) topology: Arc<TopologyDescription>,
+    pub(super) members: BTreeMap<ServerAddress, Member>,
+    pub(super) actions: VecDeque<Action>,
+    pub(super) failover: FailoverWatch,
+    /// How the outcome at hand says that a primary was lost.
+    pub(super) detection: Detection,
+    pub(super) next_link: u64,
+    pub(super) demand: bool,
+    pub(super) closed: bool,
 }
 
 impl Sdam {
@@ -39,6 +41,8 @@ impl Sdam {
             topology: Arc::new(TopologyDescription::empty()),
             members: BTreeMap::new(),
             actions: VecDeque::new(),
+            failover: FailoverWatch::default(),
+            detection: Detection::ServerSaidSo,
             next_link: 1,
             demand: false,
             closed: false,
@@ -58,6 +62,12 @@ impl Sdam {
     /// The generation of the pool of `address`; `None` where it is no member.
     pub fn pool_generation(&self, address: &ServerAddress) -> Option<u64> {
         self.members.get(address).map(|member| member.generation)
+    }
+
+    /// The new primary whose first success completes a failover: the shell tells it by
+    /// [`Event::Succeeded`].
+    pub fn awaited_success(&self) -> Option<&ServerAddress> {
+        self.failover.awaited()
     }
 
     /// The next action; `None` when the latest input has been answered completely.
@@ -95,6 +105,12 @@ impl Sdam {
             }
             Event::Failed(failure) => self.operation_failed(now, &failure),
             Event::Handshaken { address, reply } => self.handshaken(now, address, *reply),
+            Event::Succeeded(address) => {
+                if let Some(timeline) = self.failover.succeeded(now, &address) {
+                    self.notify(now, EventKind::FailoverCompleted { timeline });
+                    self.actions.push_back(Action::Publish(self.topology.clone()));
+                }
+            }
             Event::Demand(demand) => {
                 self.demand = demand;
                 self.members.values_mut().for_each(|member| member.expedite(demand));
@@ -187,7 +203,12 @@ impl Sdam {
         self.perform(now, &link.address, steps);
     }
 
-    fn perform(&mut self, now: Instant, address: &ServerAddress, steps: Vec<MemberStep>) {
+    pub(super) fn perform(
+        &mut self,
+        now: Instant,
+        address: &ServerAddress,
+        steps: Vec<MemberStep>,
+    ) {
         for step in steps {
             match step {
                 MemberStep::Open(role) => {
@@ -226,194 +247,6 @@ impl Sdam {
         self.perform(now, address, steps);
     }
 
-    /// A check succeeded.
-    fn checked(&mut self, now: Instant, address: &ServerAddress, reply: HelloReply) {
-        let Some(member) = self.members.get_mut(address) else { return };
-        let mut server = ServerDescription::from_reply(address.clone(), reply, now);
-        member.describe_rtt(&mut server);
-        self.replace(now, server);
-    }
-
-    /// Server monitoring "Network or command error during server check".
-    fn check_failed(&mut self, now: Instant, address: &ServerAddress, error: &LinkError) {
-        let message: Arc<str> = error.message().into();
-        let mut unknown =
-            ServerDescription::failed(address.clone(), DescriptionError::new(now, message.clone()));
-        unknown.topology_version = error.topology_version();
-        self.replace(now, unknown);
-        self.clear_pool(address, message, error.is_timeout());
-    }
-
-    /// SDAM "Application errors".
-    fn operation_failed(&mut self, now: Instant, failed: &Failure) {
-        let address = &failed.address;
-        let Some(member) = self.members.get(address) else { return };
-        let known = self.topology.server(address).and_then(|server| server.topology_version);
-        let load_balanced = self.topology.topology_type == TopologyType::LoadBalanced;
-        match failure::judge(failed, member.generation, known.as_ref()) {
-            Reaction::Ignore => {}
-            Reaction::StateChanged { message, topology_version, clear } => {
-                if !load_balanced {
-                    self.mark_unknown(now, address, message.clone(), topology_version);
-                }
-                if clear {
-                    self.clear_pool(address, message, false);
-                }
-                if let Some(member) = self.members.get_mut(address) {
-                    member.doubt();
-                }
-            }
-            Reaction::Lost { message } => {
-                if !load_balanced {
-                    self.mark_unknown(now, address, message.clone(), None);
-                }
-                self.clear_pool(address, message, false);
-                self.cancel_check(now, address);
-            }
-        }
-    }
-
-    fn mark_unknown(
-        &mut self,
-        now: Instant,
-        address: &ServerAddress,
-        message: Arc<str>,
-        topology_version: Option<crate::engine::hello::TopologyVersion>,
-    ) {
-        let error = DescriptionError::new(now, message);
-        let mut unknown = ServerDescription::failed(address.clone(), error);
-        unknown.topology_version = topology_version;
-        self.replace(now, unknown);
-    }
-
-    fn cancel_check(&mut self, now: Instant, address: &ServerAddress) {
-        let Some(member) = self.members.get_mut(address) else { return };
-        let mut steps = Vec::new();
-        member.cancel_check(now, &mut steps);
-        self.perform(now, address, steps);
-    }
-
-    fn clear_pool(&mut self, address: &ServerAddress, reason: Arc<str>, interrupt_in_use: bool) {
-        let Some(member) = self.members.get_mut(address) else { return };
-        member.generation += 1;
-        self.actions.push_back(Action::ClearPool {
-            address: address.clone(),
-            generation: member.generation,
-            reason,
-            interrupt_in_use,
-        });
-    }
-
-    /// Server monitoring "handshake": an application's handshake is as good as a check.
-    fn handshaken(&mut self, now: Instant, address: ServerAddress, reply: HelloReply) {
-        let Some(member) = self.members.get(&address) else { return };
-        let known = self.topology.server(&address).is_some_and(|s| s.server_type.is_known());
-        if self.topology.topology_type == TopologyType::LoadBalanced || !known {
-            return;
-        }
-        let mut server = ServerDescription::from_reply(address, reply, now);
-        member.describe_rtt(&mut server);
-        self.replace(now, server);
-    }
-
-    /// A round-trip time alone: a new description, and no event.
-    fn refresh_rtt(&mut self, address: &ServerAddress) {
-        let Some(member) = self.members.get(address) else { return };
-        let Some(server) = self.topology.server(address) else { return };
-        if !server.server_type.is_known() {
-            return;
-        }
-        let mut server = ServerDescription::clone(server);
-        member.describe_rtt(&mut server);
-        let mut topology = TopologyDescription::clone(&self.topology);
-        topology.servers.insert(address.clone(), Arc::new(server));
-        self.topology = Arc::new(topology);
-        self.actions.push_back(Action::Publish(self.topology.clone()));
-    }
-
-    /// "onServerDescriptionChanged".
-    fn replace(&mut self, now: Instant, server: ServerDescription) {
-        let address = server.address.clone();
-        let next = update::update(&self.topology, server, self.settings.seeds.len());
-        let ready = next.server(&address).is_some_and(|server| match server.server_type {
-            ServerType::Standalone
-            | ServerType::Mongos
-            | ServerType::RSPrimary
-            | ServerType::RSSecondary
-            | ServerType::LoadBalancer => true,
-            ServerType::PossiblePrimary | ServerType::Unknown => false,
-            ServerType::RSArbiter | ServerType::RSOther | ServerType::RSGhost => {
-                next.topology_type == TopologyType::Single
-            }
-        });
-        if ready {
-            self.actions.push_back(Action::ReadyPool(address.clone()));
-        }
-        self.install(now, next, Some(&address));
-    }
-
-    /// Makes `next` what is believed: opens and closes servers, tells everybody.
-    fn install(&mut self, now: Instant, next: TopologyDescription, heard: Option<&ServerAddress>) {
-        let previous = std::mem::replace(&mut self.topology, Arc::new(next));
-        let next = self.topology.clone();
-        self.close_departed(now, &next);
-        self.open_arrived(now, &next);
-        self.check_displaced(&previous, &next, heard);
-        for kind in notice::diff(&previous, &next, heard) {
-            self.notify(now, kind);
-        }
-        self.actions.push_back(Action::Publish(next));
-    }
-
-    fn close_departed(&mut self, now: Instant, next: &TopologyDescription) {
-        let departed: Vec<ServerAddress> =
-            self.members.keys().filter(|address| next.server(address).is_none()).cloned().collect();
-        for address in departed {
-            let Some(member) = self.members.get_mut(&address) else { continue };
-            let mut steps = Vec::new();
-            let reason =
-                if self.closed { "the client was closed" } else { "the server was removed" };
-            member.close(now, reason, &mut steps);
-            self.perform(now, &address, steps);
-            self.members.remove(&address);
-            self.actions.push_back(Action::ClosePool(address));
-        }
-    }
-
-    fn open_arrived(&mut self, now: Instant, next: &TopologyDescription) {
-        let monitored = next.topology_type != TopologyType::LoadBalanced;
-        for address in next.servers.keys() {
-            if !self.members.contains_key(address) {
-                let mut member = Member::new(address, &self.settings.monitor, now, monitored);
-                member.expedite(self.demand);
-                self.members.insert(address.clone(), member);
-                self.actions.push_back(Action::OpenPool(address.clone()));
-            }
-        }
-    }
-
-    /// SD-80: a primary that another one has displaced is checked at once; its pool is kept.
-    fn check_displaced(
-        &mut self,
-        previous: &TopologyDescription,
-        next: &TopologyDescription,
-        heard: Option<&ServerAddress>,
-    ) {
-        for (address, server) in &previous.servers {
-            let was_primary = server.server_type == ServerType::RSPrimary;
-            let displaced = next
-                .server(address)
-                .is_some_and(|server| server.server_type == ServerType::Unknown);
-            if was_primary
-                && displaced
-                && heard != Some(address)
-                && let Some(member) = self.members.get_mut(address)
-            {
-                member.doubt();
-            }
-        }
-    }
-
     fn link(&self, address: &ServerAddress, role: LinkRole) -> Option<LinkId> {
         let number = self.members.get(address)?.link(role)?;
         Some(LinkId { address: address.clone(), role, number })
@@ -428,7 +261,7 @@ impl Sdam {
         }
     }
 
-    fn notify(&mut self, at: Instant, kind: EventKind) {
+    pub(super) fn notify(&mut self, at: Instant, kind: EventKind) {
         let topology_id = self.settings.topology_id;
         self.actions.push_back(Action::Notify(notice::Event { at, topology_id, kind }));
     }

@@ -7,7 +7,7 @@ use bson::{RawDocumentBuf, rawdoc};
 
 use super::*;
 use crate::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
-use crate::engine::sdam::{MonitorSettings, TopologyId, TopologySnapshot};
+use crate::engine::sdam::{LinkError, MonitorSettings, ServerType, TopologyId, TopologySnapshot};
 use crate::engine::wire::{Flags, Header, OpMsgBuilder};
 
 /// A machine, what it told, and the clock.

@@ -5,15 +5,18 @@
 //! [`Sdam`] nests the machines: topology, then one member per server with its monitor and its
 //! probe. Specification: server-discovery-and-monitoring, server-monitoring.
 
+mod contest;
 mod departure;
 mod election;
 mod events;
+mod failover;
 mod failure;
 mod link;
 mod machine;
 mod member;
 mod monitor;
 mod notice;
+mod outcome;
 mod probe;
 mod replica_set;
 mod rtt;
@@ -25,8 +28,10 @@ pub mod trace;
 mod update;
 mod wire_versions;
 
+pub use contest::{ClaimText, Contest};
 pub use departure::{Departure, DepartureReason};
 pub use events::{Action, Event, LinkId, LinkRole};
+pub use failover::{Detection, FailoverTimeline, Slowest};
 pub use failure::{Failure, FailureKind, Stage};
 pub use link::{LinkError, LinkErrorKind};
 pub use machine::{Sdam, WIRE_VERSIONS};

@@ -9,6 +9,8 @@ use std::time::Duration;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
+use super::contest::Contest;
+use super::failover::FailoverTimeline;
 use super::server::{ServerDescription, ServerType};
 use super::topology::{TopologyDescription, TopologyId};
 use crate::engine::address::ServerAddress;
@@ -56,6 +58,16 @@ pub enum EventKind {
     ServerClosed {
         /// The server.
         address: ServerAddress,
+    },
+    /// Two servers claim to be the primary.
+    PrimaryContested {
+        /// Who is believed, and why.
+        contest: Arc<Contest>,
+    },
+    /// A failover is over: the first operation has succeeded on the new primary.
+    FailoverCompleted {
+        /// What took how long.
+        timeline: Arc<FailoverTimeline>,
     },
     /// The last event of a topology.
     TopologyClosed,
@@ -108,6 +120,8 @@ impl EventKind {
             Self::ServerOpening { .. } => "serverOpening",
             Self::ServerDescriptionChanged { .. } => "serverDescriptionChanged",
             Self::ServerClosed { .. } => "serverClosed",
+            Self::PrimaryContested { .. } => "primaryContested",
+            Self::FailoverCompleted { .. } => "failoverCompleted",
             Self::TopologyClosed => "topologyClosed",
             Self::ServerHeartbeatStarted { .. } => "serverHeartbeatStarted",
             Self::ServerHeartbeatSucceeded { .. } => "serverHeartbeatSucceeded",
@@ -126,6 +140,8 @@ impl EventKind {
             | Self::ServerHeartbeatFailed { connection, .. } => Some(&connection.address),
             Self::TopologyOpening
             | Self::TopologyDescriptionChanged { .. }
+            | Self::PrimaryContested { .. }
+            | Self::FailoverCompleted { .. }
             | Self::TopologyClosed => None,
         }
     }
@@ -171,6 +187,8 @@ impl EventKind {
                 map.serialize_entry("durationMs", &(duration.as_secs_f64() * 1e3))?;
                 map.serialize_entry("failure", &**failure)
             }
+            Self::PrimaryContested { contest } => map.serialize_entry("contest", &**contest),
+            Self::FailoverCompleted { timeline } => map.serialize_entry("timeline", &**timeline),
             Self::TopologyOpening
             | Self::ServerOpening { .. }
             | Self::ServerClosed { .. }

@@ -57,6 +57,8 @@ fn event(kind: &EventKind) -> Option<Document> {
                 "newDescription": topology(new),
             }}
         }
+        // Portolan's own, beside the specification's.
+        EventKind::PrimaryContested { .. } | EventKind::FailoverCompleted { .. } => return None,
         EventKind::ServerHeartbeatStarted { .. }
         | EventKind::ServerHeartbeatSucceeded { .. }
         | EventKind::ServerHeartbeatFailed { .. } => return None,

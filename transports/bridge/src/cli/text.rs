@@ -1,6 +1,8 @@
 //! Events as lines for people: time, member, what.
 
-use portolan::engine::sdam::{ServerDescription, TopologyDescription};
+use std::time::Duration;
+
+use portolan::engine::sdam::{FailoverTimeline, ServerDescription, TopologyDescription};
 use portolan::event::{Event, EventKind};
 
 /// Wide enough for an IPv4 address and port; longer names move their line only.
@@ -26,6 +28,8 @@ fn what(kind: &EventKind) -> String {
         EventKind::ServerOpening { .. } => "server added".to_owned(),
         EventKind::ServerClosed { .. } => "server removed".to_owned(),
         EventKind::ServerDescriptionChanged { previous, new, .. } => server(previous, new),
+        EventKind::PrimaryContested { contest } => format!("two primaries: {contest}"),
+        EventKind::FailoverCompleted { timeline } => failover(timeline),
         EventKind::ServerHeartbeatStarted { awaited, .. } => {
             format!("heartbeat started{}", of(*awaited))
         }
@@ -38,6 +42,20 @@ fn what(kind: &EventKind) -> String {
             format!("heartbeat FAILED after {millis:.1} ms{}: {failure}", of(*awaited))
         }
     }
+}
+
+fn failover(timeline: &FailoverTimeline) -> String {
+    let ms = |duration: Duration| duration.as_secs_f64() * 1e3;
+    format!(
+        "failover from {} to {} complete: noticed by {}, election {:.1} ms, first success {:.1} ms \
+         later; slowest: {}",
+        timeline.from,
+        timeline.to,
+        timeline.detection.as_str(),
+        ms(timeline.election()),
+        ms(timeline.recovery()),
+        timeline.slowest(),
+    )
 }
 
 fn of(awaited: bool) -> &'static str {
