@@ -83,6 +83,7 @@ impl Client {
             direct_connection: options.direct_connection,
             load_balanced: options.load_balanced,
             snapshot: options.snapshot.clone(),
+            suspicion: options.suspicion,
             monitor: MonitorSettings {
                 heartbeat_frequency: options.heartbeat_frequency,
                 connect_timeout: options.connect_timeout.unwrap_or_default(),

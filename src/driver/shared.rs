@@ -192,6 +192,7 @@ impl Shared {
                         pool.close();
                     }
                 }
+                Action::ReportInFlight | Action::Reconsider { .. } => {}
                 Action::Publish(topology) => {
                     let pools = core.pools.clone();
                     let awaited_success = core.sdam.awaited_success().cloned();

@@ -25,6 +25,7 @@ pub(crate) use validate::MAX_APP_NAME;
 use crate::engine::address::{DEFAULT_PORT, ServerAddress};
 pub use crate::engine::sdam::MonitoringMode as ServerMonitoringMode;
 pub use crate::engine::sdam::TopologySnapshot;
+pub use crate::engine::sdam::suspicion::SuspicionSettings;
 use crate::engine::selection::ReadPreference;
 
 impl FromStr for ServerMonitoringMode {
@@ -205,6 +206,8 @@ pub struct ClientOptions {
     pub server_api: Option<ServerApi>,
     /// The library on top of this driver.
     pub driver_info: Option<DriverInfo>,
+    /// How soon the silence of a server is noticed, and what follows; on by default.
+    pub suspicion: SuspicionSettings,
     /// What an earlier client learned, to begin with; passed over unless it is of this deployment.
     pub snapshot: Option<TopologySnapshot>,
     /// Where everything that the topology machine is told is recorded; `None` for no recording.
@@ -253,6 +256,7 @@ impl Default for ClientOptions {
             proxy: None,
             server_api: None,
             driver_info: None,
+            suspicion: SuspicionSettings::default(),
             snapshot: None,
             trace: None,
             warnings: Vec::new(),

@@ -52,6 +52,11 @@ pub enum Event {
     },
     /// An operation succeeded on the server that [`super::Sdam::awaited_success`] named.
     Succeeded(ServerAddress),
+    /// An operation was sent while none was in flight: look at them from now on.
+    Busy,
+    /// The answer to [`Action::ReportInFlight`]: when the oldest operation in flight on each server
+    /// was sent; empty when none is in flight.
+    InFlight(Vec<(ServerAddress, Instant)>),
     /// Whether any operation waits for a server. While one does, all servers are checked as often
     /// as the minimum of 500 ms allows.
     Demand(bool),
@@ -104,6 +109,16 @@ pub enum Action {
     },
     /// A server left: close its pool.
     ClosePool(ServerAddress),
+    /// Say which operations are in flight ([`Event::InFlight`]).
+    ReportInFlight,
+    /// Operations in flight on this server that may be tried again leave it, if selection now names
+    /// another one.
+    Reconsider {
+        /// The server.
+        address: ServerAddress,
+        /// Why, for people.
+        reason: Arc<str>,
+    },
     /// The belief about the deployment was replaced (perhaps by an equal one).
     Publish(Arc<TopologyDescription>),
     /// Tell the subscribers.

@@ -28,6 +28,8 @@ pub struct Sdam {
     pub(super) failover: FailoverWatch,
     /// How the outcome at hand says that a primary was lost.
     pub(super) detection: Detection,
+    /// When to look at the operations in flight; `None` while there are none.
+    pub(super) next_look: Option<Instant>,
     pub(super) next_link: u64,
     pub(super) demand: bool,
     pub(super) closed: bool,
@@ -43,6 +45,7 @@ impl Sdam {
             actions: VecDeque::new(),
             failover: FailoverWatch::default(),
             detection: Detection::ServerSaidSo,
+            next_look: None,
             next_link: 1,
             demand: false,
             closed: false,
@@ -77,7 +80,7 @@ impl Sdam {
 
     /// When to send [`Event::Elapsed`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.members.values().filter_map(Member::timeout).min()
+        self.members.values().filter_map(Member::timeout).chain(self.next_look).min()
     }
 
     /// Takes one input that happened at `now`.
@@ -111,6 +114,8 @@ impl Sdam {
                     self.actions.push_back(Action::Publish(self.topology.clone()));
                 }
             }
+            Event::Busy => self.next_look = self.look_after(now),
+            Event::InFlight(oldest) => self.judge_in_flight(now, &oldest),
             Event::Demand(demand) => {
                 self.demand = demand;
                 self.members.values_mut().for_each(|member| member.expedite(demand));
@@ -171,6 +176,10 @@ impl Sdam {
     }
 
     fn elapse(&mut self, now: Instant) {
+        if self.next_look.is_some_and(|look| look <= now) {
+            self.next_look = None;
+            self.actions.push_back(Action::ReportInFlight);
+        }
         let due = |member: &Member| member.timeout().is_some_and(|deadline| deadline <= now);
         let addresses: Vec<ServerAddress> = self
             .members

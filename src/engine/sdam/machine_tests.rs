@@ -7,6 +7,7 @@ use bson::{RawDocumentBuf, rawdoc};
 
 use super::*;
 use crate::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
+use crate::engine::sdam::suspicion::SuspicionSettings;
 use crate::engine::sdam::{LinkError, MonitorSettings, ServerType, TopologyId, TopologySnapshot};
 use crate::engine::wire::{Flags, Header, OpMsgBuilder};
 
@@ -42,6 +43,7 @@ impl Rig {
             direct_connection: None,
             load_balanced: false,
             snapshot,
+            suspicion: SuspicionSettings::default(),
             monitor,
         };
         let mut rig = Self {

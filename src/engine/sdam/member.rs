@@ -11,6 +11,7 @@ use super::probe::{self, Probe};
 use super::rtt::RttAverage;
 use super::server::ServerDescription;
 use super::settings::MonitorSettings;
+use super::suspicion::{self, Judgement, Standing, SuspicionSettings};
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::HelloReply;
 use crate::engine::time::Instant;
@@ -41,6 +42,7 @@ pub(super) struct Member {
     /// Whether the latest of them is still in use.
     heartbeat_connected: bool,
     streaming: bool,
+    standing: Standing,
     pub(super) generation: u64,
 }
 
@@ -56,6 +58,7 @@ impl Member {
         Self {
             address: address.clone(),
             streaming: settings.streaming,
+            standing: Standing::default(),
             monitor: monitored.then(|| Monitor::new(settings.clone(), now)),
             probe: Probe::new(settings),
             rtt: RttAverage::new(),
@@ -104,20 +107,46 @@ impl Member {
         self.rtt = average.map_or_else(RttAverage::new, RttAverage::with_average);
     }
 
+    /// The oldest operation in flight on the server was sent at `since`.
+    pub(super) fn judge(
+        &mut self,
+        now: Instant,
+        since: Instant,
+        settings: &SuspicionSettings,
+        steps: &mut Vec<MemberStep>,
+    ) -> Judgement {
+        let patience = suspicion::patience(settings, self.rtt.average());
+        let judgement = self.standing.judge(now, since, patience);
+        if judgement == Judgement::Probe {
+            self.probe.ask_now(now);
+            self.probed(now, steps, |probe, steps| probe.elapse(now, steps));
+        }
+        judgement
+    }
+
+    /// A sign of life.
+    fn trust(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
+        if self.standing.clear(now) {
+            let address = self.address.clone();
+            steps.push(MemberStep::Notify(EventKind::ServerTrusted { address }));
+        }
+    }
+
     pub(super) fn describe_rtt(&self, server: &mut ServerDescription) {
         server.round_trip_time = self.rtt.average();
         server.min_round_trip_time = self.rtt.min();
+        server.suspect = self.standing == Standing::Suspect;
     }
 
     pub(super) fn elapse(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
         self.monitored(now, steps, |monitor, steps| monitor.elapse(now, steps));
-        self.probed(steps, |probe, steps| probe.elapse(now, steps));
+        self.probed(now, steps, |probe, steps| probe.elapse(now, steps));
     }
 
     pub(super) fn opened(&mut self, now: Instant, role: LinkRole, steps: &mut Vec<MemberStep>) {
         match role {
             LinkRole::Heartbeat => self.monitored(now, steps, |m, steps| m.opened(now, steps)),
-            LinkRole::Rtt => self.probed(steps, |probe, steps| probe.opened(now, steps)),
+            LinkRole::Rtt => self.probed(now, steps, |probe, steps| probe.opened(now, steps)),
         }
     }
 
@@ -134,7 +163,9 @@ impl Member {
                 self.monitored(now, steps, |m, steps| m.received(now, message, written, steps));
             }
             LinkRole::Rtt => {
-                self.probed(steps, |probe, steps| probe.received(now, message, written, steps));
+                self.probed(now, steps, |probe, steps| {
+                    probe.received(now, message, written, steps)
+                });
             }
         }
     }
@@ -173,7 +204,7 @@ impl Member {
         steps: &mut Vec<MemberStep>,
     ) {
         self.monitored(now, steps, |monitor, steps| monitor.close(now, reason, steps));
-        self.probed(steps, Probe::close);
+        self.probed(now, steps, Probe::close);
     }
 
     fn monitored(
@@ -238,6 +269,7 @@ impl Member {
         if self.streaming && reply.topology_version.is_some() {
             self.probe.start(now);
         }
+        self.trust(now, steps);
         let connection = self.connection();
         let told = Arc::new(HelloReply::clone(&reply));
         steps.push(MemberStep::Notify(EventKind::ServerHeartbeatSucceeded {
@@ -263,6 +295,7 @@ impl Member {
 
     fn probed(
         &mut self,
+        now: Instant,
         steps: &mut Vec<MemberStep>,
         tell: impl FnOnce(&mut Probe, &mut Vec<probe::Step>),
     ) {
@@ -277,6 +310,7 @@ impl Member {
                 Step::Close => steps.push(MemberStep::Close(role)),
                 Step::Sample(sample) => {
                     self.rtt.add(sample);
+                    self.trust(now, steps);
                     steps.push(MemberStep::RttChanged);
                 }
             }

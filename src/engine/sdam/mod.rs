@@ -23,6 +23,7 @@ mod rtt;
 mod server;
 mod settings;
 mod snapshot;
+pub mod suspicion;
 mod topology;
 pub mod trace;
 mod update;

@@ -59,6 +59,16 @@ pub enum EventKind {
         /// The server.
         address: ServerAddress,
     },
+    /// A server does not answer a liveness probe: operations avoid it while there are others.
+    ServerSuspected {
+        /// The server.
+        address: ServerAddress,
+    },
+    /// A suspected server has answered.
+    ServerTrusted {
+        /// The server.
+        address: ServerAddress,
+    },
     /// Two servers claim to be the primary.
     PrimaryContested {
         /// Who is believed, and why.
@@ -120,6 +130,8 @@ impl EventKind {
             Self::ServerOpening { .. } => "serverOpening",
             Self::ServerDescriptionChanged { .. } => "serverDescriptionChanged",
             Self::ServerClosed { .. } => "serverClosed",
+            Self::ServerSuspected { .. } => "serverSuspected",
+            Self::ServerTrusted { .. } => "serverTrusted",
             Self::PrimaryContested { .. } => "primaryContested",
             Self::FailoverCompleted { .. } => "failoverCompleted",
             Self::TopologyClosed => "topologyClosed",
@@ -133,6 +145,8 @@ impl EventKind {
     pub fn address(&self) -> Option<&ServerAddress> {
         match self {
             Self::ServerOpening { address }
+            | Self::ServerSuspected { address }
+            | Self::ServerTrusted { address }
             | Self::ServerDescriptionChanged { address, .. }
             | Self::ServerClosed { address } => Some(address),
             Self::ServerHeartbeatStarted { connection, .. }
@@ -191,6 +205,8 @@ impl EventKind {
             Self::FailoverCompleted { timeline } => map.serialize_entry("timeline", &**timeline),
             Self::TopologyOpening
             | Self::ServerOpening { .. }
+            | Self::ServerSuspected { .. }
+            | Self::ServerTrusted { .. }
             | Self::ServerClosed { .. }
             | Self::TopologyClosed => Ok(()),
         }

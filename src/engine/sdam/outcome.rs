@@ -14,6 +14,7 @@ use super::machine::Sdam;
 use super::member::Member;
 use super::notice::{self, EventKind};
 use super::server::{DescriptionError, ServerDescription, ServerType};
+use super::suspicion::{self, Judgement};
 use super::topology::{TopologyDescription, TopologyType};
 use super::update;
 use crate::engine::address::ServerAddress;
@@ -182,11 +183,11 @@ impl Sdam {
         self.follow_failover(now, &previous, &next, heard);
         self.close_departed(now, &next);
         self.open_arrived(now, &next);
-        self.check_displaced(&previous, &next, heard);
         for kind in notice::diff(&previous, &next, heard) {
             self.notify(now, kind);
         }
-        self.actions.push_back(Action::Publish(next));
+        self.actions.push_back(Action::Publish(next.clone()));
+        self.check_displaced(&previous, &next, heard);
     }
 
     pub(super) fn follow_failover(
@@ -239,7 +240,8 @@ impl Sdam {
         }
     }
 
-    /// SD-80: a primary that another one has displaced is checked at once; its pool is kept.
+    /// SD-80: a primary that another one has displaced is checked at once; its pool is kept. What is
+    /// in flight there may leave.
     pub(super) fn check_displaced(
         &mut self,
         previous: &TopologyDescription,
@@ -257,7 +259,43 @@ impl Sdam {
                 && let Some(member) = self.members.get_mut(address)
             {
                 member.doubt();
+                if self.settings.suspicion.enabled {
+                    self.reconsider(address, "a newer primary was found");
+                }
             }
         }
+    }
+
+    /// When to look at the operations in flight, if that is wanted at all.
+    pub(super) fn look_after(&self, now: Instant) -> Option<Instant> {
+        (self.settings.suspicion.enabled && !self.closed).then(|| now + suspicion::TICK)
+    }
+
+    /// The rules of [`suspicion`], for every server that has operations in flight.
+    pub(super) fn judge_in_flight(&mut self, now: Instant, oldest: &[(ServerAddress, Instant)]) {
+        if oldest.is_empty() {
+            return;
+        }
+        self.next_look = self.look_after(now);
+        for (address, since) in oldest {
+            let settings = self.settings.suspicion;
+            let Some(member) = self.members.get_mut(address) else { continue };
+            let mut steps = Vec::new();
+            let judgement = member.judge(now, *since, &settings, &mut steps);
+            self.perform(now, address, steps);
+            if judgement == Judgement::Suspect {
+                let address = address.clone();
+                self.refresh_rtt(&address);
+                self.notify(now, EventKind::ServerSuspected { address });
+            }
+            if matches!(judgement, Judgement::Suspect | Judgement::StillSuspect) {
+                self.reconsider(address, "the server does not answer");
+            }
+        }
+    }
+
+    fn reconsider(&mut self, address: &ServerAddress, reason: &str) {
+        let (address, reason) = (address.clone(), reason.into());
+        self.actions.push_back(Action::Reconsider { address, reason });
     }
 }

@@ -44,12 +44,19 @@ pub(super) struct Probe {
     settings: Arc<MonitorSettings>,
     exchange: Exchange,
     state: State,
+    /// Whether it probes once per heartbeat, or only when it is asked to.
+    continuous: bool,
 }
 
 impl Probe {
     /// A probe that is off.
     pub(super) fn new(settings: Arc<MonitorSettings>) -> Self {
-        Self { exchange: Exchange::new(settings.clone()), settings, state: State::Off }
+        Self {
+            exchange: Exchange::new(settings.clone()),
+            settings,
+            state: State::Off,
+            continuous: false,
+        }
     }
 
     /// The earliest deadline.
@@ -63,8 +70,18 @@ impl Probe {
 
     /// The monitor has begun to stream: probe now, then once per heartbeat.
     pub(super) fn start(&mut self, now: Instant) {
+        self.continuous = true;
         if matches!(self.state, State::Off) {
             self.state = State::AwaitingTurn { until: now };
+        }
+    }
+
+    /// A sign of life is wanted: ask now, unless an answer is awaited already.
+    pub(super) fn ask_now(&mut self, now: Instant) {
+        match &mut self.state {
+            State::AwaitingTurn { until } => *until = now,
+            State::Off => self.state = State::AwaitingTurn { until: now },
+            State::AwaitingConnection { .. } | State::AwaitingReply { .. } => {}
         }
     }
 
@@ -123,6 +140,10 @@ impl Probe {
         match self.exchange.read(message) {
             Ok(_) => {
                 steps.push(Step::Sample(now - written));
+                if !self.continuous {
+                    self.exchange.reset();
+                    steps.push(Step::Close);
+                }
                 self.sleep(now);
             }
             Err(_) => self.give_up(now, steps),
@@ -144,6 +165,10 @@ impl Probe {
     }
 
     fn sleep(&mut self, now: Instant) {
-        self.state = State::AwaitingTurn { until: now + self.settings.heartbeat_frequency };
+        self.state = if self.continuous {
+            State::AwaitingTurn { until: now + self.settings.heartbeat_frequency }
+        } else {
+            State::Off
+        };
     }
 }

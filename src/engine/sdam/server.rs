@@ -126,6 +126,9 @@ pub struct ServerDescription {
     /// Least of the last 10 round-trip times; zero until there are two.
     #[serde(rename = "minRoundTripTimeMs", serialize_with = "serialize_some_millis")]
     pub min_round_trip_time: Duration,
+    /// Whether a liveness probe stayed unanswered: selection prefers any other server.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub suspect: bool,
     /// When the server was last checked; `None` for never.
     #[serde(rename = "lastUpdateTimeMs", serialize_with = "serialize_instant")]
     pub last_update_time: Option<Instant>,
@@ -164,6 +167,7 @@ impl ServerDescription {
             topology_version: None,
             round_trip_time: None,
             min_round_trip_time: Duration::ZERO,
+            suspect: false,
             last_update_time: None,
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::snapshot::TopologySnapshot;
+use super::suspicion::SuspicionSettings;
 use super::topology::{TopologyId, TopologyType};
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::ClientMetadata;
@@ -54,6 +55,9 @@ pub struct SdamSettings {
     /// What was learned before, where the client has kept it; passed over unless it fits.
     #[serde(default)]
     pub snapshot: Option<TopologySnapshot>,
+    /// How soon silence is noticed.
+    #[serde(default)]
+    pub suspicion: SuspicionSettings,
     /// What all monitors share.
     pub monitor: MonitorSettings,
 }

@@ -71,6 +71,8 @@ pub enum Reason {
     },
     /// The operation failed there before, and there are others.
     Deprioritized,
+    /// It does not answer a liveness probe, and there are others.
+    Suspect,
     /// The user's own rule left it out.
     Selector,
     /// Others answer faster.
@@ -143,6 +145,9 @@ fn why_not(
     let Some(step) = steps.iter().find(|step| step.role.admits(server.server_type)) else {
         return Some(Reason::WrongType { wanted: wanted(criteria, steps) });
     };
+    if server.suspect && rule.is_some_and(|rule| !rule.suspects) {
+        return Some(Reason::Suspect);
+    }
     if rule.is_some_and(|rule| rule.avoided.contains(&server.address)) {
         return Some(Reason::Deprioritized);
     }
@@ -175,6 +180,7 @@ fn filtered_out(
         let rule = Rule {
             role: step.role,
             avoided: &[],
+            suspects: true,
             staleness: staleness_limit(topology, criteria),
             tags: Some(set),
         };
@@ -226,6 +232,7 @@ impl Reason {
             Self::StalenessUnknown => "stalenessUnknown",
             Self::Tags { .. } => "tags",
             Self::Deprioritized => "deprioritized",
+            Self::Suspect => "suspect",
             Self::Selector => "selector",
             Self::OutsideWindow { .. } => "outsideWindow",
         }
@@ -267,6 +274,7 @@ impl fmt::Display for Reason {
                 Ok(())
             }
             Self::Deprioritized => f.write_str("avoided, because the operation failed there"),
+            Self::Suspect => f.write_str("suspect: it does not answer a liveness probe"),
             Self::Selector => f.write_str("left out by the server selector"),
             Self::OutsideWindow { by, window } => {
                 write!(f, "outside the {} window by {}", Span(*window), Span(*by))

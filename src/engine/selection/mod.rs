@@ -198,18 +198,26 @@ fn steps(topology: TopologyType, criteria: &Criteria<'_>) -> &'static [Step] {
 struct Rule<'c> {
     role: Role,
     avoided: &'c [ServerAddress],
+    /// Whether servers that do not answer a liveness probe may serve.
+    suspects: bool,
     staleness: Option<StalenessLimit>,
     tags: Option<&'c TagSet>,
 }
 
 impl<'c> Rule<'c> {
-    /// The most preferred rule that any server passes; first without the deprioritized servers,
-    /// then with them (SS-26).
+    /// The most preferred rule that any server passes; first without suspect and deprioritized
+    /// servers, then with suspects, then with all (SS-26).
     fn find(topology: &TopologyDescription, criteria: &Criteria<'c>) -> Option<Self> {
         let steps = steps(topology.topology_type, criteria);
-        let among = |avoided| steps.iter().find_map(|s| Self::of(*s, topology, criteria, avoided));
-        among(criteria.deprioritized)
-            .or_else(|| if criteria.deprioritized.is_empty() { None } else { among(&[]) })
+        let among = |avoided, suspects| {
+            let of = |step: &Step| Self::of(*step, topology, criteria, avoided, suspects);
+            steps.iter().find_map(of)
+        };
+        let avoided = criteria.deprioritized;
+        let suspects = topology.servers.values().any(|server| server.suspect);
+        among(avoided, false)
+            .or_else(|| if suspects { among(avoided, true) } else { None })
+            .or_else(|| if avoided.is_empty() { None } else { among(&[], true) })
     }
 
     /// The rule of one step, if any server passes it.
@@ -218,8 +226,9 @@ impl<'c> Rule<'c> {
         topology: &TopologyDescription,
         criteria: &Criteria<'c>,
         avoided: &'c [ServerAddress],
+        suspects: bool,
     ) -> Option<Self> {
-        let mut rule = Self { role: step.role, avoided, staleness: None, tags: None };
+        let mut rule = Self { role: step.role, avoided, suspects, staleness: None, tags: None };
         let preference = criteria.read_preference;
         if step.filtered {
             rule.staleness = staleness_limit(topology, criteria);
@@ -237,6 +246,7 @@ impl<'c> Rule<'c> {
     fn admits(&self, server: &ServerDescription) -> bool {
         self.role.admits(server.server_type)
             && !self.avoided.contains(&server.address)
+            && (self.suspects || !server.suspect)
             && self.staleness.is_none_or(|limit| limit.admits(server))
             && self.tags.is_none_or(|wanted| tags::matches(wanted, server.tags()))
     }

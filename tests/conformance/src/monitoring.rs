@@ -58,7 +58,10 @@ fn event(kind: &EventKind) -> Option<Document> {
             }}
         }
         // Portolan's own, beside the specification's.
-        EventKind::PrimaryContested { .. } | EventKind::FailoverCompleted { .. } => return None,
+        EventKind::PrimaryContested { .. }
+        | EventKind::ServerSuspected { .. }
+        | EventKind::ServerTrusted { .. }
+        | EventKind::FailoverCompleted { .. } => return None,
         EventKind::ServerHeartbeatStarted { .. }
         | EventKind::ServerHeartbeatSucceeded { .. }
         | EventKind::ServerHeartbeatFailed { .. } => return None,

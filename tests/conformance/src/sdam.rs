@@ -12,6 +12,7 @@ use bson::oid::ObjectId;
 use bson::{Bson, Document, RawDocumentBuf};
 use portolan::engine::address::ServerAddress;
 use portolan::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata, TopologyVersion};
+use portolan::engine::sdam::suspicion::SuspicionSettings;
 use portolan::engine::sdam::{
     Action, Event, Failure, FailureKind, LinkError, LinkId, LinkRole, MonitorSettings, Notice,
     Sdam, SdamSettings, ServerDescription, ServerType, Stage, TopologyId,
@@ -59,6 +60,7 @@ impl Rig {
             direct_connection: options.direct_connection,
             load_balanced: options.load_balanced,
             snapshot: None,
+            suspicion: SuspicionSettings::default(),
             monitor: MonitorSettings {
                 heartbeat_frequency: Duration::from_millis(500),
                 // The file says what fails; a reply that the file has not come to must not.

@@ -28,6 +28,10 @@ fn what(kind: &EventKind) -> String {
         EventKind::ServerOpening { .. } => "server added".to_owned(),
         EventKind::ServerClosed { .. } => "server removed".to_owned(),
         EventKind::ServerDescriptionChanged { previous, new, .. } => server(previous, new),
+        EventKind::ServerSuspected { .. } => {
+            "server SUSPECT: it does not answer; operations avoid it".to_owned()
+        }
+        EventKind::ServerTrusted { .. } => "server trusted again: it answers".to_owned(),
         EventKind::PrimaryContested { contest } => format!("two primaries: {contest}"),
         EventKind::FailoverCompleted { timeline } => failover(timeline),
         EventKind::ServerHeartbeatStarted { awaited, .. } => {
