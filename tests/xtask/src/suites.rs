@@ -222,7 +222,7 @@ fn clippy(paths: &Paths, log: &mut Log) -> Result<(), String> {
 fn docs(paths: &Paths, log: &mut Log) -> Result<(), String> {
     let mut command = paths.cargo();
     command.env("RUSTDOCFLAGS", "-D warnings");
-    log.run(command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]))
+    log.run(command.args(["doc", "--workspace", "--no-deps"]))
 }
 
 fn documentation(paths: &Paths, log: &mut Log) -> Result<(), String> {
