@@ -2,8 +2,11 @@
 //! selection, the monitors' cadence and events, all on a virtual clock.
 
 mod cancellation;
-mod pool;
+mod events;
+mod hostile;
 mod monitor;
+mod options;
+mod pool;
 mod retry;
 mod selection;
 mod sessions;
