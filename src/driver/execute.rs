@@ -40,6 +40,8 @@ pub(crate) struct Route<'a> {
     pub(crate) write_concern: Option<RawDocumentBuf>,
     /// Whether it runs in a session, where the deployment has them.
     pub(crate) in_session: bool,
+    /// Whether somebody waits for the outcome, so that the limits of waiting count.
+    pub(crate) awaited: bool,
 }
 
 static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
@@ -47,9 +49,15 @@ static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
 impl<'a> Route<'a> {
     /// A read on the server that `read_preference` says.
     pub(crate) fn read(database: &'a str, read_preference: &'a ReadPreference) -> Self {
-        let (server, read_concern, write_concern) = (None, None, None);
-        let in_session = true;
-        Self { database, read_preference, server, read_concern, write_concern, in_session }
+        Self {
+            database,
+            read_preference,
+            server: None,
+            read_concern: None,
+            write_concern: None,
+            in_session: true,
+            awaited: true,
+        }
     }
 
     /// A write.
@@ -269,7 +277,8 @@ impl Run<'_> {
     async fn check_out(&self, selected: &Selected) -> Result<CheckedOut, Failed> {
         let transport = &self.shared.transport;
         let check_out = pin!(selected.pool.check_out(transport));
-        let checked_out = match self.shared.options.wait_queue_timeout {
+        let limit = self.shared.options.wait_queue_timeout.filter(|_| self.route.awaited);
+        let checked_out = match limit {
             None => check_out.await,
             Some(limit) => {
                 let deadline = transport.sleep_until(transport.now() + limit);
