@@ -15,6 +15,19 @@
 //! - `driver` carries: the future that runs the engine's monitors, and the path of one operation.
 //! - [`Client`], [`Database`], [`Collection`], [`Cursor`] are what users hold.
 //! - [`uri`], [`options`], [`event`] and [`error`] are what they say and hear.
+//!
+//! A transport's own crate makes a client in one line; here it is async-std's:
+//!
+//! ```no_run
+//! use portolan::bson::{Document, doc};
+//!
+//! # async fn example() -> portolan::Result<()> {
+//! let client = portolan_async_std::connect("mongodb://localhost:27017").await?;
+//! let notes = client.database("app").collection::<Document>("notes");
+//! notes.insert_one(doc! { "text": "fair wind" }).await?;
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod engine;
 pub mod options;
@@ -46,3 +59,8 @@ pub use engine::sdam::{ServerDescription, ServerType, TopologyDescription, Topol
 pub use engine::selection::{ReadPreference, ReadPreferenceMode};
 pub use error::{Error, ErrorKind, Result};
 pub use options::ClientOptions;
+
+/// The examples of the README, compiled by `cargo test --doc`.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

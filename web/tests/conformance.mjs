@@ -3,8 +3,9 @@
  *
  * The wasm is crate `portolan-conformance` behind wasm-bindgen (`--target web`), in the folder
  * `PORTOLAN_CONFORMANCE`, else `web/tests/wasm`. It exports `run(path, json)`, which answers
- * `undefined` when the file passes and the reason when it fails; `path` is the file's path below the
- * specifications' `source`. The files are listed here at run time, never vendored.
+ * `undefined` when the file passes and the reason when it fails (`path` is the file's path below the
+ * specifications' `source`), and `suites()`, the folders to run with the number of files in each.
+ * The files are listed here at run time, never vendored.
  */
 import { readFileSync, readdirSync } from 'node:fs';
 import { createServer } from 'node:http';
@@ -14,23 +15,9 @@ import { fileURLToPath } from 'node:url';
 import { launch } from './browser.mjs';
 import { specifications } from './specifications.mjs';
 
-/** Folders whose files need no server: suite name, folder, files at least. */
-const SUITES = [
-  ['sdam rs', 'server-discovery-and-monitoring/tests/rs', 77],
-  ['sdam errors', 'server-discovery-and-monitoring/tests/errors', 72],
-  ['sdam single', 'server-discovery-and-monitoring/tests/single', 19],
-  ['sdam sharded', 'server-discovery-and-monitoring/tests/sharded', 9],
-  ['sdam load-balanced', 'server-discovery-and-monitoring/tests/load-balanced', 1],
-  ['sdam monitoring', 'server-discovery-and-monitoring/tests/monitoring', 8],
-  ['selection logic', 'server-selection/tests/server_selection', 88],
-  ['selection in_window', 'server-selection/tests/in_window', 8],
-  ['selection rtt', 'server-selection/tests/rtt', 7],
-  ['max staleness', 'max-staleness/tests', 32],
-];
-
 const PAGE = `<!doctype html><title>conformance</title><script type="module">
-  import init, { run } from './portolan_conformance.js';
-  window.ready = init().then(() => { window.run = run; });
+  import init, { run, suites } from './portolan_conformance.js';
+  window.ready = init().then(() => Object.assign(window, { run, suites }));
 </script>`;
 
 const source = specifications();
@@ -53,7 +40,7 @@ async function runAll(url) {
   const page = await browser.newPage();
   await open(page, url);
   let failed = 0;
-  for (const [name, folder, least] of SUITES) {
+  for (const { folder, files: least } of JSON.parse(await page.evaluate(() => window.suites()))) {
     const files = jsonFiles(join(source, folder));
     if (files.length < least) throw new Error(`${folder}: ${files.length} files, not ${least}`);
     const reasons = [];
@@ -63,7 +50,7 @@ async function runAll(url) {
     }
     failed += reasons.length;
     for (const reason of reasons) console.log(`FAILED ${reason}`);
-    console.log(`${name}:`);
+    console.log(`${folder}:`);
     console.log(`${files.length - reasons.length} passed, ${reasons.length} failed`);
   }
   return failed;
@@ -84,7 +71,7 @@ async function runOne(page, url, file) {
 async function open(page, url) {
   await page.goto(url);
   await page.waitForFunction(() => window.ready !== undefined);
-  await page.evaluate(() => window.ready);
+  await page.evaluate(async () => void (await window.ready));
 }
 
 function jsonFiles(folder) {

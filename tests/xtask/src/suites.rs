@@ -1,7 +1,7 @@
 //! `cargo xtask test`: every check and every suite, in the order of what fails soonest.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::paths::Paths;
@@ -109,16 +109,19 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "web-unit",
         about: "unit tests of the npm package, in Node.js",
-        needs: BROWSERLESS,
+        needs: UNIT,
         kind: Kind::Tests,
-        work: |paths, log| npm(paths, log, "test:unit"),
+        work: |paths, log| {
+            web::build(paths, &mut |command| log.run(command))?;
+            npm(paths, log, "test:unit")
+        },
     },
     Suite {
         name: "web-spec",
         about: "the same JSON tests as wasm, in Chromium",
         needs: CONFORMANCE,
         kind: Kind::Tests,
-        work: |paths, log| npm(paths, log, "test:conformance"),
+        work: conformance,
     },
     Suite {
         name: "web-e2e",
@@ -129,7 +132,12 @@ const SUITES: &[Suite] = &[
     },
 ];
 
-const BROWSERLESS: &[Component] = web::NEEDS;
+const UNIT: &[Component] = &[
+    Component::WasmToolchain,
+    Component::WasmBindgen,
+    Component::NodePackages,
+    Component::Specifications,
+];
 const CONFORMANCE: &[Component] = &[
     Component::WasmToolchain,
     Component::WasmBindgen,
@@ -141,7 +149,6 @@ const END_TO_END: &[Component] = &[
     MONGOD,
     Component::WasmToolchain,
     Component::WasmBindgen,
-    Component::Binaryen,
     Component::NodePackages,
     Component::Chromium,
 ];
@@ -215,7 +222,7 @@ fn clippy(paths: &Paths, log: &mut Log) -> Result<(), String> {
 fn docs(paths: &Paths, log: &mut Log) -> Result<(), String> {
     let mut command = paths.cargo();
     command.env("RUSTDOCFLAGS", "-D warnings");
-    log.run(command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]))
+    log.run(command.args(["doc", "--workspace", "--no-deps"]))
 }
 
 fn documentation(paths: &Paths, log: &mut Log) -> Result<(), String> {
@@ -287,9 +294,22 @@ fn npm(paths: &Paths, log: &mut Log, script: &str) -> Result<(), String> {
     command.args(["run", script]).current_dir(paths.root.join("web"));
     command.env("PORTOLAN_OUTPUT", paths.root.join("tests/output"));
     command.env("PORTOLAN_TARGET", &paths.target);
+    command.env("PORTOLAN_CONFORMANCE", conformance_folder(paths));
     environment(&mut command, "MONGODB_SPECIFICATIONS", paths.specifications().as_deref());
     environment(&mut command, "PORTOLAN_CHROMIUM", setup::chromium().as_deref());
     log.run(&mut command)
+}
+
+/// The folder of the conformance module, below the build folder.
+fn conformance_folder(paths: &Paths) -> PathBuf {
+    paths.target.join("xtask").join("conformance")
+}
+
+fn conformance(paths: &Paths, log: &mut Log) -> Result<(), String> {
+    let module = web::compile(paths, "portolan-conformance", &mut |command| log.run(command))?;
+    let folder = conformance_folder(paths);
+    web::bind(paths, &module, &folder, "portolan_conformance", &mut |c| log.run(c))?;
+    npm(paths, log, "test:conformance")
 }
 
 fn end_to_end(paths: &Paths, log: &mut Log) -> Result<(), String> {

@@ -1,7 +1,7 @@
 //! The demo's endpoints: the members of the deployment, and what may be done to them.
 //!
-//! An action must come from a page of the bridge's own (or an allowed origin) and say that it is JSON:
-//! no form and no link of another page can send that.
+//! An action must come from a page of the bridge's own (or an allowed origin) and say that it is
+//! JSON: no form and no link of another page can send that.
 
 use std::sync::Arc;
 

@@ -25,7 +25,7 @@ mod tunnel;
 mod uri;
 
 pub use deployment::{ActionError, Deployment, MemberAction, MemberState, MemberStatus};
-pub use members::{FixedMembers, Members};
+pub use members::{Believed, FixedMembers, Members};
 pub use origin::{Origins, Refused};
 pub use server::{Limits, Server, ServerOptions};
 pub use uri::public_uri;

@@ -4,7 +4,7 @@
 //! failed, 2 bad usage.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "bans of the engine")]
-#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a program's job")]
+#![allow(clippy::print_stderr, reason = "where a program says its errors")]
 
 mod cli;
 

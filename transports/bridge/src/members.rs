@@ -1,9 +1,11 @@
 //! What the bridge may dial.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use portolan::engine::address::ServerAddress;
-use portolan::engine::sdam::TopologyDescription;
+use futures_util::StreamExt as _;
+use portolan::{ServerAddress, Topology, TopologyDescription};
+use tokio::sync::watch;
 
 /// The members of the deployment, as known at this moment.
 pub trait Members: Send + Sync + 'static {
@@ -39,10 +41,27 @@ impl Members for FixedMembers {
     }
 }
 
-/// The servers of a topology: its seeds until the first of them answers, its members from then on.
-impl Members for TopologyDescription {
+/// The members by a driver's belief: the seeds until the first of them answers, what the members
+/// say of each other from then on.
+#[derive(Clone, Debug)]
+pub struct Believed(watch::Receiver<Arc<TopologyDescription>>);
+
+impl Believed {
+    /// Follows `topology` for as long as its client lives, in a task of its own.
+    pub fn follow(mut topology: Topology) -> Self {
+        let (believe, believed) = watch::channel(topology.description());
+        tokio::spawn(async move {
+            while topology.next().await.is_some() {
+                believe.send_replace(topology.description());
+            }
+        });
+        Self(believed)
+    }
+}
+
+impl Members for Believed {
     fn addresses(&self) -> BTreeSet<ServerAddress> {
-        self.servers.keys().cloned().collect()
+        self.0.borrow().servers.keys().cloned().collect()
     }
 }
 

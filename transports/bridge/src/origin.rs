@@ -45,13 +45,13 @@ impl fmt::Display for Refused {
             ),
             Self::NoOrigin => write!(
                 f,
-                "The request has no Origin header. Programs other than browsers are served where the \
-                 bridge is started with --allow-no-origin."
+                "The request has no Origin header. Programs other than browsers are served where \
+                 the bridge is started with --allow-no-origin."
             ),
             Self::Origin(origin) => write!(
                 f,
-                "The origin {origin} may not use this bridge; start it with --allow-origin {origin} \
-                 to trust it."
+                "The origin {origin} may not use this bridge; start it with \
+                 --allow-origin {origin} to trust it."
             ),
         }
     }
@@ -60,7 +60,8 @@ impl fmt::Display for Refused {
 impl std::error::Error for Refused {}
 
 impl Origins {
-    /// Trusts pages of `allowed` besides the bridge's own; programs without an origin if `allow_none`.
+    /// Trusts pages of `allowed` besides the bridge's own, and requests without an origin if
+    /// `allow_none`.
     ///
     /// # Errors
     ///

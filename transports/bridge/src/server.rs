@@ -125,8 +125,8 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Serves until `shutdown` ends; then tells every WebSocket so, and waits for what is under way,
-    /// but not longer than [`Limits::drain`].
+    /// Serves until `shutdown` ends; then tells every WebSocket so, and waits for what is under
+    /// way, but not longer than [`Limits::drain`].
     pub async fn serve(self, shutdown: impl Future<Output = ()>) {
         let connections = Arc::new(Semaphore::new(self.shared.limits.connections));
         tokio::pin!(shutdown);
@@ -179,6 +179,6 @@ impl Server {
 
 /// After a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The answer to a connection too many.
+/// The answer to a connection too many, as far as it gets there before the close does.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

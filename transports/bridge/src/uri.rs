@@ -3,8 +3,8 @@
 /// `uri` for strangers to see: without user, password and every option that is not known to be
 /// harmless, and with `members` (where there are any) in place of its hosts.
 ///
-/// The seeds that an operator wrote may be other names for the members; a page that dials those would
-/// be refused.
+/// The seeds that an operator wrote may be other names for the members; a page that dials those
+/// would be refused.
 pub fn public_uri(uri: &str, members: &[String]) -> String {
     let rest = uri.split_once("://").map_or(uri, |(_, rest)| rest);
     let rest = rest.split_once('#').map_or(rest, |(rest, _)| rest);

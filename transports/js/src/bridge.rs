@@ -149,15 +149,18 @@ impl Transport for Bridge {
         };
         let target = Target::new(host, *port)?;
         let live = self.live().await?;
-        let inner = live.client.open(&target).await?;
+        let mut inner = live.client.open(&target).await?;
+        // The tunnel would carry the first message without waiting. But the core takes the first
+        // hello's time as a round trip, which must not contain the bridge's dialling.
+        inner.answered().await?;
         Ok(Box::new(Stamped { inner, latest: live.arrived, arrived: None }))
     }
 }
 
 /// A stream that knows when its bytes came.
 ///
-/// The messages of one WebSocket are events of their own, and each event's tasks run before the next
-/// event: when this stream is read, the message taken last is the one that carried its bytes.
+/// The messages of one WebSocket are events of their own, and each event's tasks run before the
+/// next event: when this stream is read, the message taken last is the one that carried its bytes.
 struct Stamped {
     inner: TunnelStream,
     latest: Rc<Cell<Option<Instant>>>,

@@ -48,8 +48,8 @@ impl ClientTunnel {
         (Self { openings, shared, limit: limits.streams }, driver)
     }
 
-    /// Opens a stream to `target` without waiting for the bridge: the request travels with the first
-    /// bytes written, and the answer is read before the first bytes are.
+    /// Opens a stream to `target` without waiting for the bridge: the request travels with the
+    /// first bytes written, and the answer is read before the first bytes are.
     ///
     /// # Errors
     ///

@@ -1,6 +1,7 @@
 //! One stream of a tunnel, the same type at both ends.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -41,6 +42,20 @@ impl TunnelStream {
     ) -> Self {
         let answer = Answer::Awaited(Vec::new());
         Self { inner, request, answer, write_closed: false, tunnel, _slot: slot }
+    }
+
+    /// Sends the open request by itself, if it was not sent yet, and waits for the answer: for who
+    /// measures times on this stream, or wants to know at once.
+    ///
+    /// # Errors
+    ///
+    /// The [`Refusal`], or that the stream ended first.
+    pub async fn answered(&mut self) -> io::Result<()> {
+        poll_fn(|cx| {
+            ready!(self.poll_request(cx))?;
+            self.poll_answer(cx)
+        })
+        .await
     }
 
     /// A bridge's stream, past its handshake.

@@ -262,6 +262,28 @@ fn a_refusal_is_an_error_with_its_kind_and_reason() {
 }
 
 #[test]
+fn the_answer_can_be_waited_for() {
+    let serve: Serve = Rc::new(|request| match request.target().port() {
+        1 => Box::pin(request.refuse(RefusalCode::DialFailed, "refused")),
+        _ => echo()(request),
+    });
+    let mut world = world(Limits::default(), serve);
+    let client = world.client.clone();
+    world.pool.run_until(async move {
+        let mut stream = client.open(&target()).await.unwrap();
+        stream.answered().await.unwrap();
+        stream.write_all(b"a").await.unwrap();
+        stream.answered().await.unwrap();
+        stream.read_exact(&mut [0]).await.unwrap();
+        let mut stream = client.open(&Target::new("a", 1).unwrap()).await.unwrap();
+        for _ in 0..2 {
+            let error = stream.answered().await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::ConnectionRefused);
+        }
+    });
+}
+
+#[test]
 fn the_last_bytes_before_an_end_are_delivered() {
     let serve: Serve = Rc::new(|request| {
         Box::pin(async move {

@@ -21,7 +21,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
 
-/// A client of the deployment that `uri` names, its driver spawned. Call it on a tokio runtime. Waits for no server.
+/// A client of the deployment that `uri` names, its driver spawned on the current runtime. Waits
+/// for no server.
 ///
 /// # Errors
 ///

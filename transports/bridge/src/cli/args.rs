@@ -101,9 +101,13 @@ pub(crate) struct DemoArgs {
           value_parser = clap::value_parser!(u8).range(1..=7))]
     pub(crate) members: u8,
 
-    /// The mongod to start; without it $PORTOLAN_MONGOD, what `cargo xtask setup` installed, or PATH.
+    /// The mongod to start; without it $PORTOLAN_MONGOD, that of `cargo xtask setup`, or PATH.
     #[arg(long, value_name = "PATH")]
     pub(crate) mongod: Option<PathBuf>,
+
+    /// Simulate the replica set. So it does by itself where no mongod is found.
+    #[arg(long, conflicts_with = "mongod")]
+    pub(crate) simulated: bool,
 
     /// The port of the page; 0 takes any free one.
     #[arg(long, value_name = "PORT", default_value_t = 8017)]
@@ -116,7 +120,7 @@ pub(crate) struct DemoArgs {
 /// Which pages are served and trusted.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PagesArgs {
-    /// Trust pages of this origin besides the bridge's own, such as https://app.example; repeatable.
+    /// Trust pages of this origin, such as https://app.example, besides the bridge's own; repeatable.
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub(crate) allow_origins: Vec<String>,
 

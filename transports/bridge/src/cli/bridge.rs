@@ -1,17 +1,11 @@
 //! `portolan bridge`: the bridge in front of an existing deployment.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use futures_util::StreamExt as _;
-use portolan::engine::address::ServerAddress;
-use portolan::engine::sdam::TopologyDescription;
-use portolan::{Client, Topology};
-use portolan_bridge::{Deployment, Limits, Members, Origins, Server, ServerOptions};
-use tokio::sync::watch;
+use portolan_bridge::{Believed, Deployment, Limits, Origins, Server, ServerOptions};
 
 use super::args::{BridgeArgs, PagesArgs};
-use super::{Failure, asked_to_stop, client, failed};
+use super::{Failure, asked_to_stop, client, failed, say};
 
 /// Serves until the program is asked to stop.
 pub(crate) async fn run(args: BridgeArgs) -> Result<(), Failure> {
@@ -35,7 +29,7 @@ pub(crate) async fn run(args: BridgeArgs) -> Result<(), Failure> {
         limits,
     };
     let server = Server::bind(options).await.map_err(|error| cannot_listen(args.listen, &error))?;
-    println!("listening on http://{}", server.local_addr().map_err(failed)?);
+    say(format_args!("listening on http://{}", server.local_addr().map_err(failed)?))?;
     server.serve(asked_to_stop()).await;
     client.shutdown().await;
     Ok(())
@@ -49,7 +43,7 @@ pub(crate) async fn serve_demo(
 ) -> Result<(), Failure> {
     let origins = origins(&pages, false)?;
     let uri = deployment.uri();
-    let (client, driver): (Client, _) = client(&uri)?;
+    let (client, driver) = client(&uri)?;
     let members = Arc::new(Believed::follow(client.topology()));
     tokio::spawn(driver);
     let listen = ([127, 0, 0, 1], port).into();
@@ -64,10 +58,10 @@ pub(crate) async fn serve_demo(
         limits: Limits::default(),
     };
     let server = Server::bind(options).await.map_err(|error| cannot_listen(listen, &error))?;
-    println!("replica set: {kind}");
-    println!("connection string: {uri}");
-    println!("listening on http://{}", server.local_addr().map_err(failed)?);
-    println!("Ctrl-C stops everything.");
+    say(format_args!("replica set: {kind}"))?;
+    say(format_args!("connection string: {uri}"))?;
+    say(format_args!("listening on http://{}", server.local_addr().map_err(failed)?))?;
+    say("Ctrl-C stops everything.")?;
     server.serve(asked_to_stop()).await;
     client.shutdown().await;
     Ok(())
@@ -85,26 +79,4 @@ fn origins(pages: &PagesArgs, allow_none: bool) -> Result<Origins, Failure> {
 
 fn cannot_listen(address: std::net::SocketAddr, error: &std::io::Error) -> Failure {
     Failure::Failed(format!("cannot listen on {address}: {error}"))
-}
-
-/// What the driver believes the members to be.
-struct Believed(watch::Receiver<Arc<TopologyDescription>>);
-
-impl Believed {
-    /// Follows `topology` for as long as its client lives.
-    fn follow(mut topology: Topology) -> Self {
-        let (believe, believed) = watch::channel(topology.description());
-        tokio::spawn(async move {
-            while topology.next().await.is_some() {
-                believe.send_replace(topology.description());
-            }
-        });
-        Self(believed)
-    }
-}
-
-impl Members for Believed {
-    fn addresses(&self) -> BTreeSet<ServerAddress> {
-        self.0.borrow().addresses()
-    }
 }

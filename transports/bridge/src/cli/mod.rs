@@ -5,10 +5,12 @@ pub(crate) mod bridge;
 pub(crate) mod demo;
 pub(crate) mod mongod;
 pub(crate) mod ping;
+pub(crate) mod simulated;
 pub(crate) mod text;
 pub(crate) mod watch;
 
 use std::fmt;
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -60,6 +62,15 @@ pub(crate) fn options(uri: &str) -> Result<ClientOptions, Failure> {
 /// A client whose driver is not spawned yet, so that its first events can be heard.
 pub(crate) fn client(uri: &str) -> Result<(Client, Driver), Failure> {
     Client::new(options(uri)?, Arc::new(Tokio::new())).map_err(failed)
+}
+
+/// Prints a line of the result; whether somebody still reads.
+pub(crate) fn say(line: impl fmt::Display) -> Result<bool, Failure> {
+    match writeln!(io::stdout().lock(), "{line}") {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(failed(error)),
+    }
 }
 
 /// Ends when the program is asked to: Ctrl-C, or SIGTERM where there is one.

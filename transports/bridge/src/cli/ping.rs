@@ -3,7 +3,7 @@
 use portolan::engine::selection::{ReadPreference, ReadPreferenceMode};
 
 use super::args::PingArgs;
-use super::{Failure, client, failed};
+use super::{Failure, client, failed, say};
 
 /// Sends one ping and prints the answer.
 pub(crate) async fn run(args: PingArgs) -> Result<(), Failure> {
@@ -13,7 +13,7 @@ pub(crate) async fn run(args: PingArgs) -> Result<(), Failure> {
     tokio::spawn(driver);
     let ping = client.ping(ReadPreference::of(mode)).await.map_err(failed)?;
     let millis = ping.duration.as_secs_f64() * 1e3;
-    println!("{} {} {millis:.3} ms", ping.address, ping.server_type);
+    say(format_args!("{} {} {millis:.3} ms", ping.address, ping.server_type))?;
     client.shutdown().await;
     Ok(())
 }

@@ -50,6 +50,13 @@ fn server(previous: &ServerDescription, new: &ServerDescription) -> String {
     } else {
         format!("server {} -> {}", previous.server_type, new.server_type)
     };
+    let primary = &new.reply.primary;
+    if new.error.is_none() && *primary != previous.reply.primary {
+        text += &match primary {
+            Some(primary) => format!(", follows {primary}"),
+            None => ", follows no primary".to_owned(),
+        };
+    }
     if let Some(error) = &new.error {
         text += &format!(": {}", error.message);
     }

@@ -1,13 +1,12 @@
 //! `portolan watch`: each event as it happens.
 
-use std::io::{self, Write as _};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use portolan::event::Event;
 
 use super::args::WatchArgs;
-use super::{Failure, asked_to_stop, client, failed, text};
+use super::{Failure, asked_to_stop, client, failed, say, text};
 
 /// Prints events until the time is over or the program is asked to stop.
 pub(crate) async fn run(args: WatchArgs) -> Result<(), Failure> {
@@ -52,9 +51,5 @@ const CLOSING: Duration = Duration::from_secs(1);
 /// Whether somebody still reads.
 fn print(event: &Event, json: bool) -> Result<bool, Failure> {
     let line = if json { serde_json::to_string(event).map_err(failed)? } else { text::line(event) };
-    match writeln!(io::stdout().lock(), "{line}") {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(failed(error)),
-    }
+    say(line)
 }

@@ -8,6 +8,7 @@ import { type EventGroup, age, groupOf, isAlarm, isWeighty, summary } from '../m
 const GROUPS: { group: EventGroup; label: string }[] = [
   { group: 'topology', label: 'Topology' },
   { group: 'server', label: 'Servers' },
+  { group: 'detail', label: 'Details' },
   { group: 'heartbeat', label: 'Heartbeats' },
 ];
 
@@ -20,7 +21,7 @@ const visible = computed(() => {
   const needle = wanted.value.trim().toLowerCase();
   return log.value.filter(
     (entry) =>
-      (groups.value.has(groupOf(entry.event)) || isAlarm(entry.event)) &&
+      (groups.value.has(groupOf(entry.event)) || (isAlarm(entry.event) && !entry.repeats)) &&
       (needle === '' || textOf(entry).includes(needle)),
   );
 });

@@ -1,5 +1,11 @@
 /** The specification's names and times in the words of the page. */
-import type { PortolanEvent, ServerDescription, ServerType, TopologyType } from 'portolan';
+import type {
+  PortolanEvent,
+  ServerDescription,
+  ServerType,
+  TopologyDescription,
+  TopologyType,
+} from 'portolan';
 
 const ROLES: Record<ServerType, string> = {
   Standalone: 'Standalone',
@@ -68,11 +74,35 @@ export function age(milliseconds: number): string {
 }
 
 /** The groups of the log's filter. */
-export type EventGroup = 'topology' | 'server' | 'heartbeat';
+export type EventGroup = 'topology' | 'server' | 'detail' | 'heartbeat';
 
+/** Changes that leave every type as it was are details: many, and seldom what one looks for. */
 export function groupOf(event: PortolanEvent): EventGroup {
-  if (event.kind.startsWith('topology')) return 'topology';
-  return event.kind.startsWith('serverHeartbeat') ? 'heartbeat' : 'server';
+  switch (event.kind) {
+    case 'topologyDescriptionChanged':
+      return sameFleet(event.previousDescription, event.newDescription) ? 'detail' : 'topology';
+    case 'serverDescriptionChanged':
+      return event.previousDescription.type === event.newDescription.type ? 'detail' : 'server';
+    case 'topologyOpening':
+    case 'topologyClosed':
+      return 'topology';
+    case 'serverOpening':
+    case 'serverClosed':
+      return 'server';
+    case 'serverHeartbeatStarted':
+    case 'serverHeartbeatSucceeded':
+    case 'serverHeartbeatFailed':
+      return 'heartbeat';
+  }
+}
+
+/** Whether type and members are the same. What one member became, its own event tells. */
+function sameFleet(before: TopologyDescription, after: TopologyDescription): boolean {
+  return (
+    before.topologyType === after.topologyType &&
+    before.servers.length === after.servers.length &&
+    before.servers.every((server, index) => server.address === after.servers[index]?.address)
+  );
 }
 
 /** Whether the event is bad news, which the log marks. */
@@ -108,13 +138,13 @@ export function summary(event: PortolanEvent): string {
     case 'topologyClosed':
       return 'the client has closed';
     case 'topologyDescriptionChanged':
-      return change(event.previousDescription.topologyType, event.newDescription.topologyType);
+      return topologyChange(event.previousDescription, event.newDescription);
     case 'serverOpening':
       return 'monitoring begins';
     case 'serverClosed':
       return 'monitoring ends';
     case 'serverDescriptionChanged':
-      return change(event.previousDescription.type, event.newDescription.type);
+      return serverChange(event.previousDescription, event.newDescription);
     case 'serverHeartbeatStarted':
       return event.awaited ? 'waiting for news' : 'asked';
     case 'serverHeartbeatSucceeded':
@@ -124,6 +154,43 @@ export function summary(event: PortolanEvent): string {
   }
 }
 
-function change(before: string, after: string): string {
-  return before === after ? `still ${after}, other details` : `${before} → ${after}`;
+function topologyChange(before: TopologyDescription, after: TopologyDescription): string {
+  if (before.topologyType !== after.topologyType) {
+    return `${before.topologyType} → ${after.topologyType}`;
+  }
+  const old = new Map(before.servers.map((server) => [server.address, server]));
+  const names = new Set(after.servers.map((server) => server.address));
+  const joined = after.servers.filter(({ address }) => !old.has(address));
+  const left = before.servers.filter(({ address }) => !names.has(address));
+  const changed = after.servers.filter((server) => {
+    const previous = old.get(server.address);
+    return previous !== undefined && differences(previous, server).length > 0;
+  });
+  const parts = [
+    phrase('joined', joined),
+    phrase('left', left),
+    phrase('changed', changed),
+  ].filter((part) => part !== '');
+  return parts.length === 0 ? 'counters of the set changed' : parts.join('; ');
+}
+
+function phrase(verb: string, servers: ServerDescription[]): string {
+  if (servers.length === 0) return '';
+  return `${servers.map((server) => server.address).join(', ')} ${verb}`;
+}
+
+function serverChange(before: ServerDescription, after: ServerDescription): string {
+  if (before.type !== after.type) return `${before.type} → ${after.type}`;
+  return `${after.type}: ${differences(before, after).join(', ')} changed`;
+}
+
+/** Readings, which change without an event, and say nothing of the member itself. */
+const READINGS = new Set(['roundTripTimeMs', 'minRoundTripTimeMs', 'lastUpdateTimeMs', 'lastWriteDate']);
+
+function differences(before: ServerDescription, after: ServerDescription): string[] {
+  const [old, fresh] = [new Map(Object.entries(before)), new Map(Object.entries(after))];
+  return [...new Set([...old.keys(), ...fresh.keys()])].filter(
+    (key) =>
+      !READINGS.has(key) && JSON.stringify(old.get(key)) !== JSON.stringify(fresh.get(key)),
+  );
 }
