@@ -2,7 +2,10 @@
 //! selection, the monitors' cadence and events, all on a virtual clock.
 
 mod cancellation;
+mod events;
+mod hostile;
 mod monitor;
+mod options;
 mod pool;
 mod retry;
 mod selection;

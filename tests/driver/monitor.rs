@@ -1,12 +1,18 @@
 //! The monitors through the shell, on the virtual clock: when which hello goes out, what a round
 //! trip is, and what an idle client costs.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::StreamExt;
 use portolan::bson::Document;
+use portolan::event::EventKind;
 use portolan::transport::Instant;
-use portolan::{Client, ServerDescription, ServerType};
+use portolan::{Client, ServerAddress, ServerDescription, ServerType};
 
+use super::support::net::Connection;
 use super::support::server::{Act, Port, Request};
 use super::support::{Bed, address, ms, secs};
 
@@ -143,9 +149,11 @@ fn a_round_trip_is_from_the_request_to_its_answer() {
     bed.advance(ms(2_100));
     assert_eq!(server(&client, "a:1").round_trip_time, Some(ms(40)), "a fifth of 80, the rest 30");
     assert_eq!(server(&client, "a:1").min_round_trip_time, ms(30));
+    // Of a connection's later requests too, each from its own beginning.
+    bed.advance(secs(1) + ms(80));
+    assert_eq!(server(&client, "a:1").round_trip_time, Some(ms(48)));
 }
 
-/// Sends `bytes` in pieces of two bytes, all at one moment.
 #[test]
 fn an_answer_in_pieces_is_an_answer() {
     let bed = Bed::set(0);
@@ -186,29 +194,60 @@ fn an_idle_client_wakes_for_its_checks_only() {
 
 #[test]
 fn nothing_is_kept_of_connections_that_failed() {
-    // Every failed connection of a monitor once left an entry in the driver's table of links; its
-    // senders kept the memory. The size is not visible here, its effect on time is: a table that
-    // grows makes no difference to the cadence, so this only holds the number of attempts.
     let bed = Bed::set(0);
     bed.with_server("a:1", |server| server.port = Port::Refusing);
     let client = bed.client("heartbeatFrequencyMS=500");
-    bed.advance(secs(500));
-    let dialled = bed.net.state().dialled.len();
-    assert!((990..=1000).contains(&dialled), "{dialled}");
-    assert_eq!(server(&client, "a:1").server_type, ServerType::Unknown);
+    // Events are kept for the first who listens: here nobody will.
+    drop(client.topology());
+    // All that names the server shares its name.
+    let holders = || match &client.options().hosts[0] {
+        ServerAddress::Tcp { host, .. } => Arc::strong_count(host),
+        ServerAddress::Unix { .. } => unreachable!("a:1"),
+    };
+    bed.advance(secs(100));
+    bed.forget_log();
+    let before = holders();
+    bed.advance(secs(400));
+    assert!((790..=800).contains(&bed.net.state().dialled.len()));
+    bed.forget_log();
+    assert_eq!(holders(), before, "after 800 more connections");
 }
 
 #[test]
-fn one_busy_server_does_not_keep_others_from_their_deadlines() {
-    // b:1 answers its stream without a pause; a:1 must be given up all the same.
+fn a_server_that_floods_its_stream_delays_nobody() {
+    // Time passes while the client works: 1 µs whenever it looks at the clock.
     let bed = Bed::set(1);
     let client = bed.settled("heartbeatFrequencyMS=1000&connectTimeoutMS=500");
     bed.with_server("a:1", |server| server.port = Port::Silent);
-    let until = bed.now() + secs(3);
-    while bed.now() < until {
-        bed.net.state().change(&address("b:1"), |_| {});
-        bed.advance(Duration::from_micros(500));
-    }
-    assert_eq!(server(&client, "a:1").server_type, ServerType::Unknown);
-    assert_eq!(server(&client, "b:1").server_type, ServerType::RSSecondary);
+    bed.advance(ms(1_400));
+    let to_b = |c: &Connection| c.address == address("b:1") && c.stream.is_some();
+    let stream = bed.net.state().connections.iter().position(to_b).expect("a stream");
+    let (mut events, net) = (client.topology(), bed.net.clone());
+    let heard = Rc::new(RefCell::new(Vec::new()));
+    let hears = heard.clone();
+    bed.spawn(async move {
+        while let Some(event) = events.next().await {
+            hears.borrow_mut().push((event.kind, net.state().connections[stream].unread()));
+        }
+    });
+    bed.settle();
+    bed.net.state().flood(stream, 20_000);
+    bed.net.state().tick = Duration::from_micros(1);
+    bed.advance(ms(10));
+    bed.net.state().tick = Duration::ZERO;
+    bed.advance(ms(10));
+    let heard = heard.take();
+    let of = |name: &str| {
+        let name = address(name);
+        move |kind: &EventKind| kind.address() == Some(&name)
+    };
+    let failed = heard.iter().position(|(kind, _)| {
+        matches!(kind, EventKind::ServerHeartbeatFailed { .. }) && of("a:1")(kind)
+    });
+    let failed = failed.expect("a:1 is given up");
+    let from_b = heard[failed..].iter().filter(|(kind, _)| of("b:1")(kind)).count();
+    assert!(from_b > 10_000, "while b:1 still sends: {from_b} of {}", heard.len());
+    // Others get their turns meanwhile, and what is not handled yet waits in the network.
+    let unread = heard.iter().map(|(_, unread)| *unread).max();
+    assert!(unread > Some(1_000_000), "{unread:?} bytes were not read when an event was heard");
 }
