@@ -14,6 +14,7 @@ use super::connection::ConnectionError;
 use super::dial::dial;
 use super::failed::{Failed, explain, kind_of};
 use super::framed::FramedError;
+use super::in_flight::goes_elsewhere;
 use super::pool::{CheckedOut, PooledConnection, Slot};
 use super::select::{Selected, select};
 use super::shared::Shared;
@@ -118,6 +119,7 @@ pub(crate) async fn execute_in<O: Operation>(
         session,
         txn_number: None,
         attempt: 0,
+        moves: 0,
         deprioritized: Vec::new(),
     };
     loop {
@@ -125,6 +127,7 @@ pub(crate) async fn execute_in<O: Operation>(
             Ok(success) => return Ok(success.executed(run.session)),
             Err(failed) => failed,
         };
+        run.moves += u32::from(failed.trouble == Trouble::Moved);
         match attempts.after(failed.trouble, failed.error) {
             Next::Fail(error) => return Err(error),
             Next::Retry(pause) => {
@@ -150,6 +153,30 @@ impl<T> Success<T> {
     }
 }
 
+/// What is asked of selection.
+fn criteria<'a>(
+    shared: &'a Shared,
+    route: &Route<'a>,
+    kind: OperationKind,
+    deprioritized: &'a [ServerAddress],
+) -> Criteria<'a> {
+    let options = &shared.options;
+    Criteria {
+        operation: match kind {
+            OperationKind::Write => selection::OperationKind::Write,
+            OperationKind::Read | OperationKind::Generic => selection::OperationKind::Read,
+        },
+        read_preference: route.read_preference,
+        deprioritized,
+        local_threshold: options.local_threshold,
+        heartbeat_frequency: options.heartbeat_frequency,
+        server_selector: None,
+    }
+}
+
+/// How often one operation may leave a server that does not answer.
+const MAX_MOVES: u32 = 3;
+
 /// What is kept from one attempt to the next.
 struct Run<'a> {
     shared: &'a Arc<Shared>,
@@ -161,6 +188,8 @@ struct Run<'a> {
     txn_number: Option<i64>,
     /// How many attempts were sent.
     attempt: u32,
+    /// How often it has left a server that did not answer.
+    moves: u32,
     deprioritized: Vec<ServerAddress>,
 }
 
@@ -170,7 +199,44 @@ impl Run<'_> {
         operation: &mut O,
     ) -> Result<Success<O::Output>, Failed> {
         let selected = self.select(operation).await?;
-        let mut connection = self.connect(&selected).await?;
+        let movable = self.is_movable(&selected);
+        let (shared, route, kind) = (self.shared, self.route, self.kind);
+        let avoided = self.deprioritized.clone();
+        let mut work = pin!(self.on_server(operation, &selected));
+        loop {
+            let told = selected.pool.in_flight().told();
+            match either(work.as_mut(), told).await {
+                Either::Left((outcome, _)) => return outcome,
+                Either::Right(_) => {
+                    let criteria = criteria(shared, route, kind, &avoided);
+                    if movable && goes_elsewhere(shared, &criteria, &selected.pool) {
+                        return Err(Failed::moved(selected.pool.address()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Whether the operation may leave a server that does not answer: it may be sent twice, has not
+    /// moved too often, and any server will do.
+    fn is_movable(&self, selected: &Selected) -> bool {
+        let policy = &self.policy;
+        let repeatable = match policy.retryability {
+            Retryability::Read => policy.retry_reads,
+            Retryability::Write => {
+                policy.needs_transaction_number(&AttemptServer::of(&selected.server))
+            }
+            Retryability::None => false,
+        };
+        repeatable && self.route.server.is_none() && self.moves < MAX_MOVES
+    }
+
+    async fn on_server<O: Operation>(
+        &mut self,
+        operation: &mut O,
+        selected: &Selected,
+    ) -> Result<Success<O::Output>, Failed> {
+        let mut connection = self.connect(selected).await?;
         let limits = Limits::of(connection.hello());
         if self.attempt == 0 {
             operation.prepare(&limits)?;
@@ -198,7 +264,7 @@ impl Run<'_> {
         };
         self.attempt += 1;
         let sent = self.shared.transport.now();
-        let reply = self.exchange(operation, &context, &mut connection, &selected).await?;
+        let reply = self.exchange(operation, &context, &mut connection, selected).await?;
         let generation = connection.generation();
         drop(connection);
         let output = match reply {
@@ -209,7 +275,7 @@ impl Run<'_> {
                 self.shared.sessions.advance(&reply);
                 operation
                     .read(reply, &context)
-                    .map_err(|failure| self.refused(failure, &selected, generation, &server))?
+                    .map_err(|failure| self.refused(failure, selected, generation, &server))?
             }
         };
         let server_type = selected.server.server_type;
@@ -222,18 +288,7 @@ impl Run<'_> {
         if let Some(address) = self.route.server {
             return Selected::of(self.shared, address).map_err(Failed::from);
         }
-        let options = &self.shared.options;
-        let criteria = Criteria {
-            operation: match operation.kind() {
-                OperationKind::Write => selection::OperationKind::Write,
-                OperationKind::Read | OperationKind::Generic => selection::OperationKind::Read,
-            },
-            read_preference: self.route.read_preference,
-            deprioritized: &self.deprioritized,
-            local_threshold: options.local_threshold,
-            heartbeat_frequency: options.heartbeat_frequency,
-            server_selector: None,
-        };
+        let criteria = criteria(self.shared, self.route, operation.kind(), &self.deprioritized);
         select(self.shared, &criteria).await.map_err(|error| Failed {
             error,
             trouble: Trouble::Client,

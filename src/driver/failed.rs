@@ -22,6 +22,15 @@ impl Failed {
     }
 }
 
+impl Failed {
+    /// The operation left a server that does not answer, or that a newer primary has displaced.
+    pub(crate) fn moved(address: &ServerAddress) -> Self {
+        let message = "the operation left the server, which does not answer".to_owned();
+        let error = Error::new(ErrorKind::Network { address: address.clone(), message });
+        Self { error, trouble: Trouble::Moved, avoid: None }
+    }
+}
+
 impl<E: Into<Error>> From<E> for Failed {
     fn from(error: E) -> Self {
         Self::unsent(error.into())

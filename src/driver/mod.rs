@@ -13,6 +13,7 @@ pub(crate) mod dial;
 pub(crate) mod execute;
 pub(crate) mod failed;
 pub(crate) mod framed;
+pub(crate) mod in_flight;
 pub(crate) mod pool;
 pub(crate) mod run;
 pub(crate) mod select;

@@ -3,13 +3,13 @@
 //! In the uncontended case a check-out is one short mutex: no channel, no task.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_channel::{Receiver, Sender};
 
 use super::connection::Connection;
 use super::framed::Interrupt;
+use super::in_flight::InFlight;
 use crate::engine::address::ServerAddress;
 use crate::engine::pool::{Grant, Permit, Pool, PoolAction, PoolError, PoolSettings, Ticket};
 use crate::engine::time::Instant;
@@ -36,9 +36,7 @@ pub struct PoolStatus {
 pub(crate) struct ServerPool {
     address: ServerAddress,
     core: Mutex<Core>,
-    /// Operations that were sent to the server and have not ended (server selection's
-    /// "operationCount").
-    operations: AtomicUsize,
+    in_flight: InFlight,
 }
 
 #[derive(Debug)]
@@ -56,21 +54,17 @@ impl ServerPool {
             waiters: BTreeMap::new(),
             interrupts: BTreeMap::new(),
         };
-        Self { address, core: Mutex::new(core), operations: AtomicUsize::new(0) }
+        Self { address, core: Mutex::new(core), in_flight: InFlight::default() }
     }
 
     pub(crate) fn address(&self) -> &ServerAddress {
         &self.address
     }
 
-    pub(crate) fn operations(&self) -> usize {
-        self.operations.load(Ordering::Relaxed)
-    }
-
-    /// Counts one operation for as long as the guard lives.
-    pub(crate) fn count_operation(self: &Arc<Self>) -> OperationCount {
-        self.operations.fetch_add(1, Ordering::Relaxed);
-        OperationCount { pool: self.clone() }
+    /// The operations that were given to the server and have not ended (server selection's
+    /// "operationCount").
+    pub(crate) fn in_flight(&self) -> &InFlight {
+        &self.in_flight
     }
 
     pub(crate) fn status(&self) -> PoolStatus {
@@ -80,7 +74,7 @@ impl ServerPool {
             connections: core.machine.size(),
             idle: core.machine.idle(),
             waiting: core.machine.waiting(),
-            operations: self.operations(),
+            operations: self.in_flight.count(),
         }
     }
 
@@ -322,17 +316,5 @@ impl Drop for PooledConnection {
                 core.machine.lost(now);
             });
         }
-    }
-}
-
-/// One operation, counted on its server.
-#[derive(Debug)]
-pub(crate) struct OperationCount {
-    pool: Arc<ServerPool>,
-}
-
-impl Drop for OperationCount {
-    fn drop(&mut self) {
-        self.pool.operations.fetch_sub(1, Ordering::Relaxed);
     }
 }

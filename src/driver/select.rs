@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use futures_util::future::{Either, select as either};
 
-use super::pool::{OperationCount, ServerPool};
+use super::in_flight::Flight;
+use super::pool::ServerPool;
 use super::shared::Shared;
 use crate::engine::address::ServerAddress;
 use crate::engine::sdam::{ServerDescription, TopologyType};
@@ -17,19 +18,19 @@ pub(crate) struct Selected {
     pub(crate) server: Arc<ServerDescription>,
     pub(crate) topology_type: TopologyType,
     pub(crate) pool: Arc<ServerPool>,
-    _count: OperationCount,
+    _flight: Flight,
 }
 
 impl Selected {
     /// The server that has a cursor, whatever it has become.
-    pub(crate) fn of(shared: &Shared, address: &ServerAddress) -> Result<Self> {
+    pub(crate) fn of(shared: &Arc<Shared>, address: &ServerAddress) -> Result<Self> {
         let view = shared.view();
         match (view.topology.server(address), view.pools.get(address)) {
             (Some(server), Some(pool)) => Ok(Self {
                 server: server.clone(),
                 topology_type: view.topology.topology_type,
                 pool: pool.clone(),
-                _count: pool.count_operation(),
+                _flight: Flight::begin(shared, pool),
             }),
             _ => Err(Error::new(ErrorKind::Network {
                 address: address.clone(),
@@ -58,9 +59,9 @@ pub(crate) async fn select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Res
     }
 }
 
-fn try_select(shared: &Shared, criteria: &Criteria<'_>) -> Result<Option<Selected>> {
+fn try_select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Option<Selected>> {
     let view = shared.view();
-    let busy = |address: &_| view.pools.get(address).map_or(0, |pool| pool.operations());
+    let busy = |address: &_| view.pools.get(address).map_or(0, |pool| pool.in_flight().count());
     let chosen = selection::select(&view.topology, criteria, busy, &mut shared.rng());
     let server = match chosen {
         Ok(Some(server)) => server,
@@ -73,7 +74,7 @@ fn try_select(shared: &Shared, criteria: &Criteria<'_>) -> Result<Option<Selecte
         server: server.clone(),
         topology_type: view.topology.topology_type,
         pool: pool.clone(),
-        _count: pool.count_operation(),
+        _flight: Flight::begin(shared, pool),
     }))
 }
 

@@ -70,6 +70,8 @@ pub(crate) struct Shared {
     jobs: Mutex<Option<Vec<Job>>>,
     rng: Mutex<Rng>,
     running: AtomicBool,
+    /// Whether the engine looks at the operations in flight from time to time.
+    watching: AtomicBool,
 }
 
 impl std::fmt::Debug for Shared {
@@ -111,6 +113,7 @@ impl Shared {
             jobs: Mutex::new(Some(Vec::new())),
             rng: Mutex::new(Rng::seeded(seed)),
             running: AtomicBool::new(false),
+            watching: AtomicBool::new(false),
         }
     }
 
@@ -168,6 +171,7 @@ impl Shared {
     }
 
     fn perform(self: &Arc<Self>, now: Instant, core: &mut Core) {
+        let mut report = false;
         while let Some(action) = core.sdam.poll_action() {
             match action {
                 Action::OpenLink(link) => core.link_actions.push_back(LinkAction::Open(link)),
@@ -192,7 +196,10 @@ impl Shared {
                         pool.close();
                     }
                 }
-                Action::ReportInFlight | Action::Reconsider { .. } => {}
+                Action::ReportInFlight => report = true,
+                Action::Reconsider { address, .. } => {
+                    with_pool(core, &address, |pool| pool.in_flight().reconsider());
+                }
                 Action::Publish(topology) => {
                     let pools = core.pools.clone();
                     let awaited_success = core.sdam.awaited_success().cloned();
@@ -201,6 +208,34 @@ impl Shared {
                 }
                 Action::Notify(event) => self.subscribers.tell(event),
             }
+        }
+        if report {
+            self.report_in_flight(now, core);
+        }
+    }
+
+    /// Tells the engine which operations are in flight; it looks again while there are any.
+    fn report_in_flight(self: &Arc<Self>, now: Instant, core: &mut Core) {
+        // First, so that an operation that begins behind this line asks for another look.
+        self.watching.store(false, Ordering::SeqCst);
+        let since = |(address, pool): (&ServerAddress, &Arc<ServerPool>)| {
+            Some((address.clone(), pool.in_flight().oldest()?))
+        };
+        let oldest: Vec<_> = core.pools.iter().filter_map(since).collect();
+        self.watching.fetch_or(!oldest.is_empty(), Ordering::SeqCst);
+        let event = Event::InFlight(oldest);
+        self.record(now, &event);
+        core.sdam.handle(now, event);
+        self.perform(now, core);
+    }
+
+    /// An operation begins. Costs one load while operations are watched already.
+    pub(crate) fn busy(self: &Arc<Self>) {
+        if self.options.suspicion.enabled
+            && !self.watching.load(Ordering::Relaxed)
+            && !self.watching.swap(true, Ordering::SeqCst)
+        {
+            self.drive(self.transport.now(), Event::Busy);
         }
     }
 

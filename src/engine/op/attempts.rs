@@ -34,6 +34,9 @@ pub enum Trouble {
         /// Whether something may have been written.
         indicates_attempt: bool,
     },
+    /// It left a server that does not answer for another one; it may have run there, and carries
+    /// what makes it happen once.
+    Moved,
     /// No server was found, or the command could not be built.
     Client,
 }
@@ -113,6 +116,7 @@ impl<E> Attempts<E> {
 
     fn pause(&mut self, trouble: Trouble) -> Option<Duration> {
         match trouble {
+            Trouble::Moved => Some(Duration::ZERO),
             Trouble::Unsent if self.unsent < MAX_UNSENT => {
                 self.unsent += 1;
                 Some(Duration::ZERO)
@@ -145,6 +149,7 @@ impl<E> Attempts<E> {
             Trouble::Sent { indicates_attempt, .. } => (true, indicates_attempt),
             Trouble::Overloaded { sent, .. } => (sent, false),
             Trouble::Unsent | Trouble::Client => (false, false),
+            Trouble::Moved => (true, true),
         };
         if sent && !std::mem::replace(&mut self.sent, true) {
             // A server's word says more than the attempts that never came to one.
