@@ -3,6 +3,7 @@
 
 mod cancellation;
 mod events;
+mod frozen;
 mod hostile;
 mod monitor;
 mod options;

@@ -44,7 +44,8 @@ fn the_time_out_is_kept_to_the_moment() {
     assert_eq!(bed.now() - start, ms(4321));
     let text = error.to_string();
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines.len(), 4, "{text}");
+    assert_eq!(lines.len(), 5, "{text}");
+    assert!(lines[4].starts_with("hint: 2 of 3 members answer"), "{text}");
     assert!(lines[0].contains("within 4.321s"), "{text}");
     assert!(lines[1].contains("a:1") && lines[1].contains("RSSecondary"), "{text}");
     assert!(lines[2].contains("b:1") && lines[2].contains("RSSecondary"), "{text}");

@@ -155,9 +155,14 @@ impl Bed {
 
     /// Makes `name` the primary; `times` counts the elections.
     pub(crate) fn elect(&self, name: &str, times: u8) {
+        let members: Vec<ServerAddress> = self.net.state().servers.keys().cloned().collect();
+        self.elect_among(name, times, &members);
+    }
+
+    /// The same, and only these members have noticed.
+    pub(crate) fn elect_among(&self, name: &str, times: u8, members: &[ServerAddress]) {
         let mut state = self.net.state();
-        let others: Vec<ServerAddress> = state.servers.keys().cloned().collect();
-        for other in others {
+        for other in members.to_vec() {
             let primary = other == address(name);
             state.change(&other, |hello| set_role(hello, primary, name, times));
         }
@@ -173,7 +178,10 @@ impl Bed {
 
     /// A client whose driver is spawned.
     pub(crate) fn client(&self, options: &str) -> Client {
-        self.client_of(ClientOptions::parse(&self.uri(options)).expect("good options"))
+        let mut options = ClientOptions::parse(&self.uri(options)).expect("good options");
+        // Tests of slow servers are about something else; tests of frozen ones switch it on.
+        options.suspicion.enabled = false;
+        self.client_of(options)
     }
 
     pub(crate) fn client_of(&self, options: ClientOptions) -> Client {
