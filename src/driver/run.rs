@@ -155,7 +155,7 @@ impl Runner {
         let tasks = &mut self.tasks;
         let ended = pin!(async {
             if tasks.next().await.is_none() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         });
         let event = pin!(async {
