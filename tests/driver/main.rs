@@ -12,3 +12,4 @@ mod retry;
 mod selection;
 mod sessions;
 mod support;
+mod threads;
