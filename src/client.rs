@@ -18,13 +18,15 @@ use crate::driver::shared::Shared;
 use crate::engine::address::ServerAddress;
 use crate::engine::op;
 use crate::engine::sdam::{
-    self, MonitorSettings, Sdam, SdamSettings, ServerType, TopologyDescription, TopologyId,
+    self, MonitorSettings, RescanSettings, Sdam, SdamSettings, ServerType, TopologyDescription,
+    TopologyId,
 };
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};
 use crate::event::Event;
 use crate::metadata;
 use crate::options::{ClientOptions, ServerMonitoringMode};
+use crate::resolve;
 use crate::transport::Transport;
 
 /// A MongoDB deployment: standalone, replica set or sharded cluster.
@@ -71,7 +73,7 @@ impl Client {
             seeds: options.hosts.clone(),
             set_name: options.repl_set_name.clone(),
             direct_connection: options.direct_connection,
-            load_balanced: options.load_balanced,
+            load_balanced: options.load_balanced == Some(true),
             monitor: MonitorSettings {
                 heartbeat_frequency: options.heartbeat_frequency,
                 connect_timeout: options.connect_timeout.unwrap_or_default(),
@@ -79,9 +81,11 @@ impl Client {
                 metadata: client_metadata.clone(),
             },
         });
-        let seed = u64::from_le_bytes(
-            topology_id.0.bytes()[4..12].try_into().expect("8 of the 12 bytes of an ObjectId"),
-        );
+        let seed = resolve::seed(topology_id.0);
+        let sdam = match rescan(&options, seed) {
+            Some(settings) => sdam.rescanning(settings),
+            None => sdam,
+        };
         let shared = Arc::new(Shared::new(options, transport, sdam, seed, client_metadata));
         let driver = Driver::new(shared.clone());
         Ok((Self { handle: Arc::new(Handle { shared }) }, driver))
@@ -160,6 +164,21 @@ fn end_sessions(sessions: &[RawDocumentBuf]) -> RawDocumentBuf {
     command
 }
 
+/// How to look for changes of the SRV records that the seeds came from.
+fn rescan(options: &ClientOptions, seed: u64) -> Option<RescanSettings> {
+    Some(RescanSettings {
+        host: options.srv_host.clone()?,
+        service_name: options.srv_service_name.clone(),
+        max_hosts: options.srv_max_hosts as usize,
+        replica_sets: options.srv_poll_replica_sets,
+        interval: options.srv_rescan_interval,
+        ttl: options.srv_ttl.unwrap_or_default(),
+        heartbeat_frequency: options.heartbeat_frequency,
+        limit: options.connect_timeout.unwrap_or_default(),
+        seed,
+    })
+}
+
 /// What is announced for later is refused now, so that nobody sends data in the clear by surprise.
 fn refuse_what_is_missing(options: &ClientOptions) -> Result<()> {
     let missing = |what: &str| {
@@ -171,10 +190,16 @@ fn refuse_what_is_missing(options: &ClientOptions) -> Result<()> {
         return missing("the connection string asks for authentication");
     }
     if options.tls_enabled() {
-        return missing("the connection string asks for TLS");
+        return missing(
+            "the connection string asks for TLS (as mongodb+srv:// does, unless it says tls=false)",
+        );
     }
-    if options.srv_host.is_some() {
-        return missing("the connection string is mongodb+srv:// and needs DNS look-ups");
+    if options.srv_host.is_some() && options.hosts.is_empty() {
+        return Err(Error::invalid_argument(
+            "the hosts of the mongodb+srv:// connection string are not looked up yet; make the \
+             client of `options.resolve(&transport).await?`, or by the connect of a transport's \
+             crate",
+        ));
     }
     Ok(())
 }

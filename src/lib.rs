@@ -42,6 +42,7 @@ mod driver;
 pub mod error;
 pub mod event;
 mod metadata;
+mod resolve;
 mod session;
 
 pub use bson;

@@ -8,6 +8,7 @@ use super::notice;
 use super::topology::TopologyDescription;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::HelloReply;
+use crate::engine::srv::SrvRecord;
 use crate::engine::time::Instant;
 
 /// One input.
@@ -45,6 +46,13 @@ pub enum Event {
         address: ServerAddress,
         /// What it said.
         reply: Box<HelloReply>,
+    },
+    /// The answer to a look-up, or why there is none.
+    LookedUp {
+        /// Which look-up.
+        number: u64,
+        /// The SRV records, or why there are none.
+        answer: Result<Vec<SrvRecord>, String>,
     },
     /// Whether any operation waits for a server. While one does, all servers are checked as often
     /// as the minimum of 500 ms allows.
@@ -97,6 +105,15 @@ pub enum Action {
     },
     /// A server left: close its pool.
     ClosePool(ServerAddress),
+    /// Look up SRV records; the answer is [`Event::LookedUp`]. There is one look-up at a time.
+    LookUp {
+        /// Which look-up.
+        number: u64,
+        /// The name whose records are wanted.
+        name: String,
+    },
+    /// Nobody waits for this look-up any more.
+    CancelLookUp(u64),
     /// The belief about the deployment was replaced (perhaps by an equal one).
     Publish(Arc<TopologyDescription>),
     /// Tell the subscribers.

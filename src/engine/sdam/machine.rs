@@ -3,6 +3,8 @@
 //! One input, then drain: [`Sdam::handle`], then [`Sdam::poll_action`] until `None`. An
 //! [`Event::Elapsed`] is due at [`Sdam::poll_timeout`]; later is harmless.
 
+mod rescanning;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -11,6 +13,7 @@ use super::failure::{self, Failure, Reaction};
 use super::link::LinkError;
 use super::member::{Member, MemberStep};
 use super::notice::{self, EventKind};
+use super::rescan::Rescan;
 use super::server::{DescriptionError, ServerDescription, ServerType};
 use super::settings::SdamSettings;
 use super::topology::{TopologyDescription, TopologyType};
@@ -27,6 +30,7 @@ pub struct Sdam {
     members: BTreeMap<ServerAddress, Member>,
     actions: VecDeque<Action>,
     next_link: u64,
+    rescan: Option<Rescan>,
     demand: bool,
     closed: bool,
 }
@@ -40,6 +44,7 @@ impl Sdam {
             members: BTreeMap::new(),
             actions: VecDeque::new(),
             next_link: 1,
+            rescan: None,
             demand: false,
             closed: false,
         }
@@ -62,7 +67,8 @@ impl Sdam {
 
     /// When to send [`Event::Elapsed`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.members.values().filter_map(Member::timeout).min()
+        let members = self.members.values().filter_map(Member::timeout);
+        members.chain(self.rescan_timeout()).min()
     }
 
     /// Takes one input that happened at `now`.
@@ -87,6 +93,7 @@ impl Sdam {
             }
             Event::Failed(failure) => self.operation_failed(now, &failure),
             Event::Handshaken { address, reply } => self.handshaken(now, address, *reply),
+            Event::LookedUp { number, answer } => self.looked_up(now, number, answer),
             Event::Demand(demand) => {
                 self.demand = demand;
                 self.members.values_mut().for_each(|member| member.expedite(demand));
@@ -104,6 +111,7 @@ impl Sdam {
             seeded.servers.insert(seed.clone(), unknown);
         }
         self.notify(now, EventKind::TopologyOpening);
+        self.rescan(now, |rescan, _| rescan.start(now));
         self.install(now, seeded, None);
         if self.topology.topology_type == TopologyType::LoadBalanced {
             // Load balancers "Monitoring": the one server is known without a check.
@@ -119,11 +127,13 @@ impl Sdam {
         if std::mem::replace(&mut self.closed, true) {
             return;
         }
+        self.rescan(now, |rescan, steps| rescan.close(steps));
         self.install(now, TopologyDescription::empty(), None);
         self.notify(now, EventKind::TopologyClosed);
     }
 
     fn elapse(&mut self, now: Instant) {
+        self.elapse_rescan(now);
         let due = |member: &Member| member.timeout().is_some_and(|deadline| deadline <= now);
         let addresses: Vec<ServerAddress> = self
             .members

@@ -59,7 +59,8 @@ fn event(kind: &EventKind) -> Option<Document> {
         }
         EventKind::ServerHeartbeatStarted { .. }
         | EventKind::ServerHeartbeatSucceeded { .. }
-        | EventKind::ServerHeartbeatFailed { .. } => return None,
+        | EventKind::ServerHeartbeatFailed { .. }
+        | EventKind::SrvRescanned { .. } => return None,
     })
 }
 

@@ -57,7 +57,7 @@ impl Rig {
             seeds: options.hosts,
             set_name: options.repl_set_name,
             direct_connection: options.direct_connection,
-            load_balanced: options.load_balanced,
+            load_balanced: options.load_balanced == Some(true),
             monitor: MonitorSettings {
                 heartbeat_frequency: Duration::from_millis(500),
                 // The file says what fails; a reply that the file has not come to must not.

@@ -182,7 +182,7 @@ fn switch(options: &ClientOptions, name: &str) -> Found {
         "directconnection" => options.direct_connection.map(Bson::from),
         "enableoverloadretargeting" => Some(bson!(options.enable_overload_retargeting)),
         "journal" => options.write_concern.journal.map(Bson::from),
-        "loadbalanced" => Some(bson!(options.load_balanced)),
+        "loadbalanced" => options.load_balanced.map(Bson::from),
         "retrywrites" => Some(bson!(options.retry_writes)),
         "serverselectiontryonce" => options.server_selection_try_once.map(Bson::from),
         _ => return None,
