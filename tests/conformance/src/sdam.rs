@@ -14,7 +14,7 @@ use portolan::engine::address::ServerAddress;
 use portolan::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata, TopologyVersion};
 use portolan::engine::sdam::{
     Action, Event, Failure, FailureKind, LinkError, LinkId, LinkRole, MonitorSettings, Notice,
-    Sdam, SdamSettings, ServerDescription, ServerType, Stage, TopologyId,
+    Sdam, SdamSettings, ServerDescription, ServerType, Stage, TopologyDescription, TopologyId,
 };
 use portolan::engine::time::Instant;
 use portolan::engine::wire::{Flags, Header, OpMsgBuilder};
@@ -39,7 +39,7 @@ pub(crate) fn run(test: &Document) -> Result<(), String> {
 }
 
 /// A machine between a file and its expectations.
-struct Rig {
+pub(crate) struct Rig {
     sdam: Sdam,
     now: Instant,
     /// Hellos that wait for their reply, by link.
@@ -50,7 +50,7 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(options: ClientOptions) -> Self {
+    pub(crate) fn new(options: ClientOptions) -> Self {
         let metadata = ClientMetadata::new(OsMetadata::default(), "test", EnvMetadata::default());
         let settings = SdamSettings {
             topology_id: TopologyId(ObjectId::from_bytes([0x42; 12])),
@@ -75,6 +75,11 @@ impl Rig {
         };
         rig.put(Event::Open);
         rig
+    }
+
+    /// What is believed now.
+    pub(crate) fn topology(&self) -> &Arc<TopologyDescription> {
+        self.sdam.topology()
     }
 
     fn phase(&mut self, phase: &Document) -> Result<(), String> {
@@ -122,7 +127,7 @@ impl Rig {
 
     /// The reply of a file: an empty one is a network error. A server that is no member any more is
     /// answered on the link it last had: the machine must ignore that.
-    fn reply(&mut self, source: &ServerAddress, reply: &Document) -> Result<(), String> {
+    pub(crate) fn reply(&mut self, source: &ServerAddress, reply: &Document) -> Result<(), String> {
         let member = self.sdam.topology().server(source).is_some();
         let hello = match self.hello_of(source) {
             Some(link) => self.asked.remove_entry(&link),

@@ -134,7 +134,7 @@ fn compare(test: &Document, options: &ClientOptions) -> Result<(), String> {
 }
 
 /// The value of the option `name`, as the files write it.
-fn option(options: &ClientOptions, name: &str) -> Result<Option<Bson>, String> {
+pub(crate) fn option(options: &ClientOptions, name: &str) -> Result<Option<Bson>, String> {
     let name = name.to_lowercase();
     [time, number, switch, words, authentication, tls]
         .iter()
