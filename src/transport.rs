@@ -7,6 +7,7 @@ use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -56,6 +57,40 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + MaybeSend {
 
 /// A boxed [`ByteStream`].
 pub type BoxStream = Box<dyn ByteStream>;
+
+/// A stream of a runtime as a [`ByteStream`] that knows nothing of arrivals.
+#[derive(Debug)]
+pub struct Plain<S>(pub S);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + MaybeSend> ByteStream for Plain<S> {}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Plain<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Plain<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
 
 /// One runtime's time and sockets.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
