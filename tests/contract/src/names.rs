@@ -22,7 +22,6 @@ pub struct DnsServer {
 
 impl DnsServer {
     /// Starts it.
-    #[expect(clippy::new_without_default, reason = "it takes a port and a thread")]
     pub fn start() -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1");
         let address = socket.local_addr().expect("it is bound");
