@@ -22,6 +22,8 @@ struct Inner {
     /// Told before anybody listened; at most [`EARLY_EVENTS`].
     early: Vec<Event>,
     heard: bool,
+    /// The last event was told.
+    closed: bool,
 }
 
 /// How many events are kept for the first subscriber.
@@ -36,19 +38,23 @@ impl Subscribers {
             // The receiver is in this function.
             let _ = sender.try_send(event);
         }
-        inner.senders.push(sender);
+        // After the last event a stream ends by itself: nobody keeps its sender.
+        if !inner.closed {
+            inner.senders.push(sender);
+        }
         receiver
     }
 
     pub(crate) fn tell(&self, event: Event) {
         let mut inner = self.inner.lock().expect("not poisoned: sending does not panic");
+        let last = matches!(event.kind, EventKind::TopologyClosed);
+        inner.closed |= last;
         if !inner.heard {
             if inner.early.len() < EARLY_EVENTS {
                 inner.early.push(event);
             }
             return;
         }
-        let last = matches!(event.kind, EventKind::TopologyClosed);
         // A closed channel is a stream that was dropped.
         inner.senders.retain(|sender| sender.try_send(event.clone()).is_ok());
         if last {

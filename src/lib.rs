@@ -53,6 +53,7 @@ pub use collection::{
 };
 pub use cursor::Cursor;
 pub use database::{Command, Database, RunCommand, RunCommandRaw};
+pub use driver::pool::PoolStatus;
 pub use driver::run::Driver;
 pub use engine::address::ServerAddress;
 pub use engine::sdam::{ServerDescription, ServerType, TopologyDescription, TopologyType};

@@ -12,7 +12,24 @@ use super::connection::Connection;
 use super::framed::Interrupt;
 use crate::engine::address::ServerAddress;
 use crate::engine::pool::{Grant, Permit, Pool, PoolAction, PoolError, PoolSettings, Ticket};
+use crate::engine::time::Instant;
 use crate::transport::Transport;
+
+/// The connections of operations to one server, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStatus {
+    /// The server.
+    pub address: ServerAddress,
+    /// Connections in use, idle and being made.
+    pub connections: usize,
+    /// Connections that nobody uses.
+    pub idle: usize,
+    /// Operations that wait for a connection.
+    pub waiting: usize,
+    /// Operations that were given to the server and have not ended, those that wait included.
+    pub operations: usize,
+}
 
 /// One server's pool.
 #[derive(Debug)]
@@ -56,14 +73,39 @@ impl ServerPool {
         OperationCount { pool: self.clone() }
     }
 
-    /// Connections in use, idle and being made; and how many of them are idle.
-    pub(crate) fn size(&self) -> (usize, usize) {
+    pub(crate) fn status(&self) -> PoolStatus {
         let core = self.core();
-        (core.machine.size(), core.machine.idle())
+        PoolStatus {
+            address: self.address.clone(),
+            connections: core.machine.size(),
+            idle: core.machine.idle(),
+            waiting: core.machine.waiting(),
+            operations: self.operations(),
+        }
     }
 
-    pub(crate) fn ready(&self) {
-        self.core().machine.ready();
+    /// A check of the server has succeeded: connections may be made, old ones are closed.
+    pub(crate) fn ready(&self, now: Instant) {
+        self.change(|core| {
+            core.machine.ready();
+            core.machine.prune(now);
+        });
+    }
+
+    /// Leave to make a connection that nobody waits for, while there are fewer than `min_size`.
+    pub(crate) fn replenish(
+        self: &Arc<Self>,
+        min_size: usize,
+        transport: &Arc<dyn Transport>,
+    ) -> Option<Slot> {
+        let permit = self.core().machine.replenish(min_size)?;
+        let (pool, transport) = (self.clone(), transport.clone());
+        Some(Slot { pool, transport, permit, used: false })
+    }
+
+    /// Whether [`ServerPool::replenish`] has something to do.
+    pub(crate) fn is_short_of(&self, min_size: usize) -> bool {
+        min_size > 0 && self.core().machine.size() < min_size
     }
 
     pub(crate) fn clear(&self, generation: u64, reason: &Arc<str>, interrupt_in_use: bool) {

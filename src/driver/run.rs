@@ -5,12 +5,13 @@
 //! cursor). It is woken for nothing else: an idle client costs its heartbeats.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_channel::{Receiver, Sender};
+use event_listener::EventListener;
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -25,15 +26,17 @@ use crate::transport::{BoxFuture, MaybeSend};
 /// The client's background work, as one future.
 ///
 /// Spawn it on the runtime of the transport; it ends when the client is shut down, or when its last
-/// handle is dropped. While it is not polled, nothing is monitored and no server can be selected.
+/// handle is dropped. While it is not polled, nothing is monitored and no server can be selected;
+/// dropping it shuts the client down.
 #[must_use = "the client discovers nothing until this future is spawned"]
 pub struct Driver {
+    shared: Arc<Shared>,
     future: BoxFuture<'static, ()>,
 }
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { future: Box::pin(Runner::new(shared).run()) }
+        Self { future: Box::pin(Runner::new(shared.clone()).run()), shared }
     }
 }
 
@@ -42,6 +45,12 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.future.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.ended();
     }
 }
 
@@ -70,34 +79,41 @@ struct Runner {
 /// What woke the runner.
 enum Woken {
     Link(LinkEvent),
-    Deadline,
-    Input,
-    TaskEnded,
+    /// The deadline, an input, or a task that ended.
+    Else,
 }
 
 impl Runner {
     fn new(shared: Arc<Shared>) -> Self {
-        let events = async_channel::unbounded();
+        let events = async_channel::bounded(EVENTS);
         let (links, tasks) = (BTreeMap::new(), FuturesUnordered::new());
         Self { shared, links, look_up: None, tasks, events }
     }
 
     async fn run(mut self) {
         self.shared.started();
-        let now = self.shared.transport.now();
-        self.shared.drive(now, Event::Open);
-        loop {
+        self.shared.drive(self.shared.transport.now(), Event::Open);
+        for turn in 1_usize.. {
+            // Taken before looking: what is given from now on ends the wait.
+            let input = self.shared.input();
             self.start_work();
-            if self.shared.is_closed() && self.tasks.is_empty() {
-                return;
+            if self.shared.is_closed() {
+                // Links and jobs end with this future.
+                return self.shared.ended();
             }
-            match self.wait().await {
-                Woken::Link((at, event)) => self.shared.drive(at, event),
-                Woken::Deadline => {
-                    let now = self.shared.transport.now();
-                    self.shared.drive(now, Event::Elapsed);
+            if turn.is_multiple_of(TURNS) {
+                yield_now().await;
+            }
+            if let Woken::Link((at, event)) = self.wait(input).await {
+                if let Event::Broken { link, .. } = &event {
+                    self.links.remove(link);
                 }
-                Woken::Input | Woken::TaskEnded => {}
+                self.shared.drive(at, event);
+            }
+            // Whatever woke this: a busy link must not keep others from their deadlines.
+            let now = self.shared.transport.now();
+            if self.shared.timeout().is_some_and(|deadline| deadline <= now) {
+                self.shared.drive(now, Event::Elapsed);
             }
         }
     }
@@ -161,38 +177,27 @@ impl Runner {
         }));
     }
 
-    async fn wait(&mut self) -> Woken {
-        let input = self.shared.input();
-        if self.shared.has_work() {
-            return Woken::Input;
-        }
+    async fn wait(&mut self, input: EventListener) -> Woken {
         let sleep = match self.shared.timeout() {
             Some(deadline) => self.shared.transport.sleep_until(deadline),
             None => Box::pin(std::future::pending()),
         };
-        let outside = pin!(async {
-            match select(sleep, input).await {
-                Either::Left(_) => Woken::Deadline,
-                Either::Right(_) => Woken::Input,
-            }
-        });
         let tasks = &mut self.tasks;
         let ended = pin!(async {
-            match tasks.next().await {
-                Some(()) => Woken::TaskEnded,
-                None => std::future::pending().await,
+            if tasks.next().await.is_none() {
+                std::future::pending::<()>().await;
             }
         });
         let event = pin!(async {
             match self.events.1.recv().await {
-                Ok(event) => Woken::Link(event),
+                Ok(event) => event,
                 Err(_) => std::future::pending().await,
             }
         });
         // Tasks first: they carry the bytes whose arrival the events report.
-        match select(ended, select(event, outside)).await {
-            Either::Left((woken, _)) => woken,
-            Either::Right((Either::Left((woken, _)) | Either::Right((woken, _)), _)) => woken,
+        match select(select(ended, event), select(sleep, input)).await {
+            Either::Left((Either::Right((event, _)), _)) => Woken::Link(event),
+            Either::Left((Either::Left(_), _)) | Either::Right(_) => Woken::Else,
         }
     }
 }
@@ -209,11 +214,11 @@ async fn carry(
         Ok(stream) => stream,
         Err(error) => {
             let error = LinkError::network(error);
-            let _ = events.try_send((transport.now(), Event::Broken { link: id, error }));
+            let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
             return;
         }
     };
-    let _ = events.try_send((transport.now(), Event::Opened(id.clone())));
+    let _ = events.send((transport.now(), Event::Opened(id.clone()))).await;
     let mut framed = Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE);
     let mut written = transport.now();
     let error = loop {
@@ -229,7 +234,7 @@ async fn carry(
             Either::Left(Ok(arrival)) => {
                 let link = id.clone();
                 let event = Event::Received { link, message: arrival.frame, written };
-                let _ = events.try_send((arrival.at, event));
+                let _ = events.send((arrival.at, event)).await;
             }
             Either::Left(Err(error)) => break error,
             Either::Right(Ok(message)) => {
@@ -245,5 +250,25 @@ async fn carry(
         FramedError::Wire(error) => LinkError::from(error),
         other => LinkError::network(other),
     };
-    let _ = events.try_send((transport.now(), Event::Broken { link: id, error }));
+    let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
 }
+
+/// Lets others on the same executor have their turn.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Events handled before others have their turn, should events never cease.
+const TURNS: usize = 64;
+
+/// Events that wait for the engine at most: a server that sends without end waits for it, and fills
+/// no memory.
+const EVENTS: usize = 32;

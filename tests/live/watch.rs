@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_std::future::timeout;
 use futures_util::StreamExt as _;
@@ -13,7 +13,7 @@ use portolan_async_std::Connect as _;
 use portolan_support::{MemberOptions, MongodBinary, ReplicaSet, ReplicaSetOptions};
 
 /// Far more than anything here takes.
-pub(crate) const SOON: Duration = Duration::from_secs(40);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A set of three ordinary members.
 pub(crate) fn start() -> ReplicaSet {
@@ -54,8 +54,11 @@ impl Watch {
 
     /// Waits for an event that was not waited for yet.
     pub(crate) async fn event(&mut self, what: &str, wanted: impl Fn(&EventKind) -> bool) -> Event {
+        let deadline = Instant::now() + SOON;
         loop {
-            let next = timeout(SOON, self.topology.next()).await;
+            // The time is for the wanted event: others, heartbeats first of all, go on for ever.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let next = timeout(left, self.topology.next()).await;
             let Ok(Some(event)) = next else {
                 panic!("waited for {what}; {}; saw {}", brief(&self.belief()), self.names());
             };
@@ -72,14 +75,17 @@ impl Watch {
         what: &str,
         wanted: impl Fn(&TopologyDescription) -> bool,
     ) -> Arc<TopologyDescription> {
-        loop {
-            let belief = self.belief();
-            if wanted(&belief) {
-                return belief;
+        let mut belief = self.belief();
+        while !wanted(&belief) {
+            let changed =
+                |kind: &EventKind| matches!(kind, EventKind::TopologyDescriptionChanged { .. });
+            if let EventKind::TopologyDescriptionChanged { new, .. } =
+                self.event(what, changed).await.kind
+            {
+                belief = new;
             }
-            self.event(what, |kind| matches!(kind, EventKind::TopologyDescriptionChanged { .. }))
-                .await;
         }
+        belief
     }
 
     /// Waits for a primary and `members - 1` secondaries.

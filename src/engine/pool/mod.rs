@@ -225,6 +225,23 @@ impl<C> Pool<C> {
         }
     }
 
+    /// Closes connections that were idle for too long (CMAP "Background Thread"): the least recently
+    /// used stand first, and a check-out from the other end may never come to them.
+    pub fn prune(&mut self, now: Instant) {
+        while self.idle.front().is_some_and(|idle| self.is_expired(idle, now)) {
+            if let Some(idle) = self.idle.pop_front() {
+                self.discard(idle.connection);
+            }
+        }
+    }
+
+    /// Leave to make a connection that nobody waits for, while there are fewer than `min_size`
+    /// ("minPoolSize").
+    pub fn replenish(&mut self, min_size: usize) -> Option<Permit> {
+        let wanted = self.state == State::Ready && self.queue.is_empty() && self.total < min_size;
+        if wanted { self.permit() } else { None }
+    }
+
     /// "Clearing a Connection Pool": a new generation, idle connections closed, waiters refused.
     pub fn clear(&mut self, generation: u64, reason: Arc<str>) {
         if self.state == State::Closed {
@@ -245,13 +262,20 @@ impl<C> Pool<C> {
 
     fn grant(&mut self, now: Instant) -> Option<Grant<C>> {
         while let Some(idle) = self.idle.pop_back() {
-            let expired = !self.settings.max_idle_time.is_zero()
-                && now - idle.since > self.settings.max_idle_time;
-            if idle.generation == self.generation && !expired {
+            if idle.generation == self.generation && !self.is_expired(&idle, now) {
                 return Some(Grant::Connection(idle.connection));
             }
             self.discard(idle.connection);
         }
+        self.permit().map(Grant::Establish)
+    }
+
+    fn is_expired(&self, idle: &Idle<C>, now: Instant) -> bool {
+        let limit = self.settings.max_idle_time;
+        !limit.is_zero() && now - idle.since > limit
+    }
+
+    fn permit(&mut self) -> Option<Permit> {
         let room = self.settings.max_size == 0 || self.total < self.settings.max_size;
         if !room || self.pending >= self.settings.max_connecting {
             return None;
@@ -260,7 +284,7 @@ impl<C> Pool<C> {
         self.pending += 1;
         let connection_id = self.next_connection_id;
         self.next_connection_id += 1;
-        Some(Grant::Establish(Permit { connection_id, generation: self.generation }))
+        Some(Permit { connection_id, generation: self.generation })
     }
 
     fn serve(&mut self, now: Instant) {

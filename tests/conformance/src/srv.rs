@@ -132,10 +132,11 @@ fn scan(options: ClientOptions, deployment: Deployment<'_>) -> Result<TopologyDe
     let load_balanced = options.load_balanced == Some(true);
     let mut rig = Rig::new(options);
     let mut answered = BTreeSet::new();
-    while !load_balanced {
-        let topology = rig.topology();
-        let next = topology.servers.keys().find(|server| !answered.contains(*server)).cloned();
-        let Some(server) = next else { break };
+    let unheard = |rig: &Rig, answered: &BTreeSet<ServerAddress>| {
+        let mut servers = rig.topology().servers.keys();
+        servers.find(|server| !load_balanced && !answered.contains(*server)).cloned()
+    };
+    while let Some(server) = unheard(&rig, &answered) {
         rig.reply(&server, &deployment(&server)?)?;
         answered.insert(server);
     }

@@ -1,0 +1,14 @@
+//! The driver as a whole over a network in memory: dropped futures, the pool, retries, sessions,
+//! selection, the monitors' cadence and events, all on a virtual clock.
+
+mod cancellation;
+mod events;
+mod hostile;
+mod monitor;
+mod options;
+mod pool;
+mod retry;
+mod selection;
+mod sessions;
+mod srv;
+mod support;
