@@ -1,7 +1,8 @@
 //! Seeds by DNS: what is asked, which answers count, what a TXT record may say.
 //!
 //! Pure rules; who asks is the shell. Weights and priorities never come this far: they MUST be
-//! ignored. Specification: initial-dns-seedlist-discovery, polling-srv-records-for-mongos-discovery.
+//! ignored. Specification: initial-dns-seedlist-discovery and
+//! polling-srv-records-for-mongos-discovery.
 
 mod error;
 mod name;
