@@ -432,7 +432,8 @@ impl Run<'_> {
         let server = AttemptServer::of(&selected.server);
         let avoid = retry::deprioritizes(cause, &server).then(|| selected.pool.address().clone());
         // Without its number a write that is sent twice may happen twice.
-        let numbered = self.policy.retryability != Retryability::Write || self.txn_number.is_some();
+        let numbered =
+            self.policy.retryability != Retryability::Write || self.txn_number.is_some();
         let trouble = match cause {
             AttemptError::Reply(failure) if is_overload(failure) => Trouble::Overloaded {
                 retryable: self.may_retry_overload(),

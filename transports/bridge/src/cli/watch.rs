@@ -10,7 +10,7 @@ use super::{Failure, asked_to_stop, client, failed, say, text};
 
 /// Prints events until the time is over or the program is asked to stop.
 pub(crate) async fn run(args: WatchArgs) -> Result<(), Failure> {
-    let (client, driver) = client(&args.uri)?;
+    let (client, driver) = client(&args.uri).await?;
     let mut topology = client.topology();
     tokio::spawn(driver);
     let over = async {
