@@ -15,9 +15,7 @@ type Operation = fn(Client) -> Pin<Box<dyn Future<Output = portolan::Result<()>>
 
 /// Each kind of operation; what it gives does not matter here.
 const OPERATIONS: [(&str, Operation); 9] = [
-    ("find_one", |client| {
-        Box::pin(async move { till(&client).find_one(doc! {}).await.map(drop) })
-    }),
+    ("find_one", |client| Box::pin(async move { till(&client).find_one(doc! {}).await.map(drop) })),
     ("find", |client| {
         Box::pin(async move { till(&client).find(doc! {}).batch_size(2_u32).await.map(drop) })
     }),

@@ -54,7 +54,8 @@ fn use_it(bed: &Bed, client: &Client) {
         let nearest = ReadPreference::nearest().with_max_staleness(secs(90));
         let _ = client.ping(nearest.clone()).await;
         let _ = till.insert_many((0..5).map(|n| doc! { "_id": n })).await;
-        if let Ok(mut cursor) = till.find(doc! {}).read_preference(nearest).batch_size(1_u32).await {
+        if let Ok(mut cursor) = till.find(doc! {}).read_preference(nearest).batch_size(1_u32).await
+        {
             while let Some(Ok(_)) = cursor.next().await {}
         }
         client.shutdown().await;
@@ -117,8 +118,7 @@ fn junk_is_an_error_of_that_connection() {
             bed.run(async move { client.ping(ReadPreference::primary()).await.map(drop) })
         };
         let error = ping().expect_err("junk");
-        let known =
-            matches!(error.kind(), ErrorKind::Protocol { .. } | ErrorKind::Timeout { .. });
+        let known = matches!(error.kind(), ErrorKind::Protocol { .. } | ErrorKind::Timeout { .. });
         assert!(known, "{bytes:?}: {error:?}");
         ping().expect("on another connection");
     }

@@ -149,6 +149,9 @@ fn a_round_trip_is_from_the_request_to_its_answer() {
     bed.advance(ms(2_100));
     assert_eq!(server(&client, "a:1").round_trip_time, Some(ms(40)), "a fifth of 80, the rest 30");
     assert_eq!(server(&client, "a:1").min_round_trip_time, ms(30));
+    // Of a connection's later requests too, each from its own beginning.
+    bed.advance(secs(1) + ms(80));
+    assert_eq!(server(&client, "a:1").round_trip_time, Some(ms(48)));
 }
 
 #[test]

@@ -19,21 +19,15 @@ fn parsed(bed: &Bed, options: &str) -> ClientOptions {
 #[test]
 fn what_cannot_be_done_without_is_refused() {
     let bed = Bed::set(0);
-    for (options, word) in [
-        ("proxyHost=p.example&proxyPort=1080", "proxy"),
-        ("tls=true", "TLS"),
-    ] {
+    for (options, word) in [("proxyHost=p.example&proxyPort=1080", "proxy"), ("tls=true", "TLS")] {
         let error = make(&bed, parsed(&bed, options)).expect_err(options);
         assert!(error.to_string().contains(word), "{error}");
     }
     let with_user = ClientOptions::parse("mongodb://user:secret@a:1").expect("good options");
     let error = make(&bed, with_user).expect_err("a user");
     assert!(error.to_string().contains("authentication"), "{error}");
-    let server_api = Some(ServerApi {
-        version: ServerApiVersion::V1,
-        strict: None,
-        deprecation_errors: None,
-    });
+    let server_api =
+        Some(ServerApi { version: ServerApiVersion::V1, strict: None, deprecation_errors: None });
     let options = ClientOptions { server_api, ..parsed(&bed, "") };
     let error = make(&bed, options).expect_err("the Stable API");
     assert!(error.to_string().contains("Stable API"), "{error}");

@@ -21,7 +21,9 @@ pub(crate) fn start() -> ReplicaSet {
 }
 
 pub(crate) fn start_with(members: Vec<MemberOptions>) -> ReplicaSet {
-    let binary = MongodBinary::find(Some("6.0.5")).expect("`cargo xtask setup` installs mongod");
+    // Another version on request, to see what it makes of the same tests.
+    let version = std::env::var("PORTOLAN_LIVE_MONGOD").unwrap_or_else(|_| "6.0.5".into());
+    let binary = MongodBinary::find(Some(&version)).expect("`cargo xtask setup` installs mongod");
     let options = ReplicaSetOptions { members, ..ReplicaSetOptions::new(binary, 0) };
     ReplicaSet::start(options).expect("a replica set")
 }
