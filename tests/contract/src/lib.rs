@@ -7,6 +7,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "bans of the engine")]
 
 mod connect;
+#[cfg(test)]
+mod judges;
 mod names;
 mod peer;
 mod stream;

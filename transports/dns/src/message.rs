@@ -132,7 +132,8 @@ mod tests {
         let question = query().encode().unwrap();
         let mut packet = Packet::parse(&question).unwrap().into_reply();
         let mut record = |data| {
-            packet.answers.push(ResourceRecord::new(Name::new_unchecked(NAME), CLASS::IN, 90, data))
+            let name = Name::new_unchecked(NAME);
+            packet.answers.push(ResourceRecord::new(name, CLASS::IN, 90, data));
         };
         record(RData::CNAME(CNAME(Name::new_unchecked("b.example.com"))));
         let target = Name::new_unchecked("h.example.com");

@@ -1,5 +1,7 @@
 //! Look-ups of scripted DNS servers on the loopback interface, by UDP and TCP.
 
+#![allow(clippy::unwrap_used, reason = "the scripted servers are as much a test as their callers")]
+
 use std::io::{self, Read as _, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, UdpSocket};
 use std::sync::atomic::{AtomicUsize, Ordering};

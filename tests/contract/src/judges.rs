@@ -1,7 +1,5 @@
 //! The contract can be broken: transports with one fault each, and the clause that sees it.
 
-#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "bans of the engine")]
-
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,8 +14,8 @@ use futures_util::{AsyncRead, AsyncWrite};
 use portolan::ServerAddress;
 use portolan::transport::{BoxFuture, BoxStream, DnsRecord, Instant, Plain, RecordKind, Transport};
 use portolan_async_io::AsyncIo;
-use portolan_contract as contract;
-use portolan_contract::DnsServer;
+
+use crate::{self as contract, DnsServer};
 
 /// What is wrong with a transport.
 #[derive(Clone, Copy, Debug, PartialEq)]
