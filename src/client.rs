@@ -20,7 +20,8 @@ use crate::driver::shared::Shared;
 use crate::engine::address::ServerAddress;
 use crate::engine::op;
 use crate::engine::sdam::{
-    MonitorSettings, Sdam, SdamSettings, ServerType, TopologyDescription, TopologyId,
+    MonitorSettings, RescanSettings, Sdam, SdamSettings, ServerType, TopologyDescription,
+    TopologyId,
 };
 use crate::engine::selection::{self, Criteria, OperationKind, ReadPreference};
 use crate::error::{Error, Result};
@@ -28,6 +29,7 @@ use crate::event::Event;
 use crate::explain::Explanation;
 use crate::metadata;
 use crate::options::{ClientOptions, ServerMonitoringMode};
+use crate::resolve;
 use crate::transport::Transport;
 
 /// A MongoDB deployment: standalone, replica set or sharded cluster.
@@ -76,13 +78,15 @@ impl Client {
             ServerMonitoringMode::Stream => true,
             ServerMonitoringMode::Poll => false,
         };
+        let seed = resolve::seed(topology_id.0);
         let settings = SdamSettings {
             topology_id,
             seeds: options.hosts.clone(),
             set_name: options.repl_set_name.clone(),
             direct_connection: options.direct_connection,
-            load_balanced: options.load_balanced,
+            load_balanced: options.load_balanced == Some(true),
             snapshot: options.snapshot.clone(),
+            rescan: rescan(&options, seed),
             suspicion: options.suspicion,
             monitor: MonitorSettings {
                 heartbeat_frequency: options.heartbeat_frequency,
@@ -95,9 +99,6 @@ impl Client {
             trace.settings(&settings);
         }
         let sdam = Sdam::new(settings);
-        let seed = u64::from_le_bytes(
-            topology_id.0.bytes()[4..12].try_into().expect("8 of the 12 bytes of an ObjectId"),
-        );
         let shared = Arc::new(Shared::new(options, transport, sdam, seed, client_metadata));
         let driver = Driver::new(shared.clone());
         Ok((Self { handle: Arc::new(Handle { shared }) }, driver))
@@ -221,6 +222,21 @@ fn end_sessions(sessions: &[RawDocumentBuf]) -> RawDocumentBuf {
     command
 }
 
+/// How to look for changes of the SRV records that the seeds came from.
+fn rescan(options: &ClientOptions, seed: u64) -> Option<RescanSettings> {
+    Some(RescanSettings {
+        host: options.srv_host.clone()?,
+        service_name: options.srv_service_name.clone(),
+        max_hosts: options.srv_max_hosts as usize,
+        replica_sets: options.srv_poll_replica_sets,
+        interval: options.srv_rescan_interval,
+        ttl: options.srv_ttl.unwrap_or_default(),
+        heartbeat_frequency: options.heartbeat_frequency,
+        limit: options.connect_timeout.unwrap_or_default(),
+        seed,
+    })
+}
+
 /// What is announced for later is refused now, so that nobody sends data in the clear by surprise.
 ///
 /// What merely makes things faster is left out with a warning.
@@ -247,10 +263,16 @@ fn refuse_what_is_missing(options: &mut ClientOptions) -> Result<()> {
         return missing("the connection string asks for authentication");
     }
     if options.tls_enabled() {
-        return missing("the connection string asks for TLS");
+        return missing(
+            "the connection string asks for TLS (as mongodb+srv:// does, unless it says tls=false)",
+        );
     }
-    if options.srv_host.is_some() {
-        return missing("the connection string is mongodb+srv:// and needs DNS look-ups");
+    if options.srv_host.is_some() && options.hosts.is_empty() {
+        return Err(Error::invalid_argument(
+            "the hosts of the mongodb+srv:// connection string are not looked up yet; make the \
+             client of `options.resolve(&transport).await?`, or by the connect of a transport's \
+             crate",
+        ));
     }
     if options.proxy.is_some() {
         return missing("the connection string asks for a SOCKS5 proxy (proxyHost)");

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::{BuildError, CommandFailure, ReplyFailure, WriteFailure};
 use crate::engine::selection::{Hint, Verdict};
+use crate::engine::srv::SrvError;
 use crate::options::OptionsError;
 
 pub use crate::engine::op::retry::RETRYABLE_WRITE_ERROR;
@@ -37,6 +38,8 @@ pub enum ErrorKind {
     InvalidArgument(String),
     /// A connection string or options that cannot be used.
     Options(OptionsError),
+    /// DNS names no seeds.
+    Srv(SrvError),
     /// No server suited within the time-out, or none ever can.
     ServerSelection {
         /// What was wanted, and why it cannot be had.
@@ -189,6 +192,7 @@ impl fmt::Display for Error {
         match self.kind() {
             ErrorKind::InvalidArgument(message) => f.write_str(message),
             ErrorKind::Options(error) => error.fmt(f),
+            ErrorKind::Srv(error) => error.fmt(f),
             ErrorKind::ServerSelection { message, verdicts, hints } => {
                 f.write_str(message)?;
                 verdicts.iter().try_for_each(|verdict| write!(f, "\n  {verdict}"))?;
@@ -225,6 +229,7 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         match self.kind() {
             ErrorKind::Options(error) => Some(error),
+            ErrorKind::Srv(error) => Some(error),
             _ => None,
         }
     }
@@ -233,6 +238,12 @@ impl std::error::Error for Error {
 impl From<OptionsError> for Error {
     fn from(error: OptionsError) -> Self {
         Self::new(ErrorKind::Options(error))
+    }
+}
+
+impl From<SrvError> for Error {
+    fn from(error: SrvError) -> Self {
+        Self::new(ErrorKind::Srv(error))
     }
 }
 

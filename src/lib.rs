@@ -43,6 +43,7 @@ pub mod error;
 pub mod event;
 mod explain;
 mod metadata;
+mod resolve;
 mod session;
 
 pub use bson;

@@ -6,6 +6,8 @@
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -56,6 +58,40 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + MaybeSend {
 /// A boxed [`ByteStream`].
 pub type BoxStream = Box<dyn ByteStream>;
 
+/// A stream of a runtime as a [`ByteStream`] that knows nothing of arrivals.
+#[derive(Debug)]
+pub struct Plain<S>(pub S);
+
+impl<S: AsyncRead + AsyncWrite + Unpin + MaybeSend> ByteStream for Plain<S> {}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Plain<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Plain<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, buf)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
 /// One runtime's time and sockets.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
@@ -82,11 +118,12 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
     /// it.
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream>;
 
-    /// Looks up the SRV or TXT records of `name`.
+    /// Looks up the SRV or TXT records of `name`, which is complete as it is.
     ///
     /// # Errors
     ///
-    /// By default that this transport has no DNS.
+    /// [`io::ErrorKind::NotFound`] where the name does not exist; a name without such records is an
+    /// empty list. By default that this transport has no DNS.
     async fn resolve(&self, name: &str, kind: RecordKind) -> io::Result<Vec<DnsRecord>> {
         Err(io::Error::new(
             io::ErrorKind::Unsupported,
@@ -94,6 +131,41 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
                 "this transport cannot look up the {kind:?} records of {name}; use a mongodb:// connection string"
             ),
         ))
+    }
+}
+
+/// Looks up DNS records in place of the transport
+/// ([`ClientOptions::resolver`](crate::ClientOptions::resolver)).
+#[cfg_attr(not(target_arch = "wasm32"), async_trait)]
+#[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
+pub trait Resolver: MaybeSend + MaybeSync + 'static {
+    /// See [`Transport::resolve`].
+    ///
+    /// # Errors
+    ///
+    /// See there.
+    async fn resolve(&self, name: &str, kind: RecordKind) -> io::Result<Vec<DnsRecord>>;
+}
+
+/// A [`Resolver`] as an option: cheap to clone, equal to its clones only.
+#[derive(Clone)]
+pub struct CustomResolver(pub Arc<dyn Resolver>);
+
+impl<R: Resolver> From<R> for CustomResolver {
+    fn from(resolver: R) -> Self {
+        Self(Arc::new(resolver))
+    }
+}
+
+impl PartialEq for CustomResolver {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl std::fmt::Debug for CustomResolver {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("CustomResolver")
     }
 }
 
@@ -115,7 +187,7 @@ pub enum DnsRecord {
         host: String,
         /// The target's port.
         port: u16,
-        /// Seconds that the answer may be kept.
+        /// Seconds that the answer may be kept; 0 where that is not known.
         ttl: u32,
     },
     /// A text: its character strings, joined.

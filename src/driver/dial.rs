@@ -15,7 +15,7 @@ pub(crate) async fn dial(
 ) -> Result<PooledConnection, ConnectionError> {
     let handshake = Handshake {
         metadata: &shared.metadata,
-        load_balanced: shared.options.load_balanced,
+        load_balanced: shared.options.load_balanced == Some(true),
         connect_timeout: shared.options.connect_timeout,
     };
     let address = slot.address().clone();

@@ -12,7 +12,7 @@ use std::task::{Context, Poll};
 
 use async_channel::{Receiver, Sender};
 use event_listener::EventListener;
-use futures_util::future::{AbortHandle, Abortable, Either, select};
+use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::framed::{Framed, FramedError};
@@ -20,7 +20,8 @@ use super::shared::{LinkAction, Shared};
 use crate::engine::sdam::{Event, LinkError, LinkId};
 use crate::engine::time::Instant;
 use crate::engine::wire::DEFAULT_MAX_MESSAGE_SIZE;
-use crate::transport::BoxFuture;
+use crate::resolve::srv_records;
+use crate::transport::{BoxFuture, MaybeSend};
 
 /// The client's background work, as one future.
 ///
@@ -69,6 +70,8 @@ struct Link {
 struct Runner {
     shared: Arc<Shared>,
     links: BTreeMap<LinkId, Link>,
+    /// The latest look-up of SRV records, which may have ended.
+    look_up: Option<(u64, AbortHandle)>,
     tasks: FuturesUnordered<BoxFuture<'static, ()>>,
     events: (Sender<LinkEvent>, Receiver<LinkEvent>),
 }
@@ -83,7 +86,8 @@ enum Woken {
 impl Runner {
     fn new(shared: Arc<Shared>) -> Self {
         let events = async_channel::bounded(EVENTS);
-        Self { shared, links: BTreeMap::new(), tasks: FuturesUnordered::new(), events }
+        let (links, tasks) = (BTreeMap::new(), FuturesUnordered::new());
+        Self { shared, links, look_up: None, tasks, events }
     }
 
     async fn run(mut self) {
@@ -129,6 +133,12 @@ impl Runner {
                         link.abort.abort();
                     }
                 }
+                LinkAction::LookUp(number, name) => self.look_up(number, name),
+                LinkAction::CancelLookUp(number) => {
+                    if let Some((_, look_up)) = self.look_up.take_if(|(own, _)| *own == number) {
+                        look_up.abort();
+                    }
+                }
             }
         }
         for job in self.shared.take_jobs() {
@@ -140,11 +150,31 @@ impl Runner {
         let (commands, inbox) = async_channel::unbounded();
         let (abort, registration) = AbortHandle::new_pair();
         let work = carry(self.shared.clone(), id.clone(), inbox, self.events.0.clone());
-        let task = Abortable::new(work, registration);
+        self.start(work, registration);
+        self.links.insert(id, Link { commands, abort });
+    }
+
+    fn look_up(&mut self, number: u64, name: String) {
+        let (abort, registration) = AbortHandle::new_pair();
+        let (shared, events) = (self.shared.clone(), self.events.0.clone());
+        let work = async move {
+            let answer = srv_records(&shared.options, &*shared.transport, &name).await;
+            let event = Event::LookedUp { number, answer };
+            let _ = events.send((shared.transport.now(), event)).await;
+        };
+        self.start(work, registration);
+        self.look_up = Some((number, abort));
+    }
+
+    fn start(
+        &self,
+        work: impl Future<Output = ()> + MaybeSend + 'static,
+        abort: AbortRegistration,
+    ) {
+        let task = Abortable::new(work, abort);
         self.tasks.push(Box::pin(async move {
             let _aborted = task.await;
         }));
-        self.links.insert(id, Link { commands, abort });
     }
 
     async fn wait(&mut self, input: EventListener) -> Woken {

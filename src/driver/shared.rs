@@ -32,12 +32,14 @@ pub(crate) struct View {
     awaited_success: Option<ServerAddress>,
 }
 
-/// What the engine wants done with links.
+/// What the engine wants done with links and look-ups.
 #[derive(Debug)]
 pub(crate) enum LinkAction {
     Open(LinkId),
     Send(LinkId, Vec<u8>),
     Close(LinkId),
+    LookUp(u64, String),
+    CancelLookUp(u64),
 }
 
 type Job = BoxFuture<'static, ()>;
@@ -179,6 +181,12 @@ impl Shared {
                     core.link_actions.push_back(LinkAction::Send(link, message));
                 }
                 Action::CloseLink(link) => core.link_actions.push_back(LinkAction::Close(link)),
+                Action::LookUp { number, name } => {
+                    core.link_actions.push_back(LinkAction::LookUp(number, name));
+                }
+                Action::CancelLookUp(number) => {
+                    core.link_actions.push_back(LinkAction::CancelLookUp(number));
+                }
                 Action::OpenPool(address) => {
                     let pool = ServerPool::new(address.clone(), self.pool_settings());
                     core.pools.insert(address, Arc::new(pool));

@@ -21,5 +21,6 @@ pub mod rng;
 pub mod sdam;
 pub mod selection;
 pub mod session;
+pub mod srv;
 pub mod time;
 pub mod wire;

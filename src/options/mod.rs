@@ -27,6 +27,7 @@ pub use crate::engine::sdam::MonitoringMode as ServerMonitoringMode;
 pub use crate::engine::sdam::TopologySnapshot;
 pub use crate::engine::sdam::suspicion::SuspicionSettings;
 use crate::engine::selection::ReadPreference;
+use crate::transport::CustomResolver;
 
 impl FromStr for ServerMonitoringMode {
     /// What is allowed.
@@ -141,10 +142,25 @@ pub struct ClientOptions {
     pub srv_max_hosts: u32,
     /// The service name of the SRV records.
     pub srv_service_name: String,
+    /// The least time to live of the records that gave the seeds; `None` before
+    /// [`resolve`](Self::resolve).
+    pub srv_ttl: Option<Duration>,
+    /// How often the SRV records are looked up again, whatever time to live they have: at least
+    /// 500 ms. `None` for as often as they say, every 60 s at most.
+    pub srv_rescan_interval: Option<Duration>,
+    /// Whether the SRV records of a replica set are looked up again while it has no known primary:
+    /// a set whose hosts have all changed is found again. The specification looks up those of
+    /// sharded clusters only, which cannot be switched off.
+    pub srv_poll_replica_sets: bool,
+    /// Who looks up SRV and TXT records; `None` for the transport.
+    pub resolver: Option<CustomResolver>,
     /// The database named by the connection string.
     pub default_database: Option<String>,
     /// Who the client says it is; `None` for nobody.
     pub credential: Option<Credential>,
+    /// The database that knows the user, where the connection string or a TXT record names one. It
+    /// is the credential's source already.
+    pub auth_source: Option<String>,
     /// Shown in the server's logs and profiles; at most 128 bytes.
     pub app_name: Option<String>,
     /// The set that all members must belong to; `None` for whichever the seeds belong to.
@@ -152,8 +168,8 @@ pub struct ClientOptions {
     /// `true`: talk to the one seed only, whatever it is. `false` or `None`: discover the
     /// deployment (with one seed and no set name, `None` too discovers).
     pub direct_connection: Option<bool>,
-    /// Whether the one host is a load balancer.
-    pub load_balanced: bool,
+    /// Whether the one host is a load balancer; `None` for no, unless a TXT record says yes.
+    pub load_balanced: Option<bool>,
     /// Time to open a connection, TLS included, and to answer a check; `None` for no limit.
     pub connect_timeout: Option<Duration>,
     /// Time for one read or write of a socket by an application's operation; `None` for no limit.
@@ -224,12 +240,17 @@ impl Default for ClientOptions {
             srv_host: None,
             srv_max_hosts: 0,
             srv_service_name: "mongodb".to_owned(),
+            srv_ttl: None,
+            srv_rescan_interval: None,
+            srv_poll_replica_sets: false,
+            resolver: None,
             default_database: None,
             credential: None,
+            auth_source: None,
             app_name: None,
             repl_set_name: None,
             direct_connection: None,
-            load_balanced: false,
+            load_balanced: None,
             connect_timeout: Some(Duration::from_secs(10)),
             socket_timeout: None,
             timeout: None,
@@ -265,7 +286,7 @@ impl Default for ClientOptions {
 }
 
 impl ClientOptions {
-    /// Reads a connection string. No I/O: SRV records are looked up when the client connects.
+    /// Reads a connection string. No I/O: SRV records are looked up by [`resolve`](Self::resolve).
     ///
     /// An unknown option is a warning ([`warnings`](Self::warnings)), a bad value an error.
     ///

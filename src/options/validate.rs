@@ -58,7 +58,7 @@ impl ClientOptions {
 
     /// load-balancers "URI Validation".
     fn check_load_balanced(&self) -> Result<(), OptionsError> {
-        if !self.load_balanced {
+        if self.load_balanced != Some(true) {
             return Ok(());
         }
         if self.hosts.len() > 1 {
@@ -108,6 +108,12 @@ impl ClientOptions {
         if self.heartbeat_frequency < MIN_HEARTBEAT_FREQUENCY {
             let millis = self.heartbeat_frequency.as_millis().to_string();
             return bad("heartbeatFrequencyMS", millis, "at least 500");
+        }
+        if let Some(interval) =
+            self.srv_rescan_interval.filter(|interval| *interval < MIN_HEARTBEAT_FREQUENCY)
+        {
+            let text = format!("{interval:?}");
+            return bad("srv_rescan_interval", text, "at least 500 ms");
         }
         if self.max_connecting == 0 {
             return bad("maxConnecting", "0".to_owned(), "at least 1");

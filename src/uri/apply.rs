@@ -141,6 +141,7 @@ impl Reading {
         self.check_srv(scheme)?;
         self.draft.options.proxy = self.proxy()?;
         let credential = std::mem::take(&mut self.draft.credential);
+        self.draft.options.auth_source.clone_from(&credential.auth_source);
         self.draft.options.credential = match credential.clone().build() {
             Ok(credential) => credential,
             // What is missing may be what was left out.

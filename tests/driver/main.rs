@@ -11,5 +11,6 @@ mod pool;
 mod retry;
 mod selection;
 mod sessions;
+mod srv;
 mod support;
 mod threads;

@@ -10,6 +10,7 @@ use super::notice;
 use super::topology::TopologyDescription;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::HelloReply;
+use crate::engine::srv::SrvRecord;
 use crate::engine::time::Instant;
 
 /// One input.
@@ -57,6 +58,13 @@ pub enum Event {
     /// The answer to [`Action::ReportInFlight`]: when the oldest operation in flight on each server
     /// was sent; empty when none is in flight.
     InFlight(Vec<(ServerAddress, Instant)>),
+    /// The answer to a look-up, or why there is none.
+    LookedUp {
+        /// Which look-up.
+        number: u64,
+        /// The SRV records, or why there are none.
+        answer: Result<Vec<SrvRecord>, String>,
+    },
     /// Whether any operation waits for a server. While one does, all servers are checked as often
     /// as the minimum of 500 ms allows.
     Demand(bool),
@@ -119,6 +127,15 @@ pub enum Action {
         /// Why, for people.
         reason: Arc<str>,
     },
+    /// Look up SRV records; the answer is [`Event::LookedUp`]. There is one look-up at a time.
+    LookUp {
+        /// Which look-up.
+        number: u64,
+        /// The name whose records are wanted.
+        name: String,
+    },
+    /// Nobody waits for this look-up any more.
+    CancelLookUp(u64),
     /// The belief about the deployment was replaced (perhaps by an equal one).
     Publish(Arc<TopologyDescription>),
     /// Tell the subscribers.

@@ -10,6 +10,7 @@ use super::events::{Action, Event, LinkId, LinkRole};
 use super::failover::{Detection, FailoverWatch};
 use super::member::{Member, MemberStep};
 use super::notice::{self, EventKind};
+use super::rescan::Rescan;
 use super::server::ServerDescription;
 use super::settings::SdamSettings;
 use super::topology::{TopologyDescription, TopologyType};
@@ -31,6 +32,7 @@ pub struct Sdam {
     /// When to look at the operations in flight; `None` while there are none.
     pub(super) next_look: Option<Instant>,
     pub(super) next_link: u64,
+    pub(super) rescan: Option<Rescan>,
     pub(super) demand: bool,
     pub(super) closed: bool,
 }
@@ -39,6 +41,7 @@ impl Sdam {
     /// A machine that knows nothing yet and does nothing before [`Event::Open`].
     pub fn new(settings: SdamSettings) -> Self {
         Self {
+            rescan: settings.rescan.clone().map(Rescan::new),
             settings,
             topology: Arc::new(TopologyDescription::empty()),
             members: BTreeMap::new(),
@@ -80,7 +83,8 @@ impl Sdam {
 
     /// When to send [`Event::Elapsed`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.members.values().filter_map(Member::timeout).chain(self.next_look).min()
+        let members = self.members.values().filter_map(Member::timeout);
+        members.chain(self.next_look).chain(self.rescan_timeout()).min()
     }
 
     /// Takes one input that happened at `now`.
@@ -116,6 +120,7 @@ impl Sdam {
             }
             Event::Busy => self.next_look = self.look_after(now),
             Event::InFlight(oldest) => self.judge_in_flight(now, &oldest),
+            Event::LookedUp { number, answer } => self.looked_up(now, number, answer),
             Event::Demand(demand) => {
                 self.demand = demand;
                 self.members.values_mut().for_each(|member| member.expedite(demand));
@@ -133,6 +138,7 @@ impl Sdam {
             seeded.servers.insert(seed.clone(), unknown);
         }
         self.notify(now, EventKind::TopologyOpening);
+        self.rescan(now, |rescan, _| rescan.start(now));
         self.install(now, seeded, None);
         self.restore(now);
         if self.topology.topology_type == TopologyType::LoadBalanced {
@@ -171,6 +177,7 @@ impl Sdam {
     /// SDAM "Client closing".
     fn close(&mut self, now: Instant) {
         self.closed = true;
+        self.rescan(now, |rescan, steps| rescan.close(steps));
         self.install(now, TopologyDescription::empty(), None);
         self.notify(now, EventKind::TopologyClosed);
     }
@@ -180,6 +187,7 @@ impl Sdam {
             self.next_look = None;
             self.actions.push_back(Action::ReportInFlight);
         }
+        self.elapse_rescan(now);
         let due = |member: &Member| member.timeout().is_some_and(|deadline| deadline <= now);
         let addresses: Vec<ServerAddress> = self
             .members

@@ -43,6 +43,7 @@ impl Rig {
             direct_connection: None,
             load_balanced: false,
             snapshot,
+            rescan: None,
             suspicion: SuspicionSettings::default(),
             monitor,
         };

@@ -15,6 +15,7 @@ use super::server::{ServerDescription, ServerType};
 use super::topology::{TopologyDescription, TopologyId};
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::HelloReply;
+use crate::engine::srv::SrvError;
 use crate::engine::time::Instant;
 
 /// One event of one topology.
@@ -110,6 +111,17 @@ pub enum EventKind {
         /// Why.
         failure: Arc<str>,
     },
+    /// The SRV records that the seeds came from were looked up again.
+    SrvRescanned {
+        /// What was asked for.
+        name: Arc<str>,
+        /// The hosts of the records that may be used; empty where nothing is changed.
+        hosts: Vec<ServerAddress>,
+        /// Why there are none, or why others of the records are not used.
+        problems: Arc<[SrvError]>,
+        /// The time to the next look-up.
+        next: Duration,
+    },
 }
 
 /// The connection of a monitor, as heartbeat events name it.
@@ -138,6 +150,7 @@ impl EventKind {
             Self::ServerHeartbeatStarted { .. } => "serverHeartbeatStarted",
             Self::ServerHeartbeatSucceeded { .. } => "serverHeartbeatSucceeded",
             Self::ServerHeartbeatFailed { .. } => "serverHeartbeatFailed",
+            Self::SrvRescanned { .. } => "srvRescanned",
         }
     }
 
@@ -156,7 +169,8 @@ impl EventKind {
             | Self::TopologyDescriptionChanged { .. }
             | Self::PrimaryContested { .. }
             | Self::FailoverCompleted { .. }
-            | Self::TopologyClosed => None,
+            | Self::TopologyClosed
+            | Self::SrvRescanned { .. } => None,
         }
     }
 }
@@ -203,6 +217,13 @@ impl EventKind {
             }
             Self::PrimaryContested { contest } => map.serialize_entry("contest", &**contest),
             Self::FailoverCompleted { timeline } => map.serialize_entry("timeline", &**timeline),
+            Self::SrvRescanned { name, hosts, problems, next } => {
+                map.serialize_entry("name", &**name)?;
+                map.serialize_entry("hosts", hosts)?;
+                let problems: Vec<_> = problems.iter().map(ToString::to_string).collect();
+                map.serialize_entry("problems", &problems)?;
+                map.serialize_entry("nextMs", &(next.as_secs_f64() * 1e3))
+            }
             Self::TopologyOpening
             | Self::ServerOpening { .. }
             | Self::ServerSuspected { .. }

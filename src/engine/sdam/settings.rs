@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::rescan::RescanSettings;
 use super::snapshot::TopologySnapshot;
 use super::suspicion::SuspicionSettings;
 use super::topology::{TopologyId, TopologyType};
@@ -55,6 +56,9 @@ pub struct SdamSettings {
     /// What was learned before, where the client has kept it; passed over unless it fits.
     #[serde(default)]
     pub snapshot: Option<TopologySnapshot>,
+    /// Whether, and how, the SRV records that the seeds came from are looked up again.
+    #[serde(default)]
+    pub rescan: Option<RescanSettings>,
     /// How soon silence is noticed.
     #[serde(default)]
     pub suspicion: SuspicionSettings,

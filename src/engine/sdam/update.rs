@@ -137,9 +137,16 @@ pub fn update(
             replica_set::check_if_has_primary(&mut next);
         }
     }
-    next.compatibility_error = wire_versions::compatibility_error(&next);
-    next.logical_session_timeout_minutes = session_timeout(&next);
+    next.refresh();
     next
+}
+
+impl TopologyDescription {
+    /// Draws the conclusions from the servers anew.
+    pub(super) fn refresh(&mut self) {
+        self.compatibility_error = wire_versions::compatibility_error(self);
+        self.logical_session_timeout_minutes = session_timeout(self);
+    }
 }
 
 fn remove_of_other_kind(topology: &mut TopologyDescription, server: &ServerDescription) {

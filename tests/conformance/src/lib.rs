@@ -8,6 +8,7 @@ mod json;
 mod monitoring;
 mod sdam;
 mod selection;
+mod srv;
 mod uri;
 
 use bson::Document;
@@ -36,6 +37,9 @@ pub static SUITES: &[Suite] = &[
     suite("server-selection/tests/in_window", 8, selection::in_window),
     suite("server-selection/tests/rtt", 7, selection::rtt),
     suite("max-staleness/tests", 32, selection::logic),
+    suite("initial-dns-seedlist-discovery/tests/load-balanced", 9, srv::load_balanced),
+    suite("initial-dns-seedlist-discovery/tests/replica-set", 40, srv::replica_set),
+    suite("initial-dns-seedlist-discovery/tests/sharded", 4, srv::sharded),
 ];
 
 /// Files that need what a later issue builds: path and reason. They are shown as ignored.

@@ -64,7 +64,8 @@ fn event(kind: &EventKind) -> Option<Document> {
         | EventKind::FailoverCompleted { .. } => return None,
         EventKind::ServerHeartbeatStarted { .. }
         | EventKind::ServerHeartbeatSucceeded { .. }
-        | EventKind::ServerHeartbeatFailed { .. } => return None,
+        | EventKind::ServerHeartbeatFailed { .. }
+        | EventKind::SrvRescanned { .. } => return None,
     })
 }
 

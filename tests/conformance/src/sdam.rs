@@ -15,7 +15,7 @@ use portolan::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata, TopologyV
 use portolan::engine::sdam::suspicion::SuspicionSettings;
 use portolan::engine::sdam::{
     Action, Event, Failure, FailureKind, LinkError, LinkId, LinkRole, MonitorSettings, Notice,
-    Sdam, SdamSettings, ServerDescription, ServerType, Stage, TopologyId,
+    Sdam, SdamSettings, ServerDescription, ServerType, Stage, TopologyDescription, TopologyId,
 };
 use portolan::engine::time::Instant;
 use portolan::engine::wire::{Flags, Header, OpMsgBuilder};
@@ -40,7 +40,7 @@ pub(crate) fn run(test: &Document) -> Result<(), String> {
 }
 
 /// A machine between a file and its expectations.
-struct Rig {
+pub(crate) struct Rig {
     sdam: Sdam,
     now: Instant,
     /// Hellos that wait for their reply, by link.
@@ -51,15 +51,16 @@ struct Rig {
 }
 
 impl Rig {
-    fn new(options: ClientOptions) -> Self {
+    pub(crate) fn new(options: ClientOptions) -> Self {
         let metadata = ClientMetadata::new(OsMetadata::default(), "test", EnvMetadata::default());
         let settings = SdamSettings {
             topology_id: TopologyId(ObjectId::from_bytes([0x42; 12])),
             seeds: options.hosts,
             set_name: options.repl_set_name,
             direct_connection: options.direct_connection,
-            load_balanced: options.load_balanced,
+            load_balanced: options.load_balanced == Some(true),
             snapshot: None,
+            rescan: None,
             suspicion: SuspicionSettings::default(),
             monitor: MonitorSettings {
                 heartbeat_frequency: Duration::from_millis(500),
@@ -78,6 +79,11 @@ impl Rig {
         };
         rig.put(Event::Open);
         rig
+    }
+
+    /// What is believed now.
+    pub(crate) fn topology(&self) -> &Arc<TopologyDescription> {
+        self.sdam.topology()
     }
 
     fn phase(&mut self, phase: &Document) -> Result<(), String> {
@@ -125,7 +131,7 @@ impl Rig {
 
     /// The reply of a file: an empty one is a network error. A server that is no member any more is
     /// answered on the link it last had: the machine must ignore that.
-    fn reply(&mut self, source: &ServerAddress, reply: &Document) -> Result<(), String> {
+    pub(crate) fn reply(&mut self, source: &ServerAddress, reply: &Document) -> Result<(), String> {
         let member = self.sdam.topology().server(source).is_some();
         let hello = match self.hello_of(source) {
             Some(link) => self.asked.remove_entry(&link),

@@ -134,7 +134,7 @@ fn compare(test: &Document, options: &ClientOptions) -> Result<(), String> {
 }
 
 /// The value of the option `name`, as the files write it.
-fn option(options: &ClientOptions, name: &str) -> Result<Option<Bson>, String> {
+pub(crate) fn option(options: &ClientOptions, name: &str) -> Result<Option<Bson>, String> {
     let name = name.to_lowercase();
     [time, number, switch, words, authentication, tls]
         .iter()
@@ -182,7 +182,7 @@ fn switch(options: &ClientOptions, name: &str) -> Found {
         "directconnection" => options.direct_connection.map(Bson::from),
         "enableoverloadretargeting" => Some(bson!(options.enable_overload_retargeting)),
         "journal" => options.write_concern.journal.map(Bson::from),
-        "loadbalanced" => Some(bson!(options.load_balanced)),
+        "loadbalanced" => options.load_balanced.map(Bson::from),
         "retrywrites" => Some(bson!(options.retry_writes)),
         "serverselectiontryonce" => options.server_selection_try_once.map(Bson::from),
         _ => return None,

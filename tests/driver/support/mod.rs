@@ -125,6 +125,13 @@ impl Bed {
         bed
     }
 
+    /// Servers without a set, each of which says the same of itself.
+    pub(crate) fn each(names: &[String], hello: &Document) -> Self {
+        let bed = Self::empty();
+        names.iter().for_each(|name| bed.add(name, hello.clone()));
+        bed
+    }
+
     fn add(&self, name: &str, hello: Document) {
         self.net.state().servers.insert(address(name), Server::new(hello));
     }

@@ -7,28 +7,36 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "bans of the engine")]
 
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_io::{AsyncRead, AsyncWrite};
 pub use portolan::Client;
-use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport};
+use portolan::transport::{BoxFuture, BoxStream, DnsRecord, Instant, Plain, RecordKind, Transport};
 use portolan::{ClientOptions, Result, ServerAddress};
+use portolan_dns::Dns;
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::TcpStream;
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt as _};
+use tokio_util::compat::TokioAsyncReadCompatExt as _;
 
 /// A client of the deployment that `uri` names, its driver spawned on the current runtime. Waits
 /// for no server.
 ///
 /// # Errors
 ///
-/// The connection string cannot be used.
+/// The connection string cannot be used, or its host names no seeds in DNS.
 pub async fn connect(uri: &str) -> Result<Client> {
-    let (client, driver) = Client::new(ClientOptions::parse(uri)?, Arc::new(Tokio::new()))?;
+    connect_with(ClientOptions::parse(uri)?).await
+}
+
+/// The same of options.
+///
+/// # Errors
+///
+/// The options cannot be used, or their host names no seeds in DNS.
+pub async fn connect_with(options: ClientOptions) -> Result<Client> {
+    let transport = Arc::new(Tokio::new());
+    let (client, driver) = Client::new(options.resolve(&*transport).await?, transport)?;
     tokio::spawn(driver);
     Ok(client)
 }
@@ -49,18 +57,28 @@ impl Connect for Client {
 #[derive(Clone, Debug)]
 pub struct Tokio {
     epoch: std::time::Instant,
+    dns: Dns,
 }
 
 impl Tokio {
     /// A transport whose clock starts now.
     #[expect(clippy::new_without_default, reason = "two transports are not equal: no default")]
     pub fn new() -> Self {
-        Self { epoch: std::time::Instant::now() }
+        Self::with_dns(Dns::system())
+    }
+
+    /// The same, with SRV and TXT records from `dns`.
+    pub fn with_dns(dns: Dns) -> Self {
+        Self { epoch: std::time::Instant::now(), dns }
     }
 }
 
 #[async_trait]
 impl Transport for Tokio {
+    fn runtime(&self) -> &str {
+        "tokio"
+    }
+
     fn now(&self) -> Instant {
         Instant::ZERO + self.epoch.elapsed()
     }
@@ -79,16 +97,20 @@ impl Transport for Tokio {
         match target {
             ServerAddress::Tcp { host, port } => {
                 let stream = TcpStream::connect((&**host, *port)).await?;
-                Ok(Box::new(Raw(prepared(stream)?.compat())))
+                Ok(Box::new(Plain(prepared(stream)?.compat())))
             }
             #[cfg(unix)]
             ServerAddress::Unix { path } => {
                 let stream = tokio::net::UnixStream::connect(&**path).await?;
-                Ok(Box::new(Raw(stream.compat())))
+                Ok(Box::new(Plain(stream.compat())))
             }
             #[cfg(not(unix))]
             ServerAddress::Unix { .. } => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    async fn resolve(&self, name: &str, kind: RecordKind) -> io::Result<Vec<DnsRecord>> {
+        self.dns.look_up(name, kind).await
     }
 }
 
@@ -100,37 +122,4 @@ fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
     Ok(stream)
-}
-
-/// A socket as the core's byte stream.
-struct Raw<S>(Compat<S>);
-
-impl<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> ByteStream for Raw<S> {}
-
-impl<S: tokio::io::AsyncRead + Unpin> AsyncRead for Raw<S> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
-    }
-}
-
-impl<S: tokio::io::AsyncWrite + Unpin> AsyncWrite for Raw<S> {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
-    }
-
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
-    }
 }

@@ -10,7 +10,7 @@ use super::{Failure, asked_to_stop, client, failed, options, say};
 /// Serves until the program is asked to stop.
 pub(crate) async fn run(args: BridgeArgs) -> Result<(), Failure> {
     let origins = origins(&args.pages, args.allow_no_origin)?;
-    let (client, driver) = client(options(&args.uri)?)?;
+    let (client, driver) = client(options(&args.uri)?).await?;
     let members = Arc::new(Believed::follow(client.topology()));
     tokio::spawn(driver);
     let limits = Limits {
@@ -43,7 +43,7 @@ pub(crate) async fn serve_demo(
 ) -> Result<(), Failure> {
     let origins = origins(&pages, false)?;
     let uri = deployment.uri();
-    let (client, driver) = client(options(&uri)?)?;
+    let (client, driver) = client(options(&uri)?).await?;
     let members = Arc::new(Believed::follow(client.topology()));
     tokio::spawn(driver);
     let listen = ([127, 0, 0, 1], port).into();

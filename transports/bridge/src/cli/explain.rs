@@ -15,7 +15,7 @@ pub(crate) async fn run(args: ExplainArgs) -> Result<(), Failure> {
         args.read_preference.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
     let options = options(&args.uri)?;
     let patience = options.server_selection_timeout.min(PATIENCE);
-    let (client, driver) = client(options)?;
+    let (client, driver) = client(options).await?;
     let topology = client.topology();
     tokio::spawn(driver);
     // Who does not answer in time is explained as just that.

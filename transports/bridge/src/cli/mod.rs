@@ -62,8 +62,10 @@ pub(crate) fn options(uri: &str) -> Result<ClientOptions, Failure> {
 }
 
 /// A client whose driver is not spawned yet, so that its first events can be heard.
-pub(crate) fn client(options: ClientOptions) -> Result<(Client, Driver), Failure> {
-    Client::new(options, Arc::new(Tokio::new())).map_err(failed)
+pub(crate) async fn client(options: ClientOptions) -> Result<(Client, Driver), Failure> {
+    let transport = Arc::new(Tokio::new());
+    let options = options.resolve(&*transport).await.map_err(failed)?;
+    Client::new(options, transport).map_err(failed)
 }
 
 /// Prints a line of the result; whether somebody still reads.

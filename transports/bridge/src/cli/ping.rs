@@ -9,7 +9,7 @@ use super::{Failure, client, failed, options, say};
 pub(crate) async fn run(args: PingArgs) -> Result<(), Failure> {
     let mode: ReadPreferenceMode =
         args.read_preference.parse().map_err(|error| Failure::Usage(format!("{error}")))?;
-    let (client, driver) = client(options(&args.uri)?)?;
+    let (client, driver) = client(options(&args.uri)?).await?;
     tokio::spawn(driver);
     let ping = client.ping(ReadPreference::of(mode)).await.map_err(failed)?;
     let millis = ping.duration.as_secs_f64() * 1e3;

@@ -45,6 +45,10 @@ fn what(kind: &EventKind) -> String {
             let millis = duration.as_secs_f64() * 1e3;
             format!("heartbeat FAILED after {millis:.1} ms{}: {failure}", of(*awaited))
         }
+        EventKind::SrvRescanned { name, hosts, problems, .. } => {
+            let problems: String = problems.iter().map(|problem| format!("; {problem}")).collect();
+            format!("SRV records of {name}: {} hosts{problems}", hosts.len())
+        }
     }
 }
 

@@ -18,7 +18,7 @@ pub(crate) async fn run(args: WatchArgs) -> Result<(), Failure> {
         let file = File::create(path).map_err(|error| failed(format!("{name}: {error}")))?;
         options.trace = Some(TraceSink::writer(file));
     }
-    let (client, driver) = client(options)?;
+    let (client, driver) = client(options).await?;
     let mut topology = client.topology();
     tokio::spawn(driver);
     let over = async {
