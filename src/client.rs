@@ -1,6 +1,6 @@
 //! The client: one deployment, as a user holds it.
 
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -10,19 +10,23 @@ use bson::RawDocumentBuf;
 use bson::oid::ObjectId;
 use bson::raw::cstr;
 use futures_util::Stream;
+use futures_util::future::select;
 
 use crate::database::Database;
 use crate::driver::execute::{Route, execute};
+use crate::driver::observe::Observers;
+use crate::driver::pool::PoolStatus;
 use crate::driver::run::Driver;
 use crate::driver::shared::Shared;
 use crate::engine::address::ServerAddress;
 use crate::engine::op;
 use crate::engine::sdam::{
-    self, MonitorSettings, Sdam, SdamSettings, ServerType, TopologyDescription, TopologyId,
+    MonitorSettings, Sdam, SdamSettings, ServerType, TopologyDescription, TopologyId,
 };
-use crate::engine::selection::ReadPreference;
+use crate::engine::selection::{Criteria, ReadPreference, suitable};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{CommandEvent, Event, Events, PoolEvent};
+use crate::logging::Log;
 use crate::metadata;
 use crate::options::{ClientOptions, ServerMonitoringMode};
 use crate::transport::Transport;
@@ -45,7 +49,7 @@ struct Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        close(&self.shared);
+        self.shared.close();
     }
 }
 
@@ -54,10 +58,17 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Options that this version cannot honour (a user name, TLS, an SRV host): it says so rather
-    /// than connect without them.
-    pub fn new(options: ClientOptions, transport: Arc<dyn Transport>) -> Result<(Self, Driver)> {
-        refuse_what_is_missing(&options)?;
+    /// Options that contradict each other, and those that this version cannot honour (a user name,
+    /// TLS, an SRV host, a proxy): it says so rather than connect without them. What it leaves out
+    /// because it only makes things faster is named in the client's
+    /// [`options().warnings`](ClientOptions::warnings).
+    pub fn new(
+        mut options: ClientOptions,
+        transport: Arc<dyn Transport>,
+    ) -> Result<(Self, Driver)> {
+        options.validate()?;
+        refuse_what_is_missing(&mut options)?;
+        normalize(&mut options);
         let topology_id = TopologyId(ObjectId::new());
         let environment = metadata::environment();
         let client_metadata = metadata::describe(&options, &*transport, environment.clone())?;
@@ -82,7 +93,10 @@ impl Client {
         let seed = u64::from_le_bytes(
             topology_id.0.bytes()[4..12].try_into().expect("8 of the 12 bytes of an ObjectId"),
         );
-        let shared = Arc::new(Shared::new(options, transport, sdam, seed, client_metadata));
+        let log = Log::new(topology_id, options.log_max_document_length);
+        let observers = Arc::new(Observers::new(topology_id, log));
+        let shared =
+            Arc::new(Shared::new(options, transport, sdam, seed, client_metadata, observers));
         let driver = Driver::new(shared.clone());
         Ok((Self { handle: Arc::new(Handle { shared }) }, driver))
     }
@@ -101,8 +115,25 @@ impl Client {
     /// The first one made hears everything from the first event on, later ones what happens from
     /// then on. Events wait in memory until they are read: drop a `Topology` that nobody reads.
     pub fn topology(&self) -> Topology {
-        let events = self.shared().subscribers.subscribe();
+        let events = self.shared().observers.topology.subscribe();
         Topology { shared: self.shared().clone(), events: Box::pin(events) }
+    }
+
+    /// What happens in the pools of connections from now on.
+    ///
+    /// To hear of the pools' creation too, ask before the [`Driver`] is spawned.
+    pub fn pool_events(&self) -> Events<PoolEvent> {
+        self.shared().observers.pools.subscribe()
+    }
+
+    /// What becomes of each command from now on. Nothing is copied for it while nobody asks.
+    pub fn command_events(&self) -> Events<CommandEvent> {
+        self.shared().observers.commands.subscribe()
+    }
+
+    /// The identity of the client's topology: all its events and log messages carry it.
+    pub fn topology_id(&self) -> TopologyId {
+        self.shared().observers.topology_id
     }
 
     /// The database of this name.
@@ -130,38 +161,75 @@ impl Client {
 
     /// Ends all sessions on the server, closes all connections and stops monitoring. The last event
     /// is `TopologyClosed`; operations that still wait fail.
+    ///
+    /// Takes a second at most, should the server not answer.
     pub async fn shutdown(&self) {
-        let sessions = self.shared().sessions.drain();
-        if !sessions.is_empty() && self.topology_has_server() {
-            // "SHOULD end all sessions": a courtesy, so a failure does not matter.
-            let _ = self.database("admin").run_command(end_sessions(&sessions)).await;
+        let shared = self.shared();
+        let enough = shared.transport.sleep_until(shared.transport.now() + COURTESY);
+        let _ = select(pin!(self.end_sessions()), enough).await;
+        shared.close();
+    }
+
+    /// Sessions "endSessions": "run once when the MongoClient instance is shut down".
+    async fn end_sessions(&self) {
+        let shared = self.shared();
+        let sessions = shared.sessions.drain();
+        let reachable = {
+            let criteria = Criteria::read(&PRIMARY_PREFERRED);
+            let view = shared.view();
+            suitable(&view.topology, &criteria).is_ok_and(|servers| !servers.is_empty())
+        };
+        if !reachable {
+            return;
         }
-        close(self.shared());
+        for some in sessions.chunks(ENDED_AT_ONCE) {
+            let Ok(mut operation) = op::RunCommand::new(end_sessions(some)) else { return };
+            let route = Route { in_session: false, ..Route::read("admin", &PRIMARY_PREFERRED) };
+            // "Drivers MUST ignore any errors"; where one batch fails, the next would too.
+            if execute(shared, &mut operation, &route).await.is_err() {
+                return;
+            }
+        }
     }
 
-    fn topology_has_server(&self) -> bool {
-        let view = self.shared().view();
-        view.topology.primary().is_some() || view.topology.servers.len() == 1
+    /// The connections of operations, server by server.
+    pub fn pools(&self) -> Vec<PoolStatus> {
+        self.shared().view().pools.values().map(|pool| pool.status()).collect()
     }
 }
 
-fn close(shared: &Shared) {
-    if !shared.is_closed() {
-        shared.drive(shared.transport.now(), sdam::Event::Close);
-    }
-}
+/// How long [`Client::shutdown`] waits for the server to hear of it.
+const COURTESY: Duration = Duration::from_secs(1);
+
+/// "10,000 sessions at a time".
+const ENDED_AT_ONCE: usize = 10_000;
+
+static PRIMARY_PREFERRED: ReadPreference = ReadPreference::primary_preferred();
 
 fn end_sessions(sessions: &[RawDocumentBuf]) -> RawDocumentBuf {
-    /// "batches of 10,000 sessions".
-    const MOST: usize = 10_000;
-    let ids: bson::RawArrayBuf = sessions.iter().take(MOST).map(|lsid| &**lsid).collect();
+    let ids: bson::RawArrayBuf = sessions.iter().map(|lsid| &**lsid).collect();
     let mut command = RawDocumentBuf::new();
     command.append(cstr!("endSessions"), ids);
     command
 }
 
 /// What is announced for later is refused now, so that nobody sends data in the clear by surprise.
-fn refuse_what_is_missing(options: &ClientOptions) -> Result<()> {
+///
+/// What merely makes things faster is left out with a warning.
+fn refuse_what_is_missing(options: &mut ClientOptions) -> Result<()> {
+    let mut warn = |what: &str| {
+        options.warnings.push(format!("{what} is not supported by this version and is left out"));
+    };
+    if !options.compressors.is_empty() {
+        warn("option compressors");
+    }
+    if options.timeout.is_some() {
+        warn("option timeoutMS");
+    }
+    if options.server_selection_try_once.is_some() {
+        // Server selection: "Multi-threaded drivers MUST NOT" offer it.
+        warn("option serverSelectionTryOnce, which is for drivers without background monitoring,");
+    }
     let missing = |what: &str| {
         Err(Error::invalid_argument(format!(
             "{what}; this version of portolan cannot do that yet, and does not go on without it"
@@ -176,7 +244,25 @@ fn refuse_what_is_missing(options: &ClientOptions) -> Result<()> {
     if options.srv_host.is_some() {
         return missing("the connection string is mongodb+srv:// and needs DNS look-ups");
     }
+    if options.proxy.is_some() {
+        return missing("the connection string asks for a SOCKS5 proxy (proxyHost)");
+    }
+    if options.server_api.is_some() {
+        return missing("the options ask for the Stable API (server_api)");
+    }
     Ok(())
+}
+
+/// A time limit of zero means none, however it was set.
+fn normalize(options: &mut ClientOptions) {
+    for limit in [
+        &mut options.connect_timeout,
+        &mut options.socket_timeout,
+        &mut options.wait_queue_timeout,
+        &mut options.max_idle_time,
+    ] {
+        *limit = limit.filter(|limit| !limit.is_zero());
+    }
 }
 
 /// The answer to a [`Client::ping`].

@@ -12,7 +12,7 @@ use crate::client::Client;
 use crate::driver::execute::{Executed, Route, execute_in};
 use crate::engine::address::ServerAddress;
 use crate::engine::op::{Batch, CursorReply, GetMore, KillCursors, Namespace, get_more_batch_size};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::ImplicitSession;
 use crate::transport::BoxFuture;
 
@@ -114,11 +114,29 @@ impl<T> Cursor<T> {
                 Ok(())
             }
             Err(error) => {
-                // The server has closed the cursor, or cannot be asked to.
+                // A server that refuses to go on has closed the cursor; one that was not reached
+                // has it still.
+                if !matches!(error.kind(), ErrorKind::Command(_)) {
+                    self.kill();
+                }
                 self.id = 0;
                 Err(error)
             }
         }
+    }
+
+    /// Leaves word that nobody will read on.
+    fn kill(&mut self) {
+        let collection = self.namespace.collection.clone();
+        let mut operation = KillCursors { collection, ids: vec![self.id] };
+        // Not the client itself: a job must not keep it alive.
+        let (shared, address) = (self.client.shared().clone(), self.address.clone());
+        let (database, session) = (self.namespace.database.clone(), self.session.take());
+        self.client.shared().leave_job(Box::pin(async move {
+            let route = Route::pinned(&database, &address);
+            // Nobody is there to hear of a failure, and the server forgets idle cursors by itself.
+            let _ = execute_in(&shared, &mut operation, &route, session).await;
+        }));
     }
 }
 
@@ -155,20 +173,9 @@ impl<T> Unpin for Cursor<T> {}
 
 impl<T> Drop for Cursor<T> {
     fn drop(&mut self) {
-        if self.id == 0 {
-            return;
+        if self.id != 0 {
+            self.kill();
         }
-        let collection = self.namespace.collection.clone();
-        let mut operation = KillCursors { collection, ids: vec![self.id] };
-        let (client, address) = (self.client.shared().clone(), self.address.clone());
-        let (database, session) = (self.namespace.database.clone(), self.session.take());
-        // Not the client itself: a job must not keep it alive.
-        let shared = client.clone();
-        client.leave_job(Box::pin(async move {
-            let route = Route::pinned(&database, &address);
-            // Nobody is there to hear of a failure, and the server forgets idle cursors by itself.
-            let _ = execute_in(&shared, &mut operation, &route, session).await;
-        }));
     }
 }
 

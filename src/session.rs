@@ -12,6 +12,7 @@ use bson::raw::cstr;
 use bson::{RawDocument, RawDocumentBuf, Timestamp};
 
 use crate::driver::shared::Shared;
+use crate::engine::sdam::TopologyType;
 use crate::engine::session::{self, ServerSession};
 
 /// The client's server sessions and its newest cluster time.
@@ -97,6 +98,13 @@ impl Drop for ImplicitSession {
 }
 
 fn timeout(shared: &Shared) -> Option<Duration> {
-    let minutes = shared.view().topology.logical_session_timeout_minutes?;
-    Some(Duration::from_secs(u64::try_from(minutes).ok()? * 60))
+    let view = shared.view();
+    if view.topology.topology_type == TopologyType::LoadBalanced {
+        // Load balancers "Session Expiration": what is behind one has sessions, and the client is
+        // not told for how long.
+        return Some(Duration::MAX);
+    }
+    let minutes = view.topology.logical_session_timeout_minutes?;
+    // A negative number is no time: there are no sessions then.
+    Some(Duration::from_secs(u64::try_from(minutes).ok()?.saturating_mul(60)))
 }

@@ -10,12 +10,17 @@ use futures_util::future::{Either, select};
 use super::framed::{Framed, FramedError, Interrupt};
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError};
+use crate::engine::op::Limits;
 use crate::engine::pool::Permit;
+use crate::engine::time::Instant;
 use crate::engine::wire::{self, DEFAULT_MAX_MESSAGE_SIZE, FRAME_SLACK, Flags, WireError};
 use crate::transport::Transport;
 
 /// Bytes above which a connection's write buffer is not kept for the next request.
 const KEPT_BUFFER: usize = 256 * 1024;
+
+/// How long a connection may have rested and is used without a look.
+const REST: Duration = Duration::from_secs(1);
 
 /// Why an exchange, or a handshake, failed.
 #[derive(Debug)]
@@ -24,6 +29,8 @@ pub(crate) enum ConnectionError {
     Framed(FramedError),
     /// Longer than the limit.
     Timeout { what: &'static str, limit: Duration },
+    /// The request cannot be sent; nothing was.
+    Unsendable(WireError),
     /// The server's reply to hello is an error, or no reply to hello.
     Hello(ReplyError),
 }
@@ -33,6 +40,7 @@ impl fmt::Display for ConnectionError {
         match self {
             Self::Framed(error) => error.fmt(f),
             Self::Timeout { what, limit } => write!(f, "{what} within {limit:?}"),
+            Self::Unsendable(error) => error.fmt(f),
             Self::Hello(error) => error.fmt(f),
         }
     }
@@ -57,6 +65,15 @@ pub(crate) struct Handshake<'a> {
     pub(crate) connect_timeout: Option<Duration>,
 }
 
+/// Both ends' names of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) connection_id: u64,
+    pub(crate) server_connection_id: Option<i64>,
+    /// Behind a load balancer: which server.
+    pub(crate) service_id: Option<bson::oid::ObjectId>,
+}
+
 /// One connection.
 pub(crate) struct Connection {
     framed: Framed,
@@ -65,6 +82,8 @@ pub(crate) struct Connection {
     next_request: i32,
     hello: Arc<HelloReply>,
     interrupt: Arc<Interrupt>,
+    /// When the latest exchange ended.
+    last_used: Instant,
     /// An exchange has begun and not ended: what comes next on the stream is unknown.
     busy: bool,
 }
@@ -93,6 +112,7 @@ impl Connection {
                 next_request: 1,
                 hello: Arc::default(),
                 interrupt: Arc::default(),
+                last_used: transport.now(),
                 busy: false,
             };
             connection.say_hello(transport, &handshake).await?;
@@ -118,9 +138,8 @@ impl Connection {
             .await?;
         let Some(reply) = reply else { return Ok(()) };
         let hello = HelloReply::parse(reply.message.document()).map_err(ConnectionError::Hello)?;
-        if let Some(max) = hello.max_message_size_bytes.and_then(|max| usize::try_from(max).ok()) {
-            self.framed.set_max_message_size(max.max(1) + FRAME_SLACK);
-        }
+        let max = Limits::of(&hello).max_message_size_bytes;
+        self.framed.set_max_message_size(max.saturating_add(FRAME_SLACK));
         self.hello = Arc::new(hello);
         Ok(())
     }
@@ -137,7 +156,7 @@ impl Connection {
         let request = self.next_request;
         self.next_request = request.wrapping_add(1);
         self.buffer.clear();
-        let flags = encode(&mut self.buffer, request)?;
+        let flags = encode(&mut self.buffer, request).map_err(ConnectionError::Unsendable)?;
         self.busy = true;
         let interrupt = self.interrupt.clone();
         let work = async {
@@ -151,11 +170,25 @@ impl Connection {
             Ok(Some(reply))
         };
         let reply = within(transport, limit, "no reply", work).await?;
-        self.busy = false;
+        let unasked = reply.as_ref().is_some_and(|reply| reply.message.more_to_come());
+        // What was not asked for must not be taken for the next answer.
+        self.busy = unasked || self.framed.has_more();
+        self.last_used = transport.now();
         if self.buffer.capacity() > KEPT_BUFFER {
             self.buffer = Vec::new();
         }
         Ok(reply)
+    }
+
+    /// Whether the server has neither closed the connection since its latest use nor sent anything.
+    /// Looked at only after a rest: an operation right behind another pays nothing for it.
+    pub(crate) async fn is_alive(&mut self, now: Instant) -> bool {
+        if now - self.last_used < REST {
+            return true;
+        }
+        let silent = self.framed.is_silent().await;
+        self.busy |= !silent;
+        silent
     }
 
     /// Whether the next exchange can begin.
@@ -169,6 +202,15 @@ impl Connection {
 
     pub(crate) fn generation(&self) -> u64 {
         self.permit.generation
+    }
+
+    /// Who is at both ends.
+    pub(crate) fn peer(&self) -> Peer {
+        Peer {
+            connection_id: self.id(),
+            server_connection_id: self.hello.connection_id,
+            service_id: self.hello.service_id,
+        }
     }
 
     /// What the server said of itself in the handshake.

@@ -3,25 +3,30 @@
 //! All I/O happens on the caller's task. Whether to try again is the engine's decision
 //! ([`Attempts`]); what a failure says about the server is told to the topology machine.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use bson::RawDocumentBuf;
+use bson::{RawBsonRef, RawDocumentBuf};
 use futures_util::future::{Either, select as either};
 
-use super::connection::{Connection, ConnectionError, Handshake};
+use super::connection::ConnectionError;
+use super::dial::{dial, explain, kind_of};
 use super::framed::FramedError;
+use super::observe::CommandWatch;
 use super::pool::{CheckedOut, PooledConnection, Slot};
 use super::select::{Selected, select};
 use super::shared::Shared;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::{self, AttemptError, AttemptServer, RetryPolicy};
 use crate::engine::op::{
-    self, Attempts, CommandContext, Limits, Next, Operation, OperationKind, ReplyFailure, Trouble,
+    self, Attempts, CommandContext, Limits, Next, Operation, OperationKind, ReplyFailure,
+    Retryability, Trouble,
 };
-use crate::engine::sdam::{Event, Failure, FailureKind, ServerType, Stage, TopologyType};
+use crate::engine::sdam::{Failure, FailureKind, ServerType, Stage};
 use crate::engine::selection::{self, Criteria, ReadPreference};
 use crate::engine::time::Instant;
-use crate::engine::wire::Flags;
+use crate::engine::wire::{Flags, WireError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::ImplicitSession;
 
@@ -34,6 +39,8 @@ pub(crate) struct Route<'a> {
     pub(crate) server: Option<&'a ServerAddress>,
     pub(crate) read_concern: Option<RawDocumentBuf>,
     pub(crate) write_concern: Option<RawDocumentBuf>,
+    /// Whether it runs in a session, where the deployment has them.
+    pub(crate) in_session: bool,
 }
 
 static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
@@ -42,7 +49,8 @@ impl<'a> Route<'a> {
     /// A read on the server that `read_preference` says.
     pub(crate) fn read(database: &'a str, read_preference: &'a ReadPreference) -> Self {
         let (server, read_concern, write_concern) = (None, None, None);
-        Self { database, read_preference, server, read_concern, write_concern }
+        let in_session = true;
+        Self { database, read_preference, server, read_concern, write_concern, in_session }
     }
 
     /// A write.
@@ -83,10 +91,11 @@ pub(crate) async fn execute_in<O: Operation>(
     route: &Route<'_>,
     session: Option<ImplicitSession>,
 ) -> Result<Executed<O::Output>> {
-    let mut attempts = Attempts::default();
+    let mut attempts = Attempts::new(shared.options.max_adaptive_retries);
     let mut run = Run {
         shared,
         route,
+        kind: operation.kind(),
         policy: RetryPolicy {
             retryability: operation.retryability(),
             retry_reads: shared.options.retry_reads,
@@ -158,6 +167,7 @@ impl<E: Into<Error>> From<E> for Failed {
 struct Run<'a> {
     shared: &'a Arc<Shared>,
     route: &'a Route<'a>,
+    kind: OperationKind,
     policy: RetryPolicy,
     session: Option<ImplicitSession>,
     /// Of a retryable write: the same for every attempt, which is what makes it happen once.
@@ -179,7 +189,7 @@ impl Run<'_> {
             operation.prepare(&limits)?;
         }
         let server = AttemptServer::of(&selected.server);
-        self.join_session(&server);
+        self.join_session(&server)?;
         let preference = self
             .route
             .read_preference
@@ -201,7 +211,10 @@ impl Run<'_> {
         };
         self.attempt += 1;
         let sent = self.shared.transport.now();
-        let reply = self.exchange(operation, &context, &mut connection, &selected).await?;
+        let mut watch = self.shared.observers.watch(self.route.database, operation.name());
+        let reply =
+            self.exchange(operation, &context, &mut connection, &selected, &mut watch).await;
+        let reply = reply.map_err(|failed| self.tell_failed(&mut watch, failed))?;
         let generation = connection.generation();
         drop(connection);
         let output = match reply {
@@ -210,9 +223,10 @@ impl Run<'_> {
                 .ok_or_else(|| Error::invalid_argument("w: 0 gives this operation no result"))?,
             Some(reply) => {
                 self.shared.sessions.advance(&reply);
-                operation
-                    .read(reply, &context)
-                    .map_err(|failure| self.refused(failure, &selected, generation, &server))?
+                operation.read(reply, &context).map_err(|failure| {
+                    let failed = self.refused(failure, &selected, generation, &server);
+                    self.tell_failed(&mut watch, failed)
+                })?
             }
         };
         let server_type = selected.server.server_type;
@@ -236,18 +250,30 @@ impl Run<'_> {
             heartbeat_frequency: options.heartbeat_frequency,
             server_selector: None,
         };
-        select(self.shared, &criteria).await.map_err(|error| Failed {
+        select(self.shared, &criteria, operation.name()).await.map_err(|error| Failed {
             error,
             trouble: Trouble::Client,
             avoid: None,
         })
     }
 
-    /// A connection to the selected server: an idle one, or a new one.
+    /// A connection to the selected server: an idle one that is alive, or a new one.
     async fn connect(&self, selected: &Selected) -> Result<PooledConnection, Failed> {
-        let address = selected.pool.address();
+        loop {
+            match self.check_out(selected).await? {
+                CheckedOut::Slot(slot) => return self.establish(slot).await,
+                CheckedOut::Connection(mut connection) => {
+                    if connection.is_alive(self.shared.transport.now()).await {
+                        return Ok(connection);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn check_out(&self, selected: &Selected) -> Result<CheckedOut, Failed> {
         let transport = &self.shared.transport;
-        let check_out = std::pin::pin!(selected.pool.check_out(transport));
+        let check_out = pin!(selected.pool.check_out(transport));
         let checked_out = match self.shared.options.wait_queue_timeout {
             None => check_out.await,
             Some(limit) => {
@@ -258,73 +284,70 @@ impl Run<'_> {
                 }
             }
         };
-        match checked_out {
-            Ok(CheckedOut::Connection(connection)) => Ok(connection),
-            Ok(CheckedOut::Slot(slot)) => self.establish(slot, selected.topology_type).await,
-            Err(error) => {
-                let message = error.to_string();
-                let error = Error::new(ErrorKind::Pool { address: address.clone(), message });
-                let error = self.label_network_error(error, None);
-                Err(Failed { error, trouble: Trouble::PoolCleared, avoid: None })
-            }
-        }
+        checked_out.map_err(|error| {
+            let (address, message) = (selected.pool.address().clone(), error.to_string());
+            let error = Error::new(ErrorKind::Pool { address, message });
+            let error = self.label_network_error(error, None);
+            Failed { error, trouble: Trouble::Unsent, avoid: None }
+        })
     }
 
-    fn waited_too_long(&self, selected: &Selected, limit: std::time::Duration) -> Failed {
-        let (size, idle) = selected.pool.size();
+    fn waited_too_long(&self, selected: &Selected, limit: Duration) -> Failed {
+        let status = selected.pool.status();
         let message = format!(
             "timed out after {limit:?} waiting for a connection: {} of at most {} are in use",
-            size - idle,
+            status.connections - status.idle,
             self.shared.options.max_pool_size,
         );
         let address = selected.pool.address().clone();
         Failed::unsent(Error::new(ErrorKind::Timeout { address, message }))
     }
 
-    async fn establish(
-        &self,
-        slot: Slot,
-        topology_type: TopologyType,
-    ) -> Result<PooledConnection, Failed> {
-        let handshake = Handshake {
-            metadata: &self.shared.metadata,
-            load_balanced: topology_type == TopologyType::LoadBalanced,
-            connect_timeout: self.shared.options.connect_timeout,
-        };
+    async fn establish(&self, slot: Slot) -> Result<PooledConnection, Failed> {
         let address = slot.address().clone();
-        let permit = slot.permit();
-        let transport = &*self.shared.transport;
-        let made = Connection::establish(transport, &address, permit, handshake).await;
-        match made {
-            Ok(connection) => {
-                let reply = Box::new((**connection.hello()).clone());
-                let event = Event::Handshaken { address, reply };
-                self.shared.drive(transport.now(), event);
-                Ok(slot.fill(connection))
-            }
-            Err(error) => {
-                drop(slot);
-                self.report(&address, permit.generation, Stage::Handshaking, kind_of(&error));
-                let error = explain(&address, &error)
+        match dial(self.shared, slot).await {
+            Ok(connection) => Ok(connection),
+            Err(error) => Err(self.unreachable(&address, &error)),
+        }
+    }
+
+    /// No connection could be made. CMAP "Backpressure": that counts as overload, unless the server
+    /// answered something else than overload.
+    fn unreachable(&self, address: &ServerAddress, error: &ConnectionError) -> Failed {
+        let explained = self.label_network_error(explain(address, error), None);
+        let avoid = Some(address.clone());
+        match error {
+            ConnectionError::Framed(FramedError::Io(_)) | ConnectionError::Timeout { .. } => {
+                let error = explained
                     .with_label(retry::SYSTEM_OVERLOADED_ERROR)
-                    .with_label("RetryableError");
-                let error = self.label_network_error(error, None);
-                Err(Failed { error, trouble: Trouble::NotConnected, avoid: Some(address) })
+                    .with_label(RETRYABLE_ERROR);
+                let retryable = self.may_retry_overload();
+                let trouble = Trouble::Overloaded { retryable, sent: false, base: None };
+                Failed { error, trouble, avoid }
             }
+            _ => Failed { error: explained, trouble: Trouble::Unsent, avoid },
         }
     }
 
     /// Gives the operation its session and, for a retryable write, its transaction number.
-    fn join_session(&mut self, server: &AttemptServer) {
-        if self.session.is_none() && self.policy.acknowledged {
+    fn join_session(&mut self, server: &AttemptServer) -> Result<(), Failed> {
+        if self.session.is_none() && self.policy.acknowledged && self.route.in_session {
             self.session = ImplicitSession::acquire(self.shared);
         }
+        let numbered = self.policy.needs_transaction_number(server);
+        if self.txn_number.is_some() && !numbered {
+            // "If the driver cannot select a server that supports retryable writes, retrying is
+            // not possible": whoever sees this sees the first attempt's error.
+            let message = "the server of the retry does not support retryable writes";
+            return Err(Failed::unsent(Error::invalid_argument(message)));
+        }
         if self.txn_number.is_none()
-            && self.policy.needs_transaction_number(server)
+            && numbered
             && let Some(session) = &mut self.session
         {
             self.txn_number = Some(session.get().next_txn_number());
         }
+        Ok(())
     }
 
     async fn exchange<O: Operation>(
@@ -333,6 +356,7 @@ impl Run<'_> {
         context: &CommandContext<'_>,
         connection: &mut PooledConnection,
         selected: &Selected,
+        watch: &mut Option<CommandWatch>,
     ) -> Result<Option<RawDocumentBuf>, Failed> {
         let command = op::build(operation, context)?;
         let silent = !context.is_acknowledged() && operation.unacknowledged().is_some();
@@ -340,23 +364,55 @@ impl Run<'_> {
         let transport = &*self.shared.transport;
         let limit = self.shared.options.socket_timeout;
         let generation = connection.generation();
+        let most = context.limits.max_message_size_bytes;
+        // Whoever drops this future leaves an operation behind that may still run on the server.
+        let was_dirty = self.set_dirty(true);
+        let (address, peer) = (selected.pool.address(), connection.peer());
         let reply = connection
             .exchange(transport, limit, |buffer, request| {
-                command.encode(buffer, request, flags).map(|_| flags)
+                if let Some(watch) = &mut *watch {
+                    watch.started(transport.now(), &command, request, (address, peer));
+                }
+                match command.encode(buffer, request, flags)? {
+                    length if length > most => Err(WireError::Oversized { length, max: most }),
+                    _ => Ok(flags),
+                }
             })
             .await;
         match reply {
-            Ok(reply) => Ok(reply.map(|reply| reply.message.into_document())),
+            Ok(reply) => {
+                self.set_dirty(was_dirty);
+                let reply = reply.map(|reply| reply.message.into_document());
+                if let Some(watch) = watch
+                    && reply.as_ref().is_none_or(|reply| op::reply::check(reply).is_ok())
+                {
+                    watch.succeeded(transport.now(), reply.as_deref());
+                }
+                Ok(reply)
+            }
+            Err(ConnectionError::Unsendable(error)) => {
+                self.set_dirty(was_dirty);
+                let message = format!("the command cannot be sent: {error}");
+                Err(Failed::unsent(Error::invalid_argument(message)))
+            }
             Err(error) => Err(self.broken(&error, selected, generation)),
         }
     }
 
-    /// The connection broke in the middle of an exchange.
-    fn broken(&mut self, error: &ConnectionError, selected: &Selected, generation: u64) -> Failed {
-        let address = selected.pool.address();
-        if let Some(session) = &mut self.session {
-            session.get().mark_dirty();
+    fn set_dirty(&mut self, dirty: bool) -> bool {
+        self.session.as_mut().is_some_and(|session| session.get().set_dirty(dirty))
+    }
+
+    fn tell_failed(&self, watch: &mut Option<CommandWatch>, failed: Failed) -> Failed {
+        if let Some(watch) = watch {
+            watch.failed(self.shared.transport.now(), &failed.error);
         }
+        failed
+    }
+
+    /// The connection broke in the middle of an exchange.
+    fn broken(&self, error: &ConnectionError, selected: &Selected, generation: u64) -> Failed {
+        let address = selected.pool.address();
         if !matches!(error, ConnectionError::Framed(FramedError::Interrupted(_))) {
             self.report(address, generation, Stage::Established, kind_of(error));
         }
@@ -397,12 +453,33 @@ impl Run<'_> {
         selected: &Selected,
     ) -> Failed {
         let server = AttemptServer::of(&selected.server);
-        let trouble = Trouble::Sent {
-            retryable: self.policy.should_retry(self.attempt, &server, cause),
-            indicates_attempt: retry::indicates_attempt(cause),
-        };
         let avoid = retry::deprioritizes(cause, &server).then(|| selected.pool.address().clone());
+        // Without its number a write that is sent twice may happen twice.
+        let numbered =
+            self.policy.retryability != Retryability::Write || self.txn_number.is_some();
+        let trouble = match cause {
+            AttemptError::Reply(failure) if is_overload(failure) => Trouble::Overloaded {
+                retryable: self.may_retry_overload(),
+                sent: true,
+                base: base_backoff(failure),
+            },
+            // How many attempts there were is counted by `Attempts`.
+            _ => Trouble::Sent {
+                retryable: numbered && self.policy.should_retry(1, &server, cause),
+                indicates_attempt: retry::indicates_attempt(cause),
+            },
+        };
         Failed { error, trouble, avoid }
+    }
+
+    /// Client backpressure "Overload retry policy", rule 2.4: a command of unknown kind needs both.
+    fn may_retry_overload(&self) -> bool {
+        let RetryPolicy { retry_reads, retry_writes, .. } = self.policy;
+        match self.kind {
+            OperationKind::Read => retry_reads,
+            OperationKind::Write => retry_writes,
+            OperationKind::Generic => retry_reads && retry_writes,
+        }
     }
 
     fn label_network_error(&self, error: Error, server: Option<&AttemptServer>) -> Error {
@@ -414,12 +491,11 @@ impl Run<'_> {
     }
 
     fn report(&self, address: &ServerAddress, generation: u64, stage: Stage, kind: FailureKind) {
-        let failure = Failure { address: address.clone(), generation, stage, kind };
-        self.shared.drive(self.shared.transport.now(), Event::Failed(failure));
+        self.shared.report(Failure { address: address.clone(), generation, stage, kind });
     }
 
     /// Waits for a random share of `longest`, so that clients do not come back all at once.
-    async fn pause(&self, longest: std::time::Duration) {
+    async fn pause(&self, longest: Duration) {
         if longest.is_zero() {
             return;
         }
@@ -429,21 +505,22 @@ impl Run<'_> {
     }
 }
 
-fn kind_of(error: &ConnectionError) -> FailureKind {
-    let message = error.to_string().into();
-    match error {
-        ConnectionError::Framed(_) | ConnectionError::Hello(_) => FailureKind::Network(message),
-        ConnectionError::Timeout { .. } => FailureKind::Timeout(message),
-    }
+/// "Retryable Overload Error": nothing of it took place, so that even a write without a number may
+/// be sent again.
+fn is_overload(failure: &ReplyFailure) -> bool {
+    failure.has_label(retry::SYSTEM_OVERLOADED_ERROR) && failure.has_label(RETRYABLE_ERROR)
 }
 
-fn explain(address: &ServerAddress, error: &ConnectionError) -> Error {
-    let (address, message) = (address.clone(), error.to_string());
-    Error::new(match error {
-        ConnectionError::Framed(FramedError::Wire(_)) | ConnectionError::Hello(_) => {
-            ErrorKind::Protocol { address, message }
-        }
-        ConnectionError::Framed(_) => ErrorKind::Network { address, message },
-        ConnectionError::Timeout { .. } => ErrorKind::Timeout { address, message },
-    })
+fn base_backoff(failure: &ReplyFailure) -> Option<Duration> {
+    let ReplyFailure::Command(failure) = failure else { return None };
+    let millis = match failure.raw.get("baseBackoffMS").ok()?? {
+        RawBsonRef::Int32(millis) => i64::from(millis),
+        RawBsonRef::Int64(millis) => millis,
+        RawBsonRef::Double(millis) => millis as i64,
+        _ => return None,
+    };
+    u64::try_from(millis).ok().map(Duration::from_millis)
 }
+
+/// The label of an error after which any command may be sent again.
+const RETRYABLE_ERROR: &str = "RetryableError";

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use futures_util::AsyncWriteExt;
 use futures_util::task::AtomicWaker;
@@ -132,6 +132,20 @@ impl Framed {
             at = Some(self.stream.arrived_at().unwrap_or_else(|| transport.now()));
             self.framer.filled(count);
         }
+    }
+
+    /// Whether nothing has arrived that nobody asked for, the end of the stream included.
+    pub(crate) async fn is_silent(&mut self) -> bool {
+        poll_fn(|cx| {
+            let buffer = self.framer.unfilled(1);
+            Poll::Ready(Pin::new(&mut *self.stream).poll_read(cx, buffer).is_pending())
+        })
+        .await
+    }
+
+    /// Whether bytes have arrived behind the latest message.
+    pub(crate) fn has_more(&self) -> bool {
+        self.framer.is_mid_message()
     }
 
     fn ended(&self) -> io::Error {

@@ -3,14 +3,16 @@
 //! - [`run`]: the one future that runs the monitors of all servers ([`crate::Driver`]).
 //! - [`shared`]: what it and the operations share: the machine, the published topology, the pools.
 //! - [`framed`]: whole messages over a raw stream.
-//! - [`pool`] and [`connection`]: connections of operations; [`select`] and [`execute`]: their
-//!   path.
+//! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`] and [`execute`]:
+//!   their path.
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
 
 pub(crate) mod connection;
+pub(crate) mod dial;
 pub(crate) mod execute;
 pub(crate) mod framed;
+pub(crate) mod observe;
 pub(crate) mod pool;
 pub(crate) mod run;
 pub(crate) mod select;

@@ -10,9 +10,29 @@ use async_channel::{Receiver, Sender};
 
 use super::connection::Connection;
 use super::framed::Interrupt;
+use super::observe::PoolObserver;
 use crate::engine::address::ServerAddress;
-use crate::engine::pool::{Grant, Permit, Pool, PoolAction, PoolError, PoolSettings, Ticket};
+use crate::engine::pool::{
+    Grant, Numbered, Permit, Pool, PoolAction, PoolError, PoolSettings, Ticket,
+};
+use crate::engine::time::Instant;
 use crate::transport::Transport;
+
+/// The connections of operations to one server, at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStatus {
+    /// The server.
+    pub address: ServerAddress,
+    /// Connections in use, idle and being made.
+    pub connections: usize,
+    /// Connections that nobody uses.
+    pub idle: usize,
+    /// Operations that wait for a connection.
+    pub waiting: usize,
+    /// Operations that were given to the server and have not ended, those that wait included.
+    pub operations: usize,
+}
 
 /// One server's pool.
 #[derive(Debug)]
@@ -27,19 +47,27 @@ pub(crate) struct ServerPool {
 #[derive(Debug)]
 struct Core {
     machine: Pool<Connection>,
+    observer: PoolObserver,
     waiters: BTreeMap<Ticket, Sender<Grant<Connection>>>,
     /// How to interrupt each connection, by its number.
     interrupts: BTreeMap<u64, (u64, Arc<Interrupt>)>,
 }
 
 impl ServerPool {
-    pub(crate) fn new(address: ServerAddress, settings: PoolSettings) -> Self {
+    pub(crate) fn new(
+        address: ServerAddress,
+        settings: PoolSettings,
+        observer: PoolObserver,
+    ) -> Self {
         let core = Core {
             machine: Pool::new(settings),
+            observer,
             waiters: BTreeMap::new(),
             interrupts: BTreeMap::new(),
         };
-        Self { address, core: Mutex::new(core), operations: AtomicUsize::new(0) }
+        let pool = Self { address, core: Mutex::new(core), operations: AtomicUsize::new(0) };
+        pool.change(|core| core.machine.created());
+        pool
     }
 
     pub(crate) fn address(&self) -> &ServerAddress {
@@ -56,43 +84,59 @@ impl ServerPool {
         OperationCount { pool: self.clone() }
     }
 
-    /// Connections in use, idle and being made; and how many of them are idle.
-    pub(crate) fn size(&self) -> (usize, usize) {
+    pub(crate) fn status(&self) -> PoolStatus {
         let core = self.core();
-        (core.machine.size(), core.machine.idle())
+        PoolStatus {
+            address: self.address.clone(),
+            connections: core.machine.size(),
+            idle: core.machine.idle(),
+            waiting: core.machine.waiting(),
+            operations: self.operations(),
+        }
     }
 
-    pub(crate) fn ready(&self) {
-        self.core().machine.ready();
+    /// A check of the server has succeeded: connections may be made, old ones are closed.
+    pub(crate) fn ready(&self, now: Instant) {
+        self.change(|core| {
+            core.machine.ready();
+            core.machine.prune(now);
+        });
     }
 
-    pub(crate) fn clear(&self, generation: u64, reason: &Arc<str>, interrupt_in_use: bool) {
-        let discarded = {
-            let mut core = self.core();
-            core.machine.clear(generation, reason.clone());
+    /// Leave to make a connection that nobody waits for, while there are fewer than `min_size`.
+    pub(crate) fn replenish(
+        self: &Arc<Self>,
+        min_size: usize,
+        transport: &Arc<dyn Transport>,
+    ) -> Option<Slot> {
+        let now = transport.now();
+        let permit = self.change(|core| core.machine.replenish(now, min_size))?;
+        let (pool, transport) = (self.clone(), transport.clone());
+        Some(Slot { pool, transport, permit, used: false, error: None })
+    }
+
+    /// Whether [`ServerPool::replenish`] has something to do.
+    pub(crate) fn is_short_of(&self, min_size: usize) -> bool {
+        min_size > 0 && self.core().machine.size() < min_size
+    }
+
+    pub(crate) fn clear(
+        &self,
+        now: Instant,
+        generation: u64,
+        reason: &Arc<str>,
+        interrupt_in_use: bool,
+    ) {
+        self.change(|core| {
+            core.machine.clear(now, generation, reason.clone(), interrupt_in_use);
             if interrupt_in_use {
-                for (of, interrupt) in core.interrupts.values() {
-                    if *of < generation {
-                        let text = format!(
-                            "Connection to {} interrupted due to server monitor timeout: {reason}",
-                            self.address
-                        );
-                        interrupt.raise(text.into());
-                    }
-                }
+                core.interrupt(&self.address, generation, reason);
             }
-            core.act()
-        };
-        drop(discarded);
+        });
     }
 
-    pub(crate) fn close(&self) {
-        let discarded = {
-            let mut core = self.core();
-            core.machine.close();
-            core.act()
-        };
-        drop(discarded);
+    pub(crate) fn close(&self, now: Instant) {
+        self.change(|core| core.machine.close(now));
     }
 
     /// A connection, or leave to make one; waits in turn for either.
@@ -130,7 +174,7 @@ impl ServerPool {
                 Ok(CheckedOut::Connection(PooledConnection { pool, transport, connection }))
             }
             Grant::Establish(permit) => {
-                let slot = Slot { pool, transport, permit, used: false };
+                let slot = Slot { pool, transport, permit, used: false, error: None };
                 Ok(CheckedOut::Slot(slot))
             }
             Grant::Refused(error) => Err(error),
@@ -140,6 +184,8 @@ impl ServerPool {
     fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
         let (outcome, discarded) = {
             let mut core = self.core();
+            let observed = core.observer.is_wanted();
+            core.machine.observe(observed);
             let outcome = change(&mut core);
             (outcome, core.act())
         };
@@ -169,9 +215,25 @@ impl Core {
                         let _ = waiter.try_send(grant);
                     }
                 }
+                PoolAction::Notify(event) => self.observer.tell(event),
             }
         }
         discarded
+    }
+
+    /// Ends the reads on connections in use that are older than `generation`.
+    fn interrupt(&self, address: &ServerAddress, generation: u64, reason: &Arc<str>) {
+        for (_, interrupt) in self.interrupts.values().filter(|(of, _)| *of < generation) {
+            let text =
+                format!("Connection to {address} interrupted due to server monitor timeout: {reason}");
+            interrupt.raise(text.into());
+        }
+    }
+}
+
+impl Numbered for Connection {
+    fn connection_id(&self) -> u64 {
+        self.id()
     }
 }
 
@@ -185,8 +247,9 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        let now = self.transport.now();
         self.pool.change(|core| {
-            core.machine.cancel(self.ticket);
+            core.machine.cancel(now, self.ticket);
             core.waiters.remove(&self.ticket);
         });
         if let Ok(grant) = self.receiver.try_recv() {
@@ -208,6 +271,8 @@ pub(crate) struct Slot {
     transport: Arc<dyn Transport>,
     permit: Permit,
     used: bool,
+    /// Why the connection could not be made.
+    error: Option<Arc<str>>,
 }
 
 impl Slot {
@@ -219,6 +284,11 @@ impl Slot {
         &self.pool.address
     }
 
+    /// The connection could not be made.
+    pub(crate) fn fail(mut self, error: Arc<str>) {
+        self.error = Some(error);
+    }
+
     /// The connection was made.
     pub(crate) fn fill(mut self, connection: Connection) -> PooledConnection {
         self.used = true;
@@ -226,7 +296,7 @@ impl Slot {
         self.pool.change(|core| {
             let entry = (self.permit.generation, connection.interrupt().clone());
             core.interrupts.insert(connection.id(), entry);
-            core.machine.established(now);
+            core.machine.established(now, connection.id());
         });
         PooledConnection {
             pool: self.pool.clone(),
@@ -240,7 +310,8 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if !self.used {
             let now = self.transport.now();
-            self.pool.change(|core| core.machine.abandoned(now));
+            let (id, error) = (self.permit.connection_id, self.error.take());
+            self.pool.change(|core| core.machine.abandoned(now, id, error));
         }
     }
 }
@@ -277,7 +348,7 @@ impl Drop for PooledConnection {
         } else {
             self.pool.change(|core| {
                 core.interrupts.remove(&connection.id());
-                core.machine.lost(now);
+                core.machine.lost(now, connection.id(), connection.generation());
             });
         }
     }

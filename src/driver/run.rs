@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use async_channel::{Receiver, Sender};
+use event_listener::EventListener;
 use futures_util::future::{AbortHandle, Abortable, Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
@@ -24,15 +25,17 @@ use crate::transport::BoxFuture;
 /// The client's background work, as one future.
 ///
 /// Spawn it on the runtime of the transport; it ends when the client is shut down, or when its last
-/// handle is dropped. While it is not polled, nothing is monitored and no server can be selected.
+/// handle is dropped. While it is not polled, nothing is monitored and no server can be selected;
+/// dropping it shuts the client down.
 #[must_use = "the client discovers nothing until this future is spawned"]
 pub struct Driver {
+    shared: Arc<Shared>,
     future: BoxFuture<'static, ()>,
 }
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { future: Box::pin(Runner::new(shared).run()) }
+        Self { future: Box::pin(Runner::new(shared.clone()).run()), shared }
     }
 }
 
@@ -41,6 +44,12 @@ impl Future for Driver {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.future.as_mut().poll(cx)
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.shared.ended();
     }
 }
 
@@ -67,33 +76,37 @@ struct Runner {
 /// What woke the runner.
 enum Woken {
     Link(LinkEvent),
-    Deadline,
-    Input,
-    TaskEnded,
+    /// The deadline, an input, or a task that ended.
+    Else,
 }
 
 impl Runner {
     fn new(shared: Arc<Shared>) -> Self {
-        let events = async_channel::unbounded();
+        let events = async_channel::bounded(EVENTS);
         Self { shared, links: BTreeMap::new(), tasks: FuturesUnordered::new(), events }
     }
 
     async fn run(mut self) {
         self.shared.started();
-        let now = self.shared.transport.now();
-        self.shared.drive(now, Event::Open);
+        self.shared.drive(self.shared.transport.now(), Event::Open);
         loop {
+            // Taken before looking: what is given from now on ends the wait.
+            let input = self.shared.input();
             self.start_work();
-            if self.shared.is_closed() && self.tasks.is_empty() {
-                return;
+            if self.shared.is_closed() {
+                // Links and jobs end with this future.
+                return self.shared.ended();
             }
-            match self.wait().await {
-                Woken::Link((at, event)) => self.shared.drive(at, event),
-                Woken::Deadline => {
-                    let now = self.shared.transport.now();
-                    self.shared.drive(now, Event::Elapsed);
+            if let Woken::Link((at, event)) = self.wait(input).await {
+                if let Event::Broken { link, .. } = &event {
+                    self.links.remove(link);
                 }
-                Woken::Input | Woken::TaskEnded => {}
+                self.shared.drive(at, event);
+            }
+            // Whatever woke this: a busy link must not keep others from their deadlines.
+            let now = self.shared.transport.now();
+            if self.shared.timeout().is_some_and(|deadline| deadline <= now) {
+                self.shared.drive(now, Event::Elapsed);
             }
         }
     }
@@ -131,38 +144,27 @@ impl Runner {
         self.links.insert(id, Link { commands, abort });
     }
 
-    async fn wait(&mut self) -> Woken {
-        let input = self.shared.input();
-        if self.shared.has_work() {
-            return Woken::Input;
-        }
+    async fn wait(&mut self, input: EventListener) -> Woken {
         let sleep = match self.shared.timeout() {
             Some(deadline) => self.shared.transport.sleep_until(deadline),
             None => Box::pin(std::future::pending()),
         };
-        let outside = pin!(async {
-            match select(sleep, input).await {
-                Either::Left(_) => Woken::Deadline,
-                Either::Right(_) => Woken::Input,
-            }
-        });
         let tasks = &mut self.tasks;
         let ended = pin!(async {
-            match tasks.next().await {
-                Some(()) => Woken::TaskEnded,
-                None => std::future::pending().await,
+            if tasks.next().await.is_none() {
+                std::future::pending().await
             }
         });
         let event = pin!(async {
             match self.events.1.recv().await {
-                Ok(event) => Woken::Link(event),
+                Ok(event) => event,
                 Err(_) => std::future::pending().await,
             }
         });
         // Tasks first: they carry the bytes whose arrival the events report.
-        match select(ended, select(event, outside)).await {
-            Either::Left((woken, _)) => woken,
-            Either::Right((Either::Left((woken, _)) | Either::Right((woken, _)), _)) => woken,
+        match select(select(ended, event), select(sleep, input)).await {
+            Either::Left((Either::Right((event, _)), _)) => Woken::Link(event),
+            Either::Left((Either::Left(_), _)) | Either::Right(_) => Woken::Else,
         }
     }
 }
@@ -179,11 +181,11 @@ async fn carry(
         Ok(stream) => stream,
         Err(error) => {
             let error = LinkError::network(error);
-            let _ = events.try_send((transport.now(), Event::Broken { link: id, error }));
+            let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
             return;
         }
     };
-    let _ = events.try_send((transport.now(), Event::Opened(id.clone())));
+    let _ = events.send((transport.now(), Event::Opened(id.clone()))).await;
     let mut framed = Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE);
     let mut written = transport.now();
     let error = loop {
@@ -199,7 +201,7 @@ async fn carry(
             Either::Left(Ok(arrival)) => {
                 let link = id.clone();
                 let event = Event::Received { link, message: arrival.frame, written };
-                let _ = events.try_send((arrival.at, event));
+                let _ = events.send((arrival.at, event)).await;
             }
             Either::Left(Err(error)) => break error,
             Either::Right(Ok(message)) => {
@@ -215,5 +217,9 @@ async fn carry(
         FramedError::Wire(error) => LinkError::from(error),
         other => LinkError::network(other),
     };
-    let _ = events.try_send((transport.now(), Event::Broken { link: id, error }));
+    let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
 }
+
+/// Events that wait for the engine at most: a server that sends without end waits for it, and fills
+/// no memory.
+const EVENTS: usize = 32;

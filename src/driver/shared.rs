@@ -10,14 +10,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use arc_swap::ArcSwap;
 use event_listener::EventListener;
 
+use super::dial::replenish;
+use super::observe::{Observers, PoolObserver};
 use super::pool::ServerPool;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::ClientMetadata;
 use crate::engine::pool::PoolSettings;
 use crate::engine::rng::Rng;
-use crate::engine::sdam::{Action, Event, LinkId, Sdam, TopologyDescription};
+use crate::engine::sdam::{Action, Event, Failure, LinkId, Sdam, TopologyDescription};
 use crate::engine::time::Instant;
-use crate::event::Subscribers;
 use crate::options::ClientOptions;
 use crate::session::SessionPool;
 use crate::transport::{BoxFuture, Transport};
@@ -37,6 +38,8 @@ pub(crate) enum LinkAction {
     Close(LinkId),
 }
 
+type Job = BoxFuture<'static, ()>;
+
 /// What is behind the mutex.
 #[derive(Debug)]
 struct Core {
@@ -54,14 +57,16 @@ pub(crate) struct Shared {
     /// What the client says of itself in the first hello of a connection.
     pub(crate) metadata: ClientMetadata,
     pub(crate) sessions: SessionPool,
-    pub(crate) subscribers: Subscribers,
+    /// Who listens to what happens.
+    pub(crate) observers: Arc<Observers>,
     core: Mutex<Core>,
     view: ArcSwap<View>,
     /// Notified at each new view.
     changed: event_listener::Event,
     /// Notified when the driver future has something to do.
     input: event_listener::Event,
-    jobs: Mutex<Vec<BoxFuture<'static, ()>>>,
+    /// Work for the driver future; `None` once that has ended.
+    jobs: Mutex<Option<Vec<Job>>>,
     rng: Mutex<Rng>,
     running: AtomicBool,
 }
@@ -79,6 +84,7 @@ impl Shared {
         sdam: Sdam,
         seed: u64,
         metadata: ClientMetadata,
+        observers: Arc<Observers>,
     ) -> Self {
         let view = View { topology: sdam.topology().clone(), pools: BTreeMap::new() };
         let core = Core {
@@ -93,12 +99,12 @@ impl Shared {
             options,
             metadata,
             sessions: SessionPool::default(),
-            subscribers: Subscribers::default(),
+            observers,
             core: Mutex::new(core),
             view: ArcSwap::from_pointee(view),
             changed: event_listener::Event::new(),
             input: event_listener::Event::new(),
-            jobs: Mutex::default(),
+            jobs: Mutex::new(Some(Vec::new())),
             rng: Mutex::new(Rng::seeded(seed)),
             running: AtomicBool::new(false),
         }
@@ -121,16 +127,28 @@ impl Shared {
 
     /// Gives the engine one input and does what it says, except for links: those are the driver
     /// future's.
-    pub(crate) fn drive(&self, now: Instant, event: Event) {
+    pub(crate) fn drive(self: &Arc<Self>, now: Instant, event: Event) {
         let mut core = self.core();
         core.closed |= matches!(event, Event::Close);
         core.sdam.handle(now, event);
-        self.perform(&mut core);
+        self.perform(now, &mut core);
         drop(core);
         self.input.notify(usize::MAX);
     }
 
-    fn perform(&self, core: &mut Core) {
+    /// Tells the engine that an operation failed in a way that may say something about its server.
+    pub(crate) fn report(self: &Arc<Self>, failure: Failure) {
+        self.drive(self.transport.now(), Event::Failed(failure));
+    }
+
+    /// Closes pools and monitors; whoever waits for a server fails.
+    pub(crate) fn close(self: &Arc<Self>) {
+        if !self.is_closed() {
+            self.drive(self.transport.now(), Event::Close);
+        }
+    }
+
+    fn perform(self: &Arc<Self>, now: Instant, core: &mut Core) {
         while let Some(action) = core.sdam.poll_action() {
             match action {
                 Action::OpenLink(link) => core.link_actions.push_back(LinkAction::Open(link)),
@@ -139,18 +157,23 @@ impl Shared {
                 }
                 Action::CloseLink(link) => core.link_actions.push_back(LinkAction::Close(link)),
                 Action::OpenPool(address) => {
-                    let pool = ServerPool::new(address.clone(), self.pool_settings());
+                    let observers = self.observers.clone();
+                    let observer =
+                        PoolObserver::new(observers, self.transport.clone(), address.clone());
+                    let pool = ServerPool::new(address.clone(), self.pool_settings(), observer);
                     core.pools.insert(address, Arc::new(pool));
                 }
-                Action::ReadyPool(address) => with_pool(core, &address, ServerPool::ready),
+                Action::ReadyPool(address) => {
+                    with_pool(core, &address, |pool| self.tend(now, pool));
+                }
                 Action::ClearPool { address, generation, reason, interrupt_in_use } => {
                     with_pool(core, &address, |pool| {
-                        pool.clear(generation, &reason, interrupt_in_use);
+                        pool.clear(now, generation, &reason, interrupt_in_use);
                     });
                 }
                 Action::ClosePool(address) => {
                     if let Some(pool) = core.pools.remove(&address) {
-                        pool.close();
+                        pool.close(now);
                     }
                 }
                 Action::Publish(topology) => {
@@ -158,8 +181,16 @@ impl Shared {
                     self.view.store(Arc::new(View { topology, pools }));
                     self.changed.notify(usize::MAX);
                 }
-                Action::Notify(event) => self.subscribers.tell(event),
+                Action::Notify(event) => self.observers.tell_topology(event),
             }
+        }
+    }
+
+    /// A check has succeeded: the moment to look after the pool too, without a timer of its own.
+    fn tend(self: &Arc<Self>, now: Instant, pool: &Arc<ServerPool>) {
+        pool.ready(now);
+        if pool.is_short_of(self.options.min_pool_size as usize) {
+            self.leave_job(Box::pin(replenish(self.clone(), pool.clone())));
         }
     }
 
@@ -167,6 +198,7 @@ impl Shared {
         let options = &self.options;
         PoolSettings {
             max_size: options.max_pool_size as usize,
+            min_size: options.min_pool_size as usize,
             max_connecting: options.max_connecting as usize,
             max_idle_time: options.max_idle_time.unwrap_or_default(),
         }
@@ -178,7 +210,7 @@ impl Shared {
         Demand { shared: self.clone() }
     }
 
-    fn change_waiting(&self, change: isize) {
+    fn change_waiting(self: &Arc<Self>, change: isize) {
         let now = self.transport.now();
         let mut core = self.core();
         let before = core.waiting;
@@ -186,30 +218,37 @@ impl Shared {
         if (before == 0) != (core.waiting == 0) && !core.closed {
             let demand = core.waiting > 0;
             core.sdam.handle(now, Event::Demand(demand));
-            self.perform(&mut core);
+            self.perform(now, &mut core);
             drop(core);
             self.input.notify(usize::MAX);
         }
     }
 
-    /// Leaves a piece of work to the driver future.
-    pub(crate) fn leave_job(&self, job: BoxFuture<'static, ()>) {
-        self.jobs.lock().expect("not poisoned: a push does not panic").push(job);
-        self.input.notify(usize::MAX);
+    /// Leaves a piece of work to the driver future; once that has ended, nobody does it.
+    pub(crate) fn leave_job(&self, job: Job) {
+        if let Some(jobs) = &mut *self.jobs() {
+            jobs.push(job);
+            self.input.notify(usize::MAX);
+        }
     }
 
-    pub(crate) fn take_jobs(&self) -> Vec<BoxFuture<'static, ()>> {
-        std::mem::take(&mut *self.jobs.lock().expect("not poisoned: a take does not panic"))
+    pub(crate) fn take_jobs(&self) -> Vec<Job> {
+        self.jobs().as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// The driver future ends, by itself or because somebody dropped it.
+    pub(crate) fn ended(self: &Arc<Self>) {
+        let jobs = self.jobs().take();
+        drop(jobs);
+        self.close();
+    }
+
+    fn jobs(&self) -> MutexGuard<'_, Option<Vec<Job>>> {
+        self.jobs.lock().expect("not poisoned: nothing panics with it")
     }
 
     pub(crate) fn take_link_actions(&self) -> VecDeque<LinkAction> {
         std::mem::take(&mut self.core().link_actions)
-    }
-
-    /// Whether the driver future has something to do at once.
-    pub(crate) fn has_work(&self) -> bool {
-        !self.core().link_actions.is_empty()
-            || !self.jobs.lock().expect("not poisoned: nothing panics").is_empty()
     }
 
     /// Ends when the driver future has something to do. Take it before looking.
@@ -240,7 +279,7 @@ impl Shared {
     }
 }
 
-fn with_pool(core: &Core, address: &ServerAddress, act: impl FnOnce(&ServerPool)) {
+fn with_pool(core: &Core, address: &ServerAddress, act: impl FnOnce(&Arc<ServerPool>)) {
     if let Some(pool) = core.pools.get(address) {
         act(pool);
     }

@@ -34,9 +34,10 @@ impl ServerSession {
         self.txn_number
     }
 
-    /// An operation on it may still be running on a server: it is not to be used again.
-    pub fn mark_dirty(&mut self) {
-        self.dirty = true;
+    /// Whether an operation on it may still be running on a server: then it is not to be used for
+    /// another. Returns what was so before.
+    pub fn set_dirty(&mut self, dirty: bool) -> bool {
+        std::mem::replace(&mut self.dirty, dirty)
     }
 
     /// An operation used it.
@@ -106,7 +107,7 @@ mod tests {
     fn dirty_and_expiring_sessions_are_thrown_away() {
         let (mut pool, now) = (SessionPool::default(), Instant::ZERO);
         let mut dirty = session(1, now);
-        dirty.mark_dirty();
+        assert!(!dirty.set_dirty(true));
         pool.release(dirty, now, TIMEOUT);
         assert_eq!(pool.acquire(now, TIMEOUT), None);
         pool.release(session(2, now), now, TIMEOUT);

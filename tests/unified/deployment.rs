@@ -31,7 +31,7 @@ impl Kind {
     }
 }
 
-/// The servers of this process.
+/// The servers of this process; dropping it stops them.
 pub(crate) struct Deployments {
     binary: MongodBinary,
     pub(crate) version: Version,
@@ -61,12 +61,6 @@ impl Deployments {
             }),
         };
         started.as_ref().map_err(Clone::clone)
-    }
-
-    /// Stops everything.
-    pub(crate) fn stop(&mut self) {
-        drop(self.single.take());
-        drop(self.replica_set.take());
     }
 }
 

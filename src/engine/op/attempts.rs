@@ -2,7 +2,7 @@
 //! its caller sees in the end.
 //!
 //! Specification: retryable-reads and retryable-writes (one more attempt; [`super::retry`] has the
-//! rules), client-backpressure (more attempts, with pauses, where nothing could be sent).
+//! rules), client-backpressure (more attempts, with pauses, where the server is overloaded).
 
 use std::time::Duration;
 
@@ -11,10 +11,17 @@ use super::retry::KeptError;
 /// What went wrong with one attempt, as far as trying again is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Trouble {
-    /// No connection could be made: nothing was sent.
-    NotConnected,
-    /// The pool was cleared while the operation waited for a connection: nothing was sent.
-    PoolCleared,
+    /// No connection was to be had, and the server is not overloaded: nothing was sent.
+    Unsent,
+    /// The server is overloaded, or a connection could not be made, which counts as that.
+    Overloaded {
+        /// Whether the options allow another attempt.
+        retryable: bool,
+        /// Whether the server answered so; otherwise nothing was sent.
+        sent: bool,
+        /// The server's own base for pauses ("baseBackoffMS").
+        base: Option<Duration>,
+    },
     /// It was sent and failed.
     Sent {
         /// Whether the rules allow another attempt.
@@ -38,53 +45,80 @@ pub enum Next<E> {
 /// The attempts of one operation. `E` is the caller's error; it is kept, never looked into.
 #[derive(Debug)]
 pub struct Attempts<E> {
-    retried: bool,
+    /// "maxAdaptiveRetries".
+    max_adaptive: u32,
+    retries: u32,
     unsent: u32,
+    overloaded: bool,
+    /// An attempt reached a server.
+    sent: bool,
     kept: KeptError<E>,
 }
 
-/// "maxAdaptiveRetries": further attempts where nothing was sent.
+/// Further attempts where nothing was sent and nobody is overloaded.
 const MAX_UNSENT: u32 = 2;
 const BASE_BACKOFF: Duration = Duration::from_millis(100);
 const MAX_BACKOFF: Duration = Duration::from_secs(10);
 
-impl<E> Default for Attempts<E> {
-    fn default() -> Self {
-        Self { retried: false, unsent: 0, kept: KeptError::default() }
-    }
-}
-
 impl<E> Attempts<E> {
+    /// No attempts yet; at most `max_adaptive` further ones once a server was overloaded.
+    pub fn new(max_adaptive: u32) -> Self {
+        let (retries, unsent, overloaded, sent) = (0, 0, false, false);
+        Self { max_adaptive, retries, unsent, overloaded, sent, kept: KeptError::default() }
+    }
+
     /// An attempt failed with `error`.
     pub fn after(&mut self, trouble: Trouble, error: E) -> Next<E> {
-        let indicates_attempt = matches!(trouble, Trouble::Sent { indicates_attempt: true, .. });
-        let pause = match trouble {
-            Trouble::NotConnected | Trouble::PoolCleared if self.unsent < MAX_UNSENT => {
-                let pause = BASE_BACKOFF * 2_u32.pow(self.unsent);
-                self.unsent += 1;
-                let reached = trouble == Trouble::PoolCleared;
-                Some(if reached { Duration::ZERO } else { pause.min(MAX_BACKOFF) })
-            }
-            Trouble::Sent { retryable: true, .. } if !self.retried => {
-                self.retried = true;
-                Some(Duration::ZERO)
-            }
-            _ => None,
-        };
-        let mut kept = std::mem::take(&mut self.kept);
-        match pause {
-            Some(pause) => {
-                kept.record(error, indicates_attempt);
-                self.kept = kept;
-                Next::Retry(pause)
-            }
-            // What was sent and failed for good is newer than what was kept of unsent attempts.
-            None if matches!(trouble, Trouble::Sent { retryable: false, .. }) => Next::Fail(error),
+        self.keep(trouble, error);
+        match self.pause(trouble) {
+            Some(pause) => Next::Retry(pause),
             None => {
-                kept.record(error, indicates_attempt);
+                let kept = std::mem::take(&mut self.kept);
                 Next::Fail(kept.into_inner().expect("recorded just now"))
             }
         }
+    }
+
+    fn pause(&mut self, trouble: Trouble) -> Option<Duration> {
+        match trouble {
+            Trouble::Unsent if self.unsent < MAX_UNSENT => {
+                self.unsent += 1;
+                Some(Duration::ZERO)
+            }
+            Trouble::Overloaded { retryable: true, base, .. }
+                if self.retries < self.max_adaptive =>
+            {
+                self.retries += 1;
+                self.overloaded = true;
+                let base = base.filter(|base| !base.is_zero()).unwrap_or(BASE_BACKOFF);
+                let factor = 2_u32.saturating_pow(self.retries);
+                Some(base.saturating_mul(factor).min(MAX_BACKOFF))
+            }
+            Trouble::Sent { retryable: true, .. } if self.retries < self.most() => {
+                self.retries += 1;
+                Some(Duration::ZERO)
+            }
+            _ => None,
+        }
+    }
+
+    /// "The maximum number of retries for any retry policy becomes MAX_RETRIES" once a server was
+    /// overloaded.
+    fn most(&self) -> u32 {
+        if self.overloaded { self.max_adaptive } else { 1 }
+    }
+
+    fn keep(&mut self, trouble: Trouble, error: E) {
+        let (sent, indicates_attempt) = match trouble {
+            Trouble::Sent { indicates_attempt, .. } => (true, indicates_attempt),
+            Trouble::Overloaded { sent, .. } => (sent, false),
+            Trouble::Unsent | Trouble::Client => (false, false),
+        };
+        if sent && !std::mem::replace(&mut self.sent, true) {
+            // A server's word says more than the attempts that never came to one.
+            self.kept = KeptError::default();
+        }
+        self.kept.record(error, indicates_attempt);
     }
 }
 
@@ -93,33 +127,65 @@ mod tests {
     use super::*;
 
     const BROKEN: Trouble = Trouble::Sent { retryable: true, indicates_attempt: true };
+    const REFUSED: Trouble = Trouble::Overloaded { retryable: true, sent: false, base: None };
+
+    fn pause<E>(millis: u64) -> Next<E> {
+        Next::Retry(Duration::from_millis(millis))
+    }
 
     #[test]
     fn one_more_attempt_follows_a_retryable_error() {
-        let mut attempts = Attempts::default();
-        assert_eq!(attempts.after(BROKEN, "first"), Next::Retry(Duration::ZERO));
+        let mut attempts = Attempts::new(2);
+        assert_eq!(attempts.after(BROKEN, "first"), pause(0));
         assert_eq!(attempts.after(BROKEN, "second"), Next::Fail("second"));
-        let mut attempts = Attempts::default();
+        let mut attempts = Attempts::new(2);
         let last = Trouble::Sent { retryable: false, indicates_attempt: true };
         assert_eq!(attempts.after(last, "first"), Next::Fail("first"));
     }
 
     #[test]
     fn a_second_attempt_that_wrote_nothing_shows_the_first_error() {
-        let nothing = Trouble::Sent { retryable: true, indicates_attempt: false };
-        for second in [Trouble::Client, nothing] {
-            let mut attempts = Attempts::default();
-            attempts.after(BROKEN, "first");
-            assert_eq!(attempts.after(second, "second"), Next::Fail("first"));
+        for retryable in [true, false] {
+            let nothing = Trouble::Sent { retryable, indicates_attempt: false };
+            for second in [Trouble::Client, nothing, REFUSED] {
+                let mut attempts = Attempts::new(1);
+                attempts.after(BROKEN, "first");
+                assert_eq!(attempts.after(second, "second"), Next::Fail("first"), "{second:?}");
+            }
         }
     }
 
     #[test]
-    fn what_was_never_sent_is_tried_again_with_pauses() {
-        let mut attempts = Attempts::default();
-        let pause = |millis| Next::Retry(Duration::from_millis(millis));
-        assert_eq!(attempts.after(Trouble::NotConnected, 1), pause(100));
-        assert_eq!(attempts.after(Trouble::NotConnected, 2), pause(200));
-        assert_eq!(attempts.after(Trouble::NotConnected, 3), Next::Fail(1));
+    fn a_server_s_word_wins_over_what_was_never_sent() {
+        let mut attempts = Attempts::new(2);
+        attempts.after(Trouble::Unsent, "never sent");
+        let last = Trouble::Sent { retryable: false, indicates_attempt: false };
+        assert_eq!(attempts.after(last, "answered"), Next::Fail("answered"));
+    }
+
+    #[test]
+    fn an_overloaded_server_is_asked_again_with_pauses() {
+        let mut attempts = Attempts::new(2);
+        assert_eq!(attempts.after(REFUSED, 1), pause(200));
+        assert_eq!(attempts.after(REFUSED, 2), pause(400));
+        assert_eq!(attempts.after(REFUSED, 3), Next::Fail(1));
+        let mut attempts = Attempts::new(2);
+        assert_eq!(attempts.after(REFUSED, 1), pause(200));
+        assert_eq!(attempts.after(BROKEN, 2), pause(0), "two retries of any kind");
+        assert_eq!(attempts.after(BROKEN, 3), Next::Fail(3));
+        let base = Some(Duration::from_millis(7));
+        let own = Trouble::Overloaded { retryable: true, sent: true, base };
+        assert_eq!(Attempts::new(2).after(own, 1), pause(14));
+        let huge = Trouble::Overloaded { retryable: true, sent: true, base: Some(Duration::MAX) };
+        assert_eq!(Attempts::new(2).after(huge, 1), pause(10_000));
+        assert_eq!(Attempts::new(0).after(REFUSED, 1), Next::Fail(1));
+    }
+
+    #[test]
+    fn what_was_never_sent_is_tried_again_at_once() {
+        let mut attempts = Attempts::new(2);
+        assert_eq!(attempts.after(Trouble::Unsent, 1), pause(0));
+        assert_eq!(attempts.after(Trouble::Unsent, 2), pause(0));
+        assert_eq!(attempts.after(Trouble::Unsent, 3), Next::Fail(1));
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::RawDocumentBuf;
+
 use super::settings::MonitorSettings;
 use crate::engine::hello::{HelloCommand, HelloReply, ReplyError, TopologyVersion};
 use crate::engine::time::Instant;
@@ -101,6 +103,8 @@ impl From<ReplyError> for LinkError {
 /// A reply to hello, and whether the server will send the next unasked.
 pub(super) struct Answer {
     pub(super) reply: HelloReply,
+    /// The reply as it came.
+    pub(super) document: RawDocumentBuf,
     pub(super) more_to_come: bool,
 }
 
@@ -180,7 +184,7 @@ impl Exchange {
             self.awaited = parsed.header.request_id;
         }
         self.hello_ok = reply.hello_ok;
-        Ok(Answer { reply, more_to_come })
+        Ok(Answer { reply, document: parsed.message.into_document(), more_to_come })
     }
 }
 

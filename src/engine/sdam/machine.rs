@@ -68,6 +68,9 @@ impl Sdam {
     /// Takes one input that happened at `now`.
     pub fn handle(&mut self, now: Instant, event: Event) {
         debug_assert!(self.actions.is_empty(), "drain poll_action before the next input");
+        if self.closed {
+            return;
+        }
         match event {
             Event::Open => self.open(now),
             Event::Close => self.close(now),
@@ -116,9 +119,7 @@ impl Sdam {
 
     /// SDAM "Client closing".
     fn close(&mut self, now: Instant) {
-        if std::mem::replace(&mut self.closed, true) {
-            return;
-        }
+        self.closed = true;
         self.install(now, TopologyDescription::empty(), None);
         self.notify(now, EventKind::TopologyClosed);
     }

@@ -1,13 +1,25 @@
 //! What subscribers hear, and how.
 //!
-//! The events are the specification's; [`Topology`](crate::Topology) is the stream of them. Each
-//! subscriber has a queue of its own, so a slow one delays nobody; it must read, or drop its
-//! stream.
+//! The events are the specification's: of discovery and monitoring
+//! ([`Topology`](crate::Topology) is the stream of them), of pools
+//! ([`Client::pool_events`](crate::Client::pool_events)) and of commands
+//! ([`Client::command_events`](crate::Client::command_events)). Each subscriber has a queue of its
+//! own, so a slow one delays nobody; it must read, or drop its stream.
+
+mod command;
+mod listeners;
 
 use std::sync::Mutex;
 
 use async_channel::{Receiver, Sender};
 
+pub use command::{CommandEvent, CommandEventKind};
+pub use listeners::Events;
+pub(crate) use listeners::Listeners;
+
+pub use crate::engine::pool::{
+    CheckOutFailedReason, ConnectionClosedReason, PoolEvent, PoolEventKind, PoolSettings,
+};
 pub use crate::engine::sdam::{EventKind, HeartbeatConnection, Notice as Event};
 
 /// Everybody who listens. The first who subscribes hears what was told before.
@@ -22,6 +34,8 @@ struct Inner {
     /// Told before anybody listened; at most [`EARLY_EVENTS`].
     early: Vec<Event>,
     heard: bool,
+    /// The last event was told.
+    closed: bool,
 }
 
 /// How many events are kept for the first subscriber.
@@ -36,19 +50,23 @@ impl Subscribers {
             // The receiver is in this function.
             let _ = sender.try_send(event);
         }
-        inner.senders.push(sender);
+        // After the last event a stream ends by itself: nobody keeps its sender.
+        if !inner.closed {
+            inner.senders.push(sender);
+        }
         receiver
     }
 
     pub(crate) fn tell(&self, event: Event) {
         let mut inner = self.inner.lock().expect("not poisoned: sending does not panic");
+        let last = matches!(event.kind, EventKind::TopologyClosed);
+        inner.closed |= last;
         if !inner.heard {
             if inner.early.len() < EARLY_EVENTS {
                 inner.early.push(event);
             }
             return;
         }
-        let last = matches!(event.kind, EventKind::TopologyClosed);
         // A closed channel is a stream that was dropped.
         inner.senders.retain(|sender| sender.try_send(event.clone()).is_ok());
         if last {

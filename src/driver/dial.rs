@@ -1,0 +1,75 @@
+//! Making a connection under a pool's leave, and what its failure means.
+
+use std::sync::Arc;
+
+use super::connection::{Connection, ConnectionError, Handshake};
+use super::framed::FramedError;
+use super::pool::{PooledConnection, ServerPool, Slot};
+use super::shared::Shared;
+use crate::engine::address::ServerAddress;
+use crate::engine::sdam::{Event, Failure, FailureKind, Stage};
+use crate::error::{Error, ErrorKind};
+
+/// Opens a connection, shakes hands and tells the topology machine what came of it.
+pub(crate) async fn dial(
+    shared: &Arc<Shared>,
+    slot: Slot,
+) -> Result<PooledConnection, ConnectionError> {
+    let handshake = Handshake {
+        metadata: &shared.metadata,
+        load_balanced: shared.options.load_balanced,
+        connect_timeout: shared.options.connect_timeout,
+    };
+    let address = slot.address().clone();
+    let permit = slot.permit();
+    let transport = &*shared.transport;
+    let made = Connection::establish(transport, &address, permit, handshake).await;
+    match made {
+        Ok(connection) => {
+            let reply = Box::new((**connection.hello()).clone());
+            shared.drive(transport.now(), Event::Handshaken { address, reply });
+            Ok(slot.fill(connection))
+        }
+        Err(error) => {
+            let (generation, stage, kind) =
+                (permit.generation, Stage::Handshaking, kind_of(&error));
+            // The pool is cleared, if at all, before the connection counts as closed (CMAP "Checking
+            // Out a Connection").
+            shared.report(Failure { address, generation, stage, kind });
+            slot.fail(error.to_string().into());
+            Err(error)
+        }
+    }
+}
+
+/// Makes connections until `pool` has as many as it should keep ready ("minPoolSize").
+pub(crate) async fn replenish(shared: Arc<Shared>, pool: Arc<ServerPool>) {
+    let min_size = shared.options.min_pool_size as usize;
+    while let Some(slot) = pool.replenish(min_size, &shared.transport) {
+        // After a failure the next successful check of the server brings the next attempt.
+        if dial(&shared, slot).await.is_err() {
+            return;
+        }
+    }
+}
+
+pub(crate) fn kind_of(error: &ConnectionError) -> FailureKind {
+    let message = error.to_string().into();
+    match error {
+        ConnectionError::Framed(_) | ConnectionError::Unsendable(_) | ConnectionError::Hello(_) => {
+            FailureKind::Network(message)
+        }
+        ConnectionError::Timeout { .. } => FailureKind::Timeout(message),
+    }
+}
+
+pub(crate) fn explain(address: &ServerAddress, error: &ConnectionError) -> Error {
+    let (address, message) = (address.clone(), error.to_string());
+    Error::new(match error {
+        ConnectionError::Framed(FramedError::Wire(_))
+        | ConnectionError::Unsendable(_)
+        | ConnectionError::Hello(_) => ErrorKind::Protocol { address, message },
+        ConnectionError::Framed(_) => ErrorKind::Network { address, message },
+        ConnectionError::Timeout { .. } => ErrorKind::Timeout { address, message },
+    })
+}
