@@ -75,7 +75,7 @@ impl LogSubscriber {
 impl Subscriber for LogSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         let wanted = self.config.level_of(metadata.target());
-        metadata.is_event() && wanted.is_some_and(|wanted| severity(*metadata.level()) <= wanted)
+        !metadata.is_span() && wanted.is_some_and(|wanted| severity(*metadata.level()) <= wanted)
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
@@ -159,6 +159,9 @@ mod tests {
         let config = LogConfig { connection: LogLevel::Debug, ..LogConfig::default() };
         let subscriber = LogSubscriber::to(config, Box::new(kept.clone()));
         tracing::subscriber::with_default(subscriber, || {
+            // The driver looks before it makes a message.
+            assert!(tracing::enabled!(target: "portolan::connection", Level::DEBUG));
+            assert!(!tracing::enabled!(target: "portolan::topology", Level::DEBUG));
             let port = Some(27017);
             tracing::debug!(target: "portolan::connection", serverPort = port, "Connection ready");
             tracing::debug!(target: "portolan::command", "not asked for");

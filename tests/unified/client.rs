@@ -201,6 +201,10 @@ fn count(ready: &mut Vec<(String, u64)>, event: &PoolEvent) {
 /// How often the runner looks whether something has happened.
 pub(crate) const POLL: Duration = Duration::from_millis(5);
 
+/// A fail point that is set while an awaited hello is under way is felt by the one after it: that must
+/// come within the ten seconds of `waitForEvent`.
+const HEARTBEAT: &str = "heartbeatFrequencyMS=5000";
+
 /// The deployment's connection string with the test's options.
 fn uri(deployment: &Deployment, options: &Document) -> Result<String, String> {
     let (mut seeds, set_name) = deployment.seeds();
@@ -212,6 +216,9 @@ fn uri(deployment: &Deployment, options: &Document) -> Result<String, String> {
         && !options.contains_key("replicaSet")
     {
         query.push(format!("replicaSet={name}"));
+    }
+    if !options.contains_key("heartbeatFrequencyMS") {
+        query.push(HEARTBEAT.to_owned());
     }
     for (name, value) in options {
         match value {

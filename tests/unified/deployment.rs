@@ -81,10 +81,6 @@ impl Deployment {
         Self { kind, servers, parameters: Mutex::default() }
     }
 
-    pub(crate) fn kind(&self) -> Kind {
-        self.kind
-    }
-
     /// The seeds, and the name of the set.
     pub(crate) fn seeds(&self) -> (Vec<String>, Option<&str>) {
         match &self.servers {

@@ -52,7 +52,7 @@ pub(crate) struct Collector;
 
 impl Subscriber for Collector {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.is_event() && metadata.target().starts_with("portolan::")
+        !metadata.is_span() && metadata.target().starts_with("portolan::")
     }
 
     fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {

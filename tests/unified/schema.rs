@@ -8,6 +8,7 @@ use std::ops::RangeInclusive;
 
 use bson::{Bson, Document};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use crate::version::Version;
 
@@ -84,9 +85,9 @@ pub(crate) enum Entity {
     Database(DatabaseEntity),
     Collection(CollectionEntity),
     Thread(ThreadEntity),
-    Session(Document),
-    Bucket(Document),
-    ClientEncryption(Document),
+    Session(IgnoredAny),
+    Bucket(IgnoredAny),
+    ClientEncryption(IgnoredAny),
 }
 
 #[derive(Clone, Debug, Deserialize)]
