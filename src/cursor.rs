@@ -133,7 +133,7 @@ impl<T> Cursor<T> {
         let (shared, address) = (self.client.shared().clone(), self.address.clone());
         let (database, session) = (self.namespace.database.clone(), self.session.take());
         self.client.shared().leave_job(Box::pin(async move {
-            let route = Route::pinned(&database, &address);
+            let route = Route { awaited: false, ..Route::pinned(&database, &address) };
             // Nobody is there to hear of a failure, and the server forgets idle cursors by itself.
             let _ = execute_in(&shared, &mut operation, &route, session).await;
         }));

@@ -161,6 +161,24 @@ fn a_relaxed_lint_carries_its_reason() {
     check(found);
 }
 
+/// `cargo xtask test` names targets over the whole workspace; two of one name would run twice.
+#[test]
+fn the_core_s_test_targets_have_names_of_their_own() {
+    let manifest = read(&root().join("Cargo.toml"));
+    let core: Vec<&str> = manifest
+        .split("[[test]]")
+        .skip(1)
+        .filter_map(|target| target.split_once("name = \"")?.1.split('"').next())
+        .collect();
+    assert!(core.contains(&"tidy"), "{core:?}");
+    check(rust().into_iter().filter_map(|file| {
+        let (package, test) = file.name.split_once("/tests/")?;
+        let target = test.strip_suffix("/main.rs").or(test.strip_suffix(".rs"))?;
+        let taken = !package.starts_with("src") && core.contains(&target);
+        taken.then(|| format!("{}: the core has a test target of that name", file.name))
+    }));
+}
+
 #[test]
 fn leaves_stay_thin() {
     let leaves = ["async-std", "smol", "tokio"].map(|leaf| format!("transports/{leaf}/src/"));

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, ConnectionError, Handshake};
-use super::framed::FramedError;
+use super::failed::kind_of;
 use super::pool::{PooledConnection, ServerPool, Slot};
 use super::shared::Shared;
-use crate::engine::address::ServerAddress;
-use crate::engine::sdam::{Event, Failure, FailureKind, Stage};
-use crate::error::{Error, ErrorKind};
+use crate::engine::sdam::{Event, Failure, Stage};
 
 /// Opens a connection, shakes hands and tells the topology machine what came of it.
 pub(crate) async fn dial(
@@ -51,25 +49,4 @@ pub(crate) async fn replenish(shared: Arc<Shared>, pool: Arc<ServerPool>) {
             return;
         }
     }
-}
-
-pub(crate) fn kind_of(error: &ConnectionError) -> FailureKind {
-    let message = error.to_string().into();
-    match error {
-        ConnectionError::Framed(_) | ConnectionError::Unsendable(_) | ConnectionError::Hello(_) => {
-            FailureKind::Network(message)
-        }
-        ConnectionError::Timeout { .. } => FailureKind::Timeout(message),
-    }
-}
-
-pub(crate) fn explain(address: &ServerAddress, error: &ConnectionError) -> Error {
-    let (address, message) = (address.clone(), error.to_string());
-    Error::new(match error {
-        ConnectionError::Framed(FramedError::Wire(_))
-        | ConnectionError::Unsendable(_)
-        | ConnectionError::Hello(_) => ErrorKind::Protocol { address, message },
-        ConnectionError::Framed(_) => ErrorKind::Network { address, message },
-        ConnectionError::Timeout { .. } => ErrorKind::Timeout { address, message },
-    })
 }

@@ -7,11 +7,12 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{RawBsonRef, RawDocumentBuf};
+use bson::RawDocumentBuf;
 use futures_util::future::{Either, select as either};
 
 use super::connection::ConnectionError;
-use super::dial::{dial, explain, kind_of};
+use super::dial::dial;
+use super::failed::{Failed, explain, kind_of};
 use super::framed::FramedError;
 use super::observe::CommandWatch;
 use super::pool::{CheckedOut, PooledConnection, Slot};
@@ -41,6 +42,8 @@ pub(crate) struct Route<'a> {
     pub(crate) write_concern: Option<RawDocumentBuf>,
     /// Whether it runs in a session, where the deployment has them.
     pub(crate) in_session: bool,
+    /// Whether somebody waits for the outcome, so that the limits of waiting count.
+    pub(crate) awaited: bool,
 }
 
 static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
@@ -48,9 +51,15 @@ static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
 impl<'a> Route<'a> {
     /// A read on the server that `read_preference` says.
     pub(crate) fn read(database: &'a str, read_preference: &'a ReadPreference) -> Self {
-        let (server, read_concern, write_concern) = (None, None, None);
-        let in_session = true;
-        Self { database, read_preference, server, read_concern, write_concern, in_session }
+        Self {
+            database,
+            read_preference,
+            server: None,
+            read_concern: None,
+            write_concern: None,
+            in_session: true,
+            awaited: true,
+        }
     }
 
     /// A write.
@@ -139,27 +148,6 @@ impl<T> Success<T> {
     fn executed(self, session: Option<ImplicitSession>) -> Executed<T> {
         let Self { output, address, server_type, sent } = self;
         Executed { output, address, server_type, sent, session }
-    }
-}
-
-/// An attempt that failed.
-struct Failed {
-    error: Error,
-    trouble: Trouble,
-    /// The server to avoid while there are others.
-    avoid: Option<ServerAddress>,
-}
-
-impl Failed {
-    /// Before anything was sent, for a reason that stays.
-    fn unsent(error: Error) -> Self {
-        Self { error, trouble: Trouble::Client, avoid: None }
-    }
-}
-
-impl<E: Into<Error>> From<E> for Failed {
-    fn from(error: E) -> Self {
-        Self::unsent(error.into())
     }
 }
 
@@ -274,7 +262,8 @@ impl Run<'_> {
     async fn check_out(&self, selected: &Selected) -> Result<CheckedOut, Failed> {
         let transport = &self.shared.transport;
         let check_out = pin!(selected.pool.check_out(transport));
-        let checked_out = match self.shared.options.wait_queue_timeout {
+        let limit = self.shared.options.wait_queue_timeout.filter(|_| self.route.awaited);
+        let checked_out = match limit {
             None => check_out.await,
             Some(limit) => {
                 let deadline = transport.sleep_until(transport.now() + limit);
@@ -320,7 +309,7 @@ impl Run<'_> {
             ConnectionError::Framed(FramedError::Io(_)) | ConnectionError::Timeout { .. } => {
                 let error = explained
                     .with_label(retry::SYSTEM_OVERLOADED_ERROR)
-                    .with_label(RETRYABLE_ERROR);
+                    .with_label(op::RETRYABLE_ERROR);
                 let retryable = self.may_retry_overload();
                 let trouble = Trouble::Overloaded { retryable, sent: false, base: None };
                 Failed { error, trouble, avoid }
@@ -455,31 +444,22 @@ impl Run<'_> {
         let server = AttemptServer::of(&selected.server);
         let avoid = retry::deprioritizes(cause, &server).then(|| selected.pool.address().clone());
         // Without its number a write that is sent twice may happen twice.
-        let numbered =
-            self.policy.retryability != Retryability::Write || self.txn_number.is_some();
-        let trouble = match cause {
-            AttemptError::Reply(failure) if is_overload(failure) => Trouble::Overloaded {
-                retryable: self.may_retry_overload(),
-                sent: true,
-                base: base_backoff(failure),
-            },
-            // How many attempts there were is counted by `Attempts`.
-            _ => Trouble::Sent {
-                retryable: numbered && self.policy.should_retry(1, &server, cause),
-                indicates_attempt: retry::indicates_attempt(cause),
-            },
+        let numbered = self.policy.retryability != Retryability::Write || self.txn_number.is_some();
+        let overloaded = match cause {
+            AttemptError::Reply(failure) => Trouble::overloaded(failure, self.may_retry_overload()),
+            _ => None,
         };
+        let trouble = overloaded.unwrap_or_else(|| Trouble::Sent {
+            // How many attempts there were is counted by `Attempts`.
+            retryable: numbered && self.policy.should_retry(1, &server, cause),
+            indicates_attempt: retry::indicates_attempt(cause),
+        });
         Failed { error, trouble, avoid }
     }
 
-    /// Client backpressure "Overload retry policy", rule 2.4: a command of unknown kind needs both.
     fn may_retry_overload(&self) -> bool {
         let RetryPolicy { retry_reads, retry_writes, .. } = self.policy;
-        match self.kind {
-            OperationKind::Read => retry_reads,
-            OperationKind::Write => retry_writes,
-            OperationKind::Generic => retry_reads && retry_writes,
-        }
+        op::may_retry_overload(self.kind, retry_reads, retry_writes)
     }
 
     fn label_network_error(&self, error: Error, server: Option<&AttemptServer>) -> Error {
@@ -504,23 +484,3 @@ impl Run<'_> {
         self.shared.transport.sleep_until(until).await;
     }
 }
-
-/// "Retryable Overload Error": nothing of it took place, so that even a write without a number may
-/// be sent again.
-fn is_overload(failure: &ReplyFailure) -> bool {
-    failure.has_label(retry::SYSTEM_OVERLOADED_ERROR) && failure.has_label(RETRYABLE_ERROR)
-}
-
-fn base_backoff(failure: &ReplyFailure) -> Option<Duration> {
-    let ReplyFailure::Command(failure) = failure else { return None };
-    let millis = match failure.raw.get("baseBackoffMS").ok()?? {
-        RawBsonRef::Int32(millis) => i64::from(millis),
-        RawBsonRef::Int64(millis) => millis,
-        RawBsonRef::Double(millis) => millis as i64,
-        _ => return None,
-    };
-    u64::try_from(millis).ok().map(Duration::from_millis)
-}
-
-/// The label of an error after which any command may be sent again.
-const RETRYABLE_ERROR: &str = "RetryableError";

@@ -4,13 +4,14 @@
 //! - [`shared`]: what it and the operations share: the machine, the published topology, the pools.
 //! - [`framed`]: whole messages over a raw stream.
 //! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`] and [`execute`]:
-//!   their path.
+//!   their path; [`failed`]: what a failure of theirs means.
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
 
 pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod execute;
+pub(crate) mod failed;
 pub(crate) mod framed;
 pub(crate) mod observe;
 pub(crate) mod pool;

@@ -5,7 +5,7 @@
 //! cursor). It is woken for nothing else: an idle client costs its heartbeats.
 
 use std::collections::BTreeMap;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -89,13 +89,16 @@ impl Runner {
     async fn run(mut self) {
         self.shared.started();
         self.shared.drive(self.shared.transport.now(), Event::Open);
-        loop {
+        for turn in 1_usize.. {
             // Taken before looking: what is given from now on ends the wait.
             let input = self.shared.input();
             self.start_work();
             if self.shared.is_closed() {
                 // Links and jobs end with this future.
                 return self.shared.ended();
+            }
+            if turn.is_multiple_of(TURNS) {
+                yield_now().await;
             }
             if let Woken::Link((at, event)) = self.wait(input).await {
                 if let Event::Broken { link, .. } = &event {
@@ -152,7 +155,7 @@ impl Runner {
         let tasks = &mut self.tasks;
         let ended = pin!(async {
             if tasks.next().await.is_none() {
-                std::future::pending().await
+                std::future::pending::<()>().await;
             }
         });
         let event = pin!(async {
@@ -219,6 +222,22 @@ async fn carry(
     };
     let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
 }
+
+/// Lets others on the same executor have their turn.
+async fn yield_now() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// Events handled before others have their turn, should events never cease.
+const TURNS: usize = 64;
 
 /// Events that wait for the engine at most: a server that sends without end waits for it, and fills
 /// no memory.

@@ -75,7 +75,8 @@ impl fmt::Display for AddressError {
             }
             Self::TooManyColons(text) => write!(
                 f,
-                "\"{text}\" has more than one colon; write an IPv6 literal in brackets, as [::1]:27017"
+                "\"{text}\" has more than one colon; write an IPv6 literal in brackets, as \
+                 [::1]:27017"
             ),
         }
     }

@@ -2,6 +2,12 @@
 //! selection, the monitors' cadence and events, all on a virtual clock.
 
 mod cancellation;
+mod events;
+mod hostile;
+mod monitor;
+mod options;
 mod pool;
 mod retry;
+mod selection;
+mod sessions;
 mod support;

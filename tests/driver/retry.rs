@@ -122,8 +122,7 @@ fn a_write_concern_error_of_a_server_that_shuts_down_is_retried() {
     let bed = Bed::set(0);
     let client = bed.settled("");
     let error = doc! { "code": 91, "errmsg": "shutting down" };
-    let reply =
-        doc! { "n": 1, "writeConcernError": error, "errorLabels": [RETRYABLE_WRITE] };
+    let reply = doc! { "n": 1, "writeConcernError": error, "errorLabels": [RETRYABLE_WRITE] };
     bed.rule("a:1", "insert", 1, Act::Reply(reply));
     let join = insert(&bed, &client);
     bed.advance(ms(8));

@@ -15,6 +15,9 @@ const OP_REPLY: i32 = 1;
 const OP_QUERY: i32 = 2004;
 const OP_MSG: i32 = 2013;
 
+/// The command in its forms, as the first element of a document.
+const HELLOS: [&[u8]; 3] = [b"\x10hello\0", b"\x10isMaster\0", b"\x10ismaster\0"];
+
 /// What the server sends in answer to a ping; it is given the request's number.
 pub(crate) type Script = fn(i32) -> Answer;
 
@@ -99,9 +102,7 @@ fn serve(
 ) {
     let _ = socket.set_read_timeout(Some(Duration::from_millis(100)));
     while let Some((id, op_code, rest)) = request(&mut socket, closing) {
-        let is_hello = op_code == OP_QUERY
-            || contains(&rest, b"\x10hello\0")
-            || contains(&rest, b"\x10isMaster\0");
+        let is_hello = op_code == OP_QUERY || HELLOS.iter().any(|hello| contains(&rest, hello));
         let answer = match hello {
             _ if !is_hello => script(id),
             Some(hello) => hello(id),

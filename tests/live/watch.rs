@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_std::future::timeout;
 use futures_util::StreamExt as _;
@@ -13,7 +13,7 @@ use portolan_async_std::Connect as _;
 use portolan_support::{MemberOptions, MongodBinary, ReplicaSet, ReplicaSetOptions};
 
 /// Far more than anything here takes.
-pub(crate) const SOON: Duration = Duration::from_secs(40);
+pub(crate) const SOON: Duration = Duration::from_secs(30);
 
 /// A set of three ordinary members.
 pub(crate) fn start() -> ReplicaSet {
@@ -21,7 +21,9 @@ pub(crate) fn start() -> ReplicaSet {
 }
 
 pub(crate) fn start_with(members: Vec<MemberOptions>) -> ReplicaSet {
-    let binary = MongodBinary::find(Some("6.0.5")).expect("`cargo xtask setup` installs mongod");
+    // Another version on request, to see what it makes of the same tests.
+    let version = std::env::var("PORTOLAN_LIVE_MONGOD").unwrap_or_else(|_| "6.0.5".into());
+    let binary = MongodBinary::find(Some(&version)).expect("`cargo xtask setup` installs mongod");
     let options = ReplicaSetOptions { members, ..ReplicaSetOptions::new(binary, 0) };
     ReplicaSet::start(options).expect("a replica set")
 }
@@ -54,8 +56,11 @@ impl Watch {
 
     /// Waits for an event that was not waited for yet.
     pub(crate) async fn event(&mut self, what: &str, wanted: impl Fn(&EventKind) -> bool) -> Event {
+        let deadline = Instant::now() + SOON;
         loop {
-            let next = timeout(SOON, self.topology.next()).await;
+            // The time is for the wanted event: others, heartbeats first of all, go on for ever.
+            let left = deadline.saturating_duration_since(Instant::now());
+            let next = timeout(left, self.topology.next()).await;
             let Ok(Some(event)) = next else {
                 panic!("waited for {what}; {}; saw {}", brief(&self.belief()), self.names());
             };
@@ -72,14 +77,17 @@ impl Watch {
         what: &str,
         wanted: impl Fn(&TopologyDescription) -> bool,
     ) -> Arc<TopologyDescription> {
-        loop {
-            let belief = self.belief();
-            if wanted(&belief) {
-                return belief;
+        let mut belief = self.belief();
+        while !wanted(&belief) {
+            let changed =
+                |kind: &EventKind| matches!(kind, EventKind::TopologyDescriptionChanged { .. });
+            if let EventKind::TopologyDescriptionChanged { new, .. } =
+                self.event(what, changed).await.kind
+            {
+                belief = new;
             }
-            self.event(what, |kind| matches!(kind, EventKind::TopologyDescriptionChanged { .. }))
-                .await;
         }
+        belief
     }
 
     /// Waits for a primary and `members - 1` secondaries.

@@ -4,7 +4,7 @@ import { Collection } from './collection.js';
 import { guarded, toPortolanError } from './error.js';
 import type { PortolanEvent, ServerType, TopologyDescription } from './event.js';
 import { EventFeed } from './feed.js';
-import { type ReadPreference, readPreferenceJson } from './read-preference.js';
+import { type ReadPreference, readPreferenceDocument } from './read-preference.js';
 import { type WasmClient, type WasmSource, loadWasm } from './wasm.js';
 
 /** What {@link connect} needs. */
@@ -85,7 +85,8 @@ export class Client {
   /** Selects a server and sends it a `ping`. */
   ping(readPreference: ReadPreference = 'primary'): Promise<Ping> {
     return guarded(async () => {
-      const json = await this.#inner.ping(readPreferenceJson(readPreference));
+      const preference = encode(readPreferenceDocument(readPreference));
+      const json = await this.#inner.ping(preference);
       return JSON.parse(json) as Ping;
     });
   }
@@ -114,7 +115,7 @@ export class Database {
     options: { readPreference?: ReadPreference } = {},
   ): Promise<Document> {
     return guarded(async () => {
-      const preference = readPreferenceJson(options.readPreference ?? 'primary');
+      const preference = encode(readPreferenceDocument(options.readPreference ?? 'primary'));
       return decode(await this.#inner.runCommand(this.name, encode(command), preference));
     });
   }

@@ -2,7 +2,7 @@
 import { type Document, decode, encode } from './bson.js';
 import { FindCursor, type FindOptions } from './cursor.js';
 import { guarded } from './error.js';
-import { type ReadPreference, readPreferenceJson } from './read-preference.js';
+import { type ReadPreference, readPreferenceDocument } from './read-preference.js';
 import type { WasmClient } from './wasm.js';
 
 export interface InsertOneResult {
@@ -105,7 +105,7 @@ export class Collection<T extends object = Document> {
 function findRequest(filter: object, options: FindOptions): Uint8Array {
   const { readPreference, ...rest } = options;
   const preference =
-    readPreference === undefined ? undefined : readPreferenceJson(readPreference);
+    readPreference === undefined ? undefined : readPreferenceDocument(readPreference);
   return encode({ ...rest, filter, readPreference: preference });
 }
 

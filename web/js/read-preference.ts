@@ -16,7 +16,7 @@ export type ReadPreference =
       maxStalenessSeconds?: number;
     };
 
-/** The form in which a read preference crosses the wasm border. */
-export function readPreferenceJson(preference: ReadPreference): string {
-  return JSON.stringify(typeof preference === 'string' ? { mode: preference } : preference);
+/** The document in which a read preference crosses the wasm border. */
+export function readPreferenceDocument(preference: ReadPreference): object {
+  return typeof preference === 'string' ? { mode: preference } : preference;
 }

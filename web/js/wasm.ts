@@ -17,8 +17,8 @@ export type WasmSource = string | URL | Request | Response | BufferSource | WebA
 export interface WasmClient {
   topology(): string;
   warnings(): string[];
-  ping(readPreference: string): Promise<string>;
-  runCommand(db: string, command: Uint8Array, readPreference: string): Promise<Uint8Array>;
+  ping(readPreference: Uint8Array): Promise<string>;
+  runCommand(db: string, command: Uint8Array, preference: Uint8Array): Promise<Uint8Array>;
   find(db: string, collection: string, request: Uint8Array): Promise<WasmCursor>;
   findOne(db: string, collection: string, request: Uint8Array): Promise<Uint8Array | undefined>;
   insertOne(db: string, collection: string, document: Uint8Array): Promise<Uint8Array>;

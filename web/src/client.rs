@@ -13,7 +13,7 @@ use wasm_bindgen_futures::{future_to_promise, spawn_local};
 use crate::cursor::WasmCursor;
 use crate::failure::{from_portolan, invalid};
 use crate::reply;
-use crate::request::{Find, InsertMany, Modify, Update, document, read_preference};
+use crate::request::{Find, Modify, Update, document, insert_many, read_preference};
 
 /// A deployment, watched and usable until `close`.
 #[wasm_bindgen]
@@ -24,8 +24,8 @@ pub struct WasmClient {
 
 #[wasm_bindgen]
 impl WasmClient {
-    /// Starts discovery of `uri` through the bridge at `bridge`; `on_event` gets every event as JSON
-    /// text, from the first on.
+    /// Starts discovery of `uri` through the bridge at `bridge`; `on_event` gets every event, from
+    /// the first on, as JSON text.
     ///
     /// # Errors
     ///
@@ -59,10 +59,10 @@ impl WasmClient {
     }
 
     /// Pings a server; JSON text of address, type and duration.
-    pub fn ping(&self, preference: String) -> Promise {
+    pub fn ping(&self, preference: Vec<u8>) -> Promise {
         let client = self.client.clone();
         future_to_promise(async move {
-            let preference = read_preference(&preference)?;
+            let preference = read_preference(preference)?;
             let ping = client.ping(preference).await.map_err(|error| from_portolan(&error))?;
             let json = serde_json::json!({
                 "address": ping.address.to_string(),
@@ -75,11 +75,11 @@ impl WasmClient {
 
     /// Runs a command; the reply's bytes.
     #[wasm_bindgen(js_name = runCommand)]
-    pub fn run_command(&self, db: &str, command: Vec<u8>, preference: String) -> Promise {
+    pub fn run_command(&self, db: &str, command: Vec<u8>, preference: Vec<u8>) -> Promise {
         let database = self.client.database(db);
         future_to_promise(async move {
             let command = document(command)?;
-            let preference = read_preference(&preference)?;
+            let preference = read_preference(preference)?;
             let reply = database.run_command(command).read_preference(preference).raw().await;
             reply.map(|reply| js_bytes(&reply)).map_err(|error| from_portolan(&error))
         })
@@ -89,8 +89,7 @@ impl WasmClient {
     pub fn find(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
         let collection = self.collection(db, collection);
         future_to_promise(async move {
-            let request = Find::read(&request)?;
-            let preference = request.read_preference()?;
+            let request = Find::read(request)?;
             let mut find = collection.find(request.filter);
             if let Some(sort) = request.sort {
                 find = find.sort(sort);
@@ -107,7 +106,7 @@ impl WasmClient {
             if let Some(size) = request.batch_size {
                 find = find.batch_size(size);
             }
-            if let Some(preference) = preference {
+            if let Some(preference) = request.read_preference {
                 find = find.read_preference(preference);
             }
             let cursor = find.await.map_err(|error| from_portolan(&error))?;
@@ -120,8 +119,7 @@ impl WasmClient {
     pub fn find_one(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
         let collection = self.collection(db, collection);
         future_to_promise(async move {
-            let request = Find::read(&request)?;
-            let preference = request.read_preference()?;
+            let request = Find::read(request)?;
             let mut find = collection.find_one(request.filter);
             if let Some(sort) = request.sort {
                 find = find.sort(sort);
@@ -132,7 +130,7 @@ impl WasmClient {
             if let Some(skip) = request.skip {
                 find = find.skip(skip);
             }
-            if let Some(preference) = preference {
+            if let Some(preference) = request.read_preference {
                 find = find.read_preference(preference);
             }
             let found = find.await.map_err(|error| from_portolan(&error))?;
@@ -156,7 +154,7 @@ impl WasmClient {
     pub fn insert_many(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
         let collection = self.collection(db, collection);
         future_to_promise(async move {
-            let documents = InsertMany::read(&request)?.documents;
+            let documents = insert_many(request)?;
             let result = collection.insert_many(&documents).await;
             reply::inserted_many(result.map_err(|error| from_portolan(&error))?)
         })
@@ -167,7 +165,7 @@ impl WasmClient {
     pub fn update_one(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
         let collection = self.collection(db, collection);
         future_to_promise(async move {
-            let request = Modify::read(&request)?;
+            let request = Modify::read(request)?;
             let update = request.update.ok_or_else(|| invalid("there is no update"))?;
             let mut action = match update {
                 Update::Operators(operators) => collection.update_one(request.filter, operators),
@@ -185,7 +183,7 @@ impl WasmClient {
     pub fn delete_one(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
         let collection = self.collection(db, collection);
         future_to_promise(async move {
-            let filter = Modify::read(&request)?.filter;
+            let filter = Modify::read(request)?.filter;
             let result = collection.delete_one(filter).await;
             reply::deleted(&result.map_err(|error| from_portolan(&error))?)
         })
@@ -196,8 +194,7 @@ impl WasmClient {
     pub fn count_documents(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
         let collection = self.collection(db, collection);
         future_to_promise(async move {
-            let request = Find::read(&request)?;
-            let preference = request.read_preference()?;
+            let request = Find::read(request)?;
             let mut count = collection.count_documents(request.filter);
             if let Some(limit) = request.limit {
                 count = count.limit(limit.unsigned_abs());
@@ -205,7 +202,7 @@ impl WasmClient {
             if let Some(skip) = request.skip {
                 count = count.skip(skip);
             }
-            if let Some(preference) = preference {
+            if let Some(preference) = request.read_preference {
                 count = count.read_preference(preference);
             }
             let number = count.await.map_err(|error| from_portolan(&error))?;

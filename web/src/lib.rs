@@ -8,6 +8,8 @@
 
 #![cfg(target_arch = "wasm32")]
 
+use wasm_bindgen::prelude::wasm_bindgen;
+
 mod client;
 mod cursor;
 mod failure;
@@ -16,3 +18,15 @@ mod request;
 
 pub use client::WasmClient;
 pub use cursor::WasmCursor;
+
+/// Runs when the module is loaded: a panic, which ends the module, is told on the console first.
+#[wasm_bindgen(start)]
+pub fn start() {
+    std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));
+}
+
+#[wasm_bindgen]
+extern "C" {
+    #[wasm_bindgen(js_namespace = console, js_name = error)]
+    fn console_error(text: &str);
+}

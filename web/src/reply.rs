@@ -1,6 +1,6 @@
 //! What JavaScript gets: results of operations as small BSON documents.
 
-use bson::{Bson, Document, doc};
+use bson::{Bson, Document, RawDocumentBuf, doc};
 use js_sys::Uint8Array;
 use portolan::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
 use wasm_bindgen::JsValue;
@@ -34,6 +34,6 @@ fn count(number: u64) -> i64 {
 }
 
 fn bytes(document: &Document) -> Result<JsValue, JsValue> {
-    let bytes = bson::serialize_to_vec(document).map_err(invalid)?;
-    Ok(Uint8Array::from(bytes.as_slice()).into())
+    let raw = RawDocumentBuf::try_from(document).map_err(invalid)?;
+    Ok(Uint8Array::from(raw.as_bytes()).into())
 }

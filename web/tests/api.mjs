@@ -1,5 +1,6 @@
 /** The npm package in a page, through the bridge, against a real replica set. */
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 
 import { launch } from './browser.mjs';
@@ -187,6 +188,30 @@ test('an unknown option of the connection string is a warning', async () => {
   assert.equal(warnings.length, 1);
   assert.match(warnings[0], /fairWind/i);
 });
+
+for (const file of ['README.md', 'web/README.md']) {
+  test(`the example in ${file} runs`, async () => {
+    const { uri, tunnel } = await page.evaluate(() => ({ uri: window.uri, tunnel: window.tunnel }));
+    const code = example(file).replace(/mongodb:[^']*/, uri).replace(/ws:[^']*/, tunnel);
+    const heard = [];
+    const listen = (message) => heard.push(message.text());
+    page.on('console', listen);
+    await page.addScriptTag({ type: 'module', content: `${code}\nwindow.done = '${file}';` });
+    await page.waitForFunction((name) => window.done === name, file);
+    page.off('console', listen);
+    assert.ok(heard.some((text) => text.includes('topologyOpening')), heard.join('\n'));
+    assert.ok(heard.some((text) => text.includes('ReplicaSetWithPrimary')), heard.join('\n'));
+  });
+}
+
+/** The JavaScript of a page's example: the block that imports the package. */
+function example(file) {
+  const text = readFileSync(new URL(`../../${file}`, import.meta.url), 'utf8');
+  const blocks = [...text.matchAll(/```(?:js|ts)\n([\s\S]*?)```/g)].map(([, code]) => code);
+  const found = blocks.find((code) => code.includes("from 'portolan'"));
+  assert.ok(found, `${file} has no example that imports the package`);
+  return found;
+}
 
 test('close ends with topologyClosed, and operations fail afterwards', async () => {
   const { last, error } = await page.evaluate(async () => {

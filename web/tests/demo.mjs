@@ -12,13 +12,13 @@ const START_WITHIN_MS = 90_000;
  */
 export async function startDemo() {
   const url = process.env.PORTOLAN_BRIDGE_URL;
-  if (url) return { url, stop: async () => {} };
+  if (url) return { url, isShared: true, stop: async () => {} };
   const program = programPath();
   const dashboard = fileURLToPath(new URL('../dashboard/dist', import.meta.url));
   const child = spawn(program, ['demo', '--port', '0', '--dashboard', dashboard], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
-  return { url: await announced(child, program), stop: () => stop(child) };
+  return { url: await announced(child, program), isShared: false, stop: () => stop(child) };
 }
 
 function programPath() {
@@ -50,7 +50,7 @@ function announced(child, program) {
 }
 
 async function stop(child) {
-  if (child.exitCode !== null) return;
+  if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = once(child, 'exit');
   child.kill('SIGTERM');
   await ended;

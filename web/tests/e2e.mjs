@@ -138,6 +138,27 @@ test('nothing complained on the console', () => {
   assert.deepEqual(complaints, []);
 });
 
+test('a bridge without configuration is said plainly', async () => {
+  const context = await browser.newContext();
+  await context.route('**/config.json', (route) => route.fulfill({ status: 503, body: '' }));
+  const lost = await openPage(context, demo.url, []);
+  await lost.getByRole('alert').getByText('config.json').waitFor();
+  await context.close();
+});
+
+test('when the bridge goes away, the page shows that nobody answers', async (context) => {
+  if (demo.isShared) return context.skip('the bridge is not ours to stop');
+  await demo.stop();
+  await page.waitForFunction(
+    () => document.querySelectorAll('[data-testid=member][data-type=Unknown]').length === 3,
+  );
+  await page.waitForSelector('[data-testid=primary][data-address=""]');
+  await page.waitForFunction(() =>
+    [...document.querySelectorAll('.actions button')].every((button) => button.disabled),
+  );
+  await keep('bridge-away');
+});
+
 /** Waits until every member answers and one leads; the leader's address. */
 async function wholeSet() {
   await page.waitForFunction(

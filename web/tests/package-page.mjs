@@ -11,6 +11,7 @@ const TYPES = { '.js': 'text/javascript', '.mjs': 'text/javascript', '.wasm': 'a
 
 const IMPORTS = {
   imports: {
+    portolan: `${FOLDER}/dist/index.js`,
     bson: `${FOLDER}/node_modules/bson/lib/bson.mjs`,
     '#wasm': `${FOLDER}/pkg/portolan_web.js`,
   },

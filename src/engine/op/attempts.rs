@@ -6,7 +6,12 @@
 
 use std::time::Duration;
 
-use super::retry::KeptError;
+use super::reply::integer;
+use super::retry::{KeptError, SYSTEM_OVERLOADED_ERROR};
+use super::{OperationKind, ReplyFailure};
+
+/// The label of an error after which any command may be sent again.
+pub const RETRYABLE_ERROR: &str = "RetryableError";
 
 /// What went wrong with one attempt, as far as trying again is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +36,33 @@ pub enum Trouble {
     },
     /// No server was found, or the command could not be built.
     Client,
+}
+
+impl Trouble {
+    /// The trouble of a server that says it is overloaded ("Retryable Overload Error"); `None` for
+    /// any other failure. Nothing of the command took place, so that even a write without a
+    /// transaction number may be sent again.
+    pub fn overloaded(failure: &ReplyFailure, retryable: bool) -> Option<Self> {
+        let labelled =
+            failure.has_label(SYSTEM_OVERLOADED_ERROR) && failure.has_label(RETRYABLE_ERROR);
+        let base = match failure {
+            ReplyFailure::Command(failure) => failure.raw.get("baseBackoffMS").ok().flatten(),
+            _ => None,
+        };
+        let base = base.and_then(integer).and_then(|millis| u64::try_from(millis).ok());
+        let base = base.map(Duration::from_millis);
+        labelled.then_some(Self::Overloaded { retryable, sent: true, base })
+    }
+}
+
+/// Client backpressure "Overload retry policy", rule 2.4: a command that may be either needs both
+/// options.
+pub fn may_retry_overload(kind: OperationKind, retry_reads: bool, retry_writes: bool) -> bool {
+    match kind {
+        OperationKind::Read => retry_reads,
+        OperationKind::Write => retry_writes,
+        OperationKind::Generic => retry_reads && retry_writes,
+    }
 }
 
 /// What follows an attempt that failed.

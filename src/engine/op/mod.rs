@@ -37,7 +37,7 @@ mod testing;
 mod update;
 
 pub use aggregate::{Aggregate, AggregateOptions};
-pub use attempts::{Attempts, Next, Trouble};
+pub use attempts::{Attempts, Next, RETRYABLE_ERROR, Trouble, may_retry_overload};
 pub use batch::{Batch, CursorReply, Namespace};
 pub use builder::{BuildError, CommandBuilder, Hint};
 pub use context::{CommandContext, Limits};

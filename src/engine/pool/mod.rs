@@ -303,8 +303,8 @@ impl<C: Numbered> Pool<C> {
         }
     }
 
-    /// Closes connections that were idle for too long (CMAP "Background Thread"): the least recently
-    /// used stand first, and a check-out from the other end may never come to them.
+    /// Closes connections that were idle for too long (CMAP "Background Thread"): the least
+    /// recently used stand first, and a check-out from the other end may never come to them.
     pub fn prune(&mut self, now: Instant) {
         while self.idle.front().is_some_and(|idle| self.is_expired(idle, now)) {
             if let Some(idle) = self.idle.pop_front() {

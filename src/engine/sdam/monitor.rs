@@ -131,7 +131,8 @@ impl Monitor {
                 self.fail(now, LinkError::timeout("no reply to hello", limit), steps);
             }
             State::AwaitingChange { .. } => {
-                let limit = self.settings.connect_timeout + self.settings.heartbeat_frequency;
+                let frequency = self.settings.heartbeat_frequency;
+                let limit = self.settings.connect_timeout.saturating_add(frequency);
                 self.fail(now, LinkError::timeout("no reply to an awaitable hello", limit), steps);
             }
             State::AwaitingVerdict { .. } | State::Closed => {}

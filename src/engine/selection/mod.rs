@@ -1,9 +1,10 @@
 //! Which server an operation goes to.
 //!
 //! [`select`] answers from one immutable [`TopologyDescription`], without a lock, a copy or an
-//! allocation. [`explain`] answers for people: every server with the reason why it was not chosen.
-//! Specification: server-selection, max-staleness. The order of the filters is the specification's:
-//! mode, staleness, tags, the user's own rule, latency window, operation count (SS-16, SS-26..28).
+//! allocation. [`explain()`] answers for people: every server with the reason why it was not
+//! chosen. Specification: server-selection, max-staleness. The order of the filters is the
+//! specification's: mode, staleness, tags, the user's own rule, latency window, operation count
+//! (SS-16, SS-26..28).
 
 mod criteria;
 mod explain;

@@ -224,8 +224,7 @@ impl Bed {
         let slot = output.clone();
         let mut tasks = self.tasks.borrow_mut();
         let id = tasks.len();
-        let waker =
-            TaskWaker { id, queued: AtomicBool::new(false), queue: self.woken.clone() };
+        let waker = TaskWaker { id, queued: AtomicBool::new(false), queue: self.woken.clone() };
         let future: LocalFuture = Box::pin(async move {
             let value = future.await;
             *slot.borrow_mut() = Some(value);

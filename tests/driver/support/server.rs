@@ -266,6 +266,20 @@ impl State {
         flags: Flags,
         reply: Document,
     ) -> i32 {
+        let mut bytes = Vec::new();
+        let number = self.encode(&mut bytes, id, response_to, flags, reply);
+        self.deliver(id, after, bytes);
+        number
+    }
+
+    fn encode(
+        &mut self,
+        into: &mut Vec<u8>,
+        id: usize,
+        response_to: i32,
+        flags: Flags,
+        reply: Document,
+    ) -> i32 {
         let server = self.servers.get_mut(&self.connections[id].address).expect("it answers");
         server.next_reply += 1;
         let number = server.next_reply;
@@ -275,11 +289,9 @@ impl State {
         }
         whole.extend(reply);
         let body = RawDocumentBuf::try_from(&whole).expect("a test's document");
-        let mut bytes = Vec::new();
-        let mut message = OpMsgBuilder::begin(&mut bytes, number, response_to, flags);
+        let mut message = OpMsgBuilder::begin(into, number, response_to, flags);
         message.body(&body);
         message.finish().expect("a short message");
-        self.deliver(id, after, bytes);
         number
     }
 
@@ -320,6 +332,19 @@ impl State {
         self.connections[id].streamed += 1;
         self.connections[id].stream = Some((number, wait));
         self.hold(id, wait);
+    }
+
+    /// So many replies of a stream, all at once.
+    pub(crate) fn flood(&mut self, id: usize, replies: usize) {
+        let (mut answered, wait) = self.connections[id].stream.expect("a stream");
+        let reply = self.servers[&self.connections[id].address].hello_reply();
+        let mut bytes = Vec::new();
+        for _ in 0..replies {
+            let flags = Flags::MORE_TO_COME;
+            answered = self.encode(&mut bytes, id, answered, flags, reply.clone());
+        }
+        self.connections[id].stream = Some((answered, wait));
+        self.deliver(id, Duration::ZERO, bytes);
     }
 
     /// Changes what a server says of itself; streams hear of it at once.

@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::hash::{BuildHasher as _, RandomState};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use bson::{Document, doc};
+use bson::{Bson, Document, doc};
 
 use crate::{Connection, Error, MongodBinary, Result};
 
@@ -279,20 +281,29 @@ impl Member {
                 self.kill()?;
                 return Err(Error::Start(format!("mongod ended: {status}\n{}", self.log_end())));
             }
-            let ping = Connection::open(self.address, POLL_TIMEOUT)
-                .and_then(|mut connection| connection.run(&doc! { "ping": 1 }));
-            match ping {
-                Ok(_) => return Ok(()),
-                Err(error) if Instant::now() >= deadline => {
+            match self.is_answering() {
+                Ok(true) => return Ok(()),
+                result if Instant::now() >= deadline => {
                     return Err(Error::Timeout(format!(
-                        "{} does not answer: {error}\n{}",
+                        "{} does not answer: {result:?}\n{}",
                         self.address,
                         self.log_end()
                     )));
                 }
-                Err(_) => thread::sleep(POLL_INTERVAL),
+                _ => thread::sleep(POLL_INTERVAL),
             }
         }
+    }
+
+    /// Whether the process answers; another one may have taken its port, and then it ends soon.
+    fn is_answering(&self) -> Result<bool> {
+        let status = self.connect(POLL_TIMEOUT)?.run(&doc! { "serverStatus": 1 })?;
+        let pid = match status.get("pid") {
+            Some(Bson::Int64(pid)) => u32::try_from(*pid).ok(),
+            Some(Bson::Int32(pid)) => u32::try_from(*pid).ok(),
+            _ => None,
+        };
+        Ok(pid == self.pid())
     }
 
     fn signal(&self, name: &str) -> Result<()> {
@@ -334,13 +345,23 @@ impl Drop for Member {
     }
 }
 
+/// A port that nobody listens on, below those that the system gives to outgoing connections: one of
+/// these could take the port of a member while it is killed.
 fn free_port() -> Result<u16> {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .and_then(|listener| listener.local_addr())
-        .map(|address| address.port())
-        .map_err(Error::io("looking for a free port"))
+    let mut last = None;
+    for _ in 0..100 {
+        let chance = RandomState::new().hash_one(());
+        let port = PORTS.start + u16::try_from(chance % PORTS_LENGTH).unwrap_or(0);
+        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
+            Ok(_) => return Ok(port),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(Error::Start(format!("no free port among {PORTS:?}: {last:?}")))
 }
 
+const PORTS: Range<u16> = 20_000..32_000;
+const PORTS_LENGTH: u64 = 12_000;
 const PORT_ATTEMPTS: usize = 5;
 const LOG_LINES: usize = 12;
 const START_TIMEOUT: Duration = Duration::from_secs(60);

@@ -57,7 +57,7 @@ usage: cargo xtask COMMAND
 
   setup [--all] [--specifications]
                  installs what the tests and the demo need: mongod, the wasm toolchain,
-                 wasm-bindgen, binaryen, Chromium, npm packages; --all adds older servers,
+                 wasm-bindgen, Chromium, npm packages; --all adds older servers,
                  --specifications clones the drivers' specifications into the cache
   servers [--version V] [--members N] [--port P] [--name NAME] [--tags TAGS]...
                  starts a replica set, prints its connection string, stops it at Ctrl-C

@@ -50,7 +50,8 @@ impl Log {
     ///
     /// Which program failed, or that the time of the suite is over.
     pub(crate) fn run(&mut self, command: &mut Command) -> Result<(), String> {
-        let words: Vec<_> = [command.get_program()]
+        let program = Path::new(command.get_program()).file_name().unwrap_or_default();
+        let words: Vec<_> = [program]
             .into_iter()
             .chain(command.get_args())
             .map(|word| word.to_string_lossy().into_owned())

@@ -135,7 +135,6 @@ const SUITES: &[Suite] = &[
 const UNIT: &[Component] = &[
     Component::WasmToolchain,
     Component::WasmBindgen,
-    Component::Binaryen,
     Component::NodePackages,
     Component::Specifications,
 ];
@@ -150,7 +149,6 @@ const END_TO_END: &[Component] = &[
     MONGOD,
     Component::WasmToolchain,
     Component::WasmBindgen,
-    Component::Binaryen,
     Component::NodePackages,
     Component::Chromium,
 ];
@@ -224,7 +222,7 @@ fn clippy(paths: &Paths, log: &mut Log) -> Result<(), String> {
 fn docs(paths: &Paths, log: &mut Log) -> Result<(), String> {
     let mut command = paths.cargo();
     command.env("RUSTDOCFLAGS", "-D warnings");
-    log.run(command.args(["doc", "--workspace", "--no-deps", "--document-private-items"]))
+    log.run(command.args(["doc", "--workspace", "--no-deps"]))
 }
 
 fn documentation(paths: &Paths, log: &mut Log) -> Result<(), String> {

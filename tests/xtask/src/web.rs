@@ -14,12 +14,8 @@ use crate::setup::{self, Component};
 use crate::wasm::Toolchain;
 
 /// What a build of the web parts needs.
-pub(crate) const NEEDS: &[Component] = &[
-    Component::WasmToolchain,
-    Component::WasmBindgen,
-    Component::Binaryen,
-    Component::NodePackages,
-];
+pub(crate) const NEEDS: &[Component] =
+    &[Component::WasmToolchain, Component::WasmBindgen, Component::NodePackages];
 
 /// The command line.
 pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
@@ -45,6 +41,16 @@ pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
     }
 }
 
+/// What rustc and wasm-bindgen use; not "all", which lets the optimiser use what engines lack.
+const WASM_FEATURES: [&str; 6] = [
+    "--enable-bulk-memory",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+];
+
 /// Where the built dashboard is.
 pub(crate) fn dashboard(paths: &Paths) -> PathBuf {
     paths.root.join("web/dashboard/dist")
@@ -68,9 +74,10 @@ pub(crate) fn build(
     }
     let _ = fs::remove_file(&stamp);
     bind(paths, &module, &web.join("pkg"), "portolan_web", run)?;
-    let mut optimize = Command::new("wasm-opt");
+    // npm's binaryen: Debian's is too old for the tables that wasm-bindgen makes.
+    let mut optimize = Command::new(web.join("node_modules/.bin/wasm-opt"));
     let bound = web.join("pkg/portolan_web_bg.wasm");
-    optimize.args(["-Oz", "--all-features"]).arg(&bound).arg("-o").arg(&bound);
+    optimize.arg("-Oz").args(WASM_FEATURES).arg(&bound).arg("-o").arg(&bound);
     run(&mut optimize)?;
     for folder in [web.clone(), web.join("dashboard")] {
         run(Command::new("npm").args(["run", "build"]).current_dir(folder))?;

@@ -41,8 +41,8 @@ impl Members for FixedMembers {
     }
 }
 
-/// The members by a driver's belief: the seeds until the first of them answers, what the members say
-/// of each other from then on.
+/// The members by a driver's belief: the seeds until the first of them answers, what the members
+/// say of each other from then on.
 #[derive(Clone, Debug)]
 pub struct Believed(watch::Receiver<Arc<TopologyDescription>>);
 

@@ -179,6 +179,6 @@ impl Server {
 
 /// After a failed accept.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
-/// The answer to a connection too many.
+/// The answer to a connection too many, as far as it gets there before the close does.
 const BUSY: &[u8] =
     b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\ncontent-length: 0\r\n\r\n";

@@ -86,6 +86,29 @@ async fn a_tunnel_needs_an_upgrade_and_the_subprotocol() {
     assert!(answer.contains("portolan.v1"), "{answer}");
 }
 
+#[tokio::test]
+async fn a_connection_that_says_nothing_is_closed() {
+    use tokio::io::AsyncReadExt as _;
+    let handshake = std::time::Duration::from_millis(50);
+    let bridge = Bridge::start(fixed([]), |options| options.limits.handshake = handshake).await;
+    let mut stream = tokio::net::TcpStream::connect(bridge.address).await.unwrap();
+    // Without the limit this would never end.
+    let _ = stream.read_to_end(&mut Vec::new()).await;
+    assert!(bridge.get("/healthz").await.starts_with("HTTP/1.1 200"));
+}
+
+#[tokio::test]
+async fn a_connection_too_many_is_not_served_until_another_ends() {
+    let bridge = Bridge::start(fixed([]), |options| options.limits.connections = 1).await;
+    let first = tokio::net::TcpStream::connect(bridge.address).await.unwrap();
+    let answer = bridge.get("/healthz").await;
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 503"), "{answer}");
+    drop(first);
+    while !bridge.get("/healthz").await.starts_with("HTTP/1.1 200") {
+        tokio::task::yield_now().await;
+    }
+}
+
 /// Remembers what was done to it; its member 2 refuses everything.
 struct Recorded(&'static Mutex<Vec<(usize, MemberAction)>>);
 

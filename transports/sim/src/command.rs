@@ -61,7 +61,9 @@ impl Cluster {
                     .map(|()| Document::new())
                     .map_err(|_| not_primary())
             }
-            "find" | "getMore" | "killCursors" | "count" | "aggregate" => {
+            // The cursor was opened by a read that was allowed.
+            "getMore" | "killCursors" => self.read(name, body),
+            "find" | "count" | "aggregate" => {
                 self.may_read(member, body)?;
                 self.read(name, body)
             }
@@ -148,7 +150,11 @@ fn not_primary() -> Failure {
 }
 
 fn build_info() -> Document {
-    doc! { "version": "portolan-sim", "versionArray": [6, 0, 0, 0], "maxBsonObjectSize": 16_777_216 }
+    doc! {
+        "version": "portolan-sim",
+        "versionArray": [6, 0, 0, 0],
+        "maxBsonObjectSize": 16_777_216,
+    }
 }
 
 /// `database.collection`, the collection being the value of the argument `name`.

@@ -1,8 +1,8 @@
 //! Who is primary, and when that changes.
 //!
 //! A simplification of the servers' protocol that keeps what clients see: a lost primary is missed
-//! after the election timeout, a stepped-down one is replaced sooner, a minority has no primary, each
-//! election has a higher term, and a primary that was frozen meanwhile finds itself deposed.
+//! after the election timeout, a stepped-down one is replaced sooner, a minority has no primary,
+//! each election has a higher term, and a primary that was frozen meanwhile finds itself deposed.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! The set on loopback: std threads that carry bytes and time to [`Cluster`], and decide nothing.
 
 use std::collections::BTreeMap;
+use std::hash::{BuildHasher as _, RandomState};
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -43,8 +44,12 @@ impl SimulatedSet {
     pub fn start(name: &str, members: usize, port_base: Option<u16>) -> io::Result<Self> {
         let mut listeners = Vec::new();
         for offset in 0..u16::try_from(members).map_err(io::Error::other)? {
-            let port = port_base.map_or(0, |base| base.saturating_add(offset));
-            listeners.push(TcpListener::bind((Ipv4Addr::LOCALHOST, port))?);
+            listeners.push(match port_base {
+                Some(base) => {
+                    TcpListener::bind((Ipv4Addr::LOCALHOST, base.saturating_add(offset)))?
+                }
+                None => bind_anywhere()?,
+            });
         }
         let addresses: Vec<SocketAddr> =
             listeners.iter().map(TcpListener::local_addr).collect::<io::Result<_>>()?;
@@ -296,4 +301,21 @@ impl Shared {
     }
 }
 
+/// A free port below those that the system gives to outgoing connections: one of these could take
+/// the port of a member that is gone for a while.
+fn bind_anywhere() -> io::Result<TcpListener> {
+    let mut result = Err(io::ErrorKind::AddrInUse.into());
+    for _ in 0..100 {
+        let chance = RandomState::new().hash_one(());
+        let port = FIRST_PORT + u16::try_from(chance % PORTS).unwrap_or(0);
+        result = TcpListener::bind((Ipv4Addr::LOCALHOST, port));
+        if result.is_ok() {
+            break;
+        }
+    }
+    result
+}
+
+const FIRST_PORT: u16 = 20_000;
+const PORTS: u64 = 12_000;
 const SOON: Duration = Duration::from_secs(2);

@@ -1,10 +1,10 @@
 //! How long a client's writes stand still when the primary is killed, and how much of that is the
 //! servers' own election.
 //!
-//! `cargo run --release --bin failover [ROUNDS [W]]` in `tests/bench`: each round starts three members
-//! (election time-out 1 s), writes in a loop with write concern W (1 unless given), kills the primary
-//! with SIGKILL and reads the election from the new primary's log. With `majority` the servers take
-//! longer than their election: the new primary must win back a secondary first.
+//! `cargo run --release --bin failover [ROUNDS [W]]` in `tests/bench`: each round starts three
+//! members (election time-out 1 s), writes in a loop with write concern W (1 unless given), kills
+//! the primary with SIGKILL and reads the election from the new primary's log. With `majority` the
+//! servers take longer than their election: the new primary must win back a secondary first.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
@@ -38,7 +38,7 @@ fn main() -> Result<(), Failure> {
     let concern = std::env::args().nth(2).unwrap_or_else(|| "1".to_owned());
     let version = std::env::var("PORTOLAN_MONGOD_VERSION").unwrap_or_else(|_| "6.0.5".to_owned());
     println!("mongod {version}, w: {concern}, SIGKILL of the primary, milliseconds after the kill");
-    println!("{:>9} {:>9} {:>9} {:>9} {:>13}  errors", "detected", "elected", "known", "written", "over election");
+    println!(" detected   elected     known   written over election  errors");
     let mut all = Vec::new();
     for _ in 0..rounds {
         let round = async_std::task::block_on(round(&version, &concern))?;

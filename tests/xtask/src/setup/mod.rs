@@ -23,8 +23,6 @@ pub(crate) enum Component {
     WasmToolchain,
     /// The wasm-bindgen program of the version in the lock file.
     WasmBindgen,
-    /// `wasm-opt`.
-    Binaryen,
     /// A browser.
     Chromium,
     /// Node.js and the packages of `web`.
@@ -36,11 +34,10 @@ pub(crate) enum Component {
 /// The server that every live test runs on.
 pub(crate) const MONGOD: Component = Component::Mongod("6.0.5");
 const OLD_MONGODS: [Component; 2] = [Component::Mongod("5.0.4"), Component::Mongod("4.4.2")];
-const USUAL: [Component; 7] = [
+const USUAL: [Component; 6] = [
     MONGOD,
     Component::WasmToolchain,
     Component::WasmBindgen,
-    Component::Binaryen,
     Component::Chromium,
     Component::NodePackages,
     Component::Specifications,
@@ -91,7 +88,6 @@ impl fmt::Display for Component {
             Self::Mongod(version) => return f.pad(&format!("mongod {version}")),
             Self::WasmToolchain => "wasm toolchain",
             Self::WasmBindgen => "wasm-bindgen",
-            Self::Binaryen => "binaryen",
             Self::Chromium => "Chromium",
             Self::NodePackages => "npm packages",
             Self::Specifications => "specifications",
@@ -129,7 +125,6 @@ pub(crate) fn ensure(paths: &Paths, component: Component) -> Outcome {
         Component::Mongod(version) => mongod::ensure(paths, version),
         Component::WasmToolchain => tools::wasm_toolchain(),
         Component::WasmBindgen => tools::wasm_bindgen(paths),
-        Component::Binaryen => tools::packaged("wasm-opt", &["binaryen"]),
         Component::Chromium => tools::chromium(),
         Component::NodePackages => node::packages(paths),
         Component::Specifications => tools::specifications(paths),

@@ -1,4 +1,4 @@
-//! The wasm toolchain, wasm-bindgen, binaryen, the browser and the specifications.
+//! The wasm toolchain, wasm-bindgen, the browser and the specifications.
 
 use std::path::PathBuf;
 use std::process::Command;

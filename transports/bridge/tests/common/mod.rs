@@ -77,9 +77,10 @@ impl Bridge {
     pub async fn http(&self, request: &str) -> String {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         let request = request.replace('\n', "\r\n").replace("HOST", &self.address.to_string());
-        stream.write_all(request.as_bytes()).await.unwrap();
+        let _ = stream.write_all(request.as_bytes()).await;
         let mut answer = Vec::new();
-        stream.read_to_end(&mut answer).await.unwrap();
+        // A bridge that is full closes without reading, which may reset the connection.
+        let _ = stream.read_to_end(&mut answer).await;
         String::from_utf8_lossy(&answer).into_owned()
     }
 

@@ -21,7 +21,7 @@ const visible = computed(() => {
   const needle = wanted.value.trim().toLowerCase();
   return log.value.filter(
     (entry) =>
-      (groups.value.has(groupOf(entry.event)) || isAlarm(entry.event)) &&
+      (groups.value.has(groupOf(entry.event)) || (isAlarm(entry.event) && !entry.repeats)) &&
       (needle === '' || textOf(entry).includes(needle)),
   );
 });

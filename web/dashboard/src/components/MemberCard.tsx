@@ -1,7 +1,7 @@
 /** One member in words: role, readings, tags, and in demo mode what can be done to it. */
 import type { ServerDescription } from 'portolan';
 
-import { type DemoAction, type DemoMember, act, acting, demoMembers } from '../model/demo';
+import { type DemoAction, type DemoMember, act, acting, demoAnswers, demoMembers } from '../model/demo';
 import { beats, histories, now, zeroAt } from '../model/state';
 import { age, duration, isKnown, role } from '../model/words';
 import { InlineMark } from './Mark';
@@ -76,6 +76,7 @@ const ACTIONS: { action: DemoAction; label: string }[] = [
 ];
 
 function DemoButtons({ demo, type }: { demo: DemoMember; type: ServerDescription['type'] }) {
+  const isBarred = acting.value !== null || !demoAnswers.value;
   return (
     <div class="actions" role="group" aria-label={`Do to ${demo.address}`}>
       {ACTIONS.map(({ action, label }) => (
@@ -83,7 +84,7 @@ function DemoButtons({ demo, type }: { demo: DemoMember; type: ServerDescription
           key={action}
           type="button"
           class={action === 'kill' ? 'danger' : undefined}
-          disabled={acting.value !== null || !isPossible(action, demo, type)}
+          disabled={isBarred || !isPossible(action, demo, type)}
           aria-busy={acting.value === `${demo.id}/${action}`}
           onClick={() => void act(demo, action)}
         >

@@ -13,6 +13,8 @@ export interface DemoMember {
 export const demoMembers = signal<ReadonlyMap<string, DemoMember>>(new Map());
 /** The action under way, as "id/action". */
 export const acting = signal<string | null>(null);
+/** Whether the bridge answered the latest question about its members. */
+export const demoAnswers = signal(true);
 export const demoError = signal<string | null>(null);
 
 const POLL_EVERY = 1500;
@@ -56,10 +58,12 @@ async function refusal(response: Response): Promise<string> {
 async function refresh(): Promise<void> {
   try {
     const response = await fetch('demo/members');
+    demoAnswers.value = response.ok;
     if (!response.ok) return;
     const list = (await response.json()) as DemoMember[];
     demoMembers.value = new Map(list.map((member) => [member.address, member]));
   } catch {
     // The bridge is away: the chart shows it, and the next poll tries again.
+    demoAnswers.value = false;
   }
 }

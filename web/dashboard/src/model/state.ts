@@ -15,6 +15,8 @@ export interface BridgeConfig {
 export interface LogEntry {
   id: number;
   event: PortolanEvent;
+  /** Says no more than the entry before it about this member: a failure that goes on. */
+  repeats: boolean;
 }
 
 /** Round-trip times of one member, oldest first; `rtt` is null while the member is unknown. */
@@ -64,7 +66,7 @@ let nextId = 0;
 /** Takes one event in. */
 export function record(event: PortolanEvent): void {
   nextId += 1;
-  const entries = [{ id: nextId, event }, ...log.value];
+  const entries = [{ id: nextId, event, repeats: isRepeated(event) }, ...log.value];
   if (entries.length > LOG_KEPT) entries.splice(oldestToDrop(entries), 1);
   log.value = entries;
   if (event.kind === 'serverHeartbeatSucceeded') {
@@ -73,6 +75,17 @@ export function record(event: PortolanEvent): void {
     counts.set(event.address, { count, at: event.t_ms });
     beats.value = counts;
   }
+}
+
+/** The failure that each member's heartbeats now end in. */
+const failures = new Map<string, string>();
+
+function isRepeated(event: PortolanEvent): boolean {
+  if (event.kind === 'serverHeartbeatSucceeded') failures.delete(event.address);
+  if (event.kind !== 'serverHeartbeatFailed') return false;
+  const repeated = failures.get(event.address) === event.failure;
+  failures.set(event.address, event.failure);
+  return repeated;
 }
 
 /** Heartbeats are many and changes are few: the oldest heartbeat goes first. */

@@ -1,0 +1,52 @@
+//! An attempt that failed, and what its failure means for the caller, the retry and the topology.
+
+use super::connection::ConnectionError;
+use super::framed::FramedError;
+use crate::engine::address::ServerAddress;
+use crate::engine::op::Trouble;
+use crate::engine::sdam::FailureKind;
+use crate::error::{Error, ErrorKind};
+
+/// An attempt that failed.
+pub(crate) struct Failed {
+    pub(crate) error: Error,
+    pub(crate) trouble: Trouble,
+    /// The server to avoid while there are others.
+    pub(crate) avoid: Option<ServerAddress>,
+}
+
+impl Failed {
+    /// Before anything was sent, for a reason that stays.
+    pub(crate) fn unsent(error: Error) -> Self {
+        Self { error, trouble: Trouble::Client, avoid: None }
+    }
+}
+
+impl<E: Into<Error>> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self::unsent(error.into())
+    }
+}
+
+/// A connection's failure, as the topology machine judges it.
+pub(crate) fn kind_of(error: &ConnectionError) -> FailureKind {
+    let message = error.to_string().into();
+    match error {
+        ConnectionError::Framed(_) | ConnectionError::Unsendable(_) | ConnectionError::Hello(_) => {
+            FailureKind::Network(message)
+        }
+        ConnectionError::Timeout { .. } => FailureKind::Timeout(message),
+    }
+}
+
+/// A connection's failure, as the caller sees it.
+pub(crate) fn explain(address: &ServerAddress, error: &ConnectionError) -> Error {
+    let (address, message) = (address.clone(), error.to_string());
+    Error::new(match error {
+        ConnectionError::Framed(FramedError::Wire(_))
+        | ConnectionError::Unsendable(_)
+        | ConnectionError::Hello(_) => ErrorKind::Protocol { address, message },
+        ConnectionError::Framed(_) => ErrorKind::Network { address, message },
+        ConnectionError::Timeout { .. } => ErrorKind::Timeout { address, message },
+    })
+}
