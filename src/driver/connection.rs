@@ -138,6 +138,7 @@ impl Connection {
             .await?;
         let Some(reply) = reply else { return Ok(()) };
         let hello = HelloReply::parse(reply.message.document()).map_err(ConnectionError::Hello)?;
+        hello.check_load_balanced(handshake.load_balanced).map_err(ConnectionError::Hello)?;
         let max = Limits::of(&hello).max_message_size_bytes;
         self.framed.set_max_message_size(max.saturating_add(FRAME_SLACK));
         self.hello = Arc::new(hello);

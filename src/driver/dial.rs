@@ -31,8 +31,7 @@ pub(crate) async fn dial(
         Err(error) => {
             let (generation, stage, kind) =
                 (permit.generation, Stage::Handshaking, kind_of(&error));
-            // The pool is cleared, if at all, before the connection counts as closed (CMAP "Checking
-            // Out a Connection").
+            // The pool is cleared, if at all, before the connection counts as closed.
             shared.report(Failure { address, generation, stage, kind });
             slot.fail(error.to_string().into());
             Err(error)

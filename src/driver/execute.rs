@@ -199,10 +199,12 @@ impl Run<'_> {
         };
         self.attempt += 1;
         let sent = self.shared.transport.now();
-        let mut watch = self.shared.observers.watch(self.route.database, operation.name());
+        let shared = self.shared;
+        let mut watch =
+            shared.observers.watch(&shared.transport, self.route.database, operation.name());
         let reply =
             self.exchange(operation, &context, &mut connection, &selected, &mut watch).await;
-        let reply = reply.map_err(|failed| self.tell_failed(&mut watch, failed))?;
+        let reply = reply.map_err(|failed| failed.told(&mut watch))?;
         let generation = connection.generation();
         drop(connection);
         let output = match reply {
@@ -213,7 +215,7 @@ impl Run<'_> {
                 self.shared.sessions.advance(&reply);
                 operation.read(reply, &context).map_err(|failure| {
                     let failed = self.refused(failure, &selected, generation, &server);
-                    self.tell_failed(&mut watch, failed)
+                    failed.told(&mut watch)
                 })?
             }
         };
@@ -360,7 +362,7 @@ impl Run<'_> {
         let reply = connection
             .exchange(transport, limit, |buffer, request| {
                 if let Some(watch) = &mut *watch {
-                    watch.started(transport.now(), &command, request, (address, peer));
+                    watch.started(&command, request, (address, peer));
                 }
                 match command.encode(buffer, request, flags)? {
                     length if length > most => Err(WireError::Oversized { length, max: most }),
@@ -375,7 +377,7 @@ impl Run<'_> {
                 if let Some(watch) = watch
                     && reply.as_ref().is_none_or(|reply| op::reply::check(reply).is_ok())
                 {
-                    watch.succeeded(transport.now(), reply.as_deref());
+                    watch.succeeded(reply.as_deref());
                 }
                 Ok(reply)
             }
@@ -390,13 +392,6 @@ impl Run<'_> {
 
     fn set_dirty(&mut self, dirty: bool) -> bool {
         self.session.as_mut().is_some_and(|session| session.get().set_dirty(dirty))
-    }
-
-    fn tell_failed(&self, watch: &mut Option<CommandWatch>, failed: Failed) -> Failed {
-        if let Some(watch) = watch {
-            watch.failed(self.shared.transport.now(), &failed.error);
-        }
-        failed
     }
 
     /// The connection broke in the middle of an exchange.

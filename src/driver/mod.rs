@@ -3,6 +3,7 @@
 //! - [`run`]: the one future that runs the monitors of all servers ([`crate::Driver`]).
 //! - [`shared`]: what it and the operations share: the machine, the published topology, the pools.
 //! - [`framed`]: whole messages over a raw stream.
+//! - [`observe`]: who listens to what happens here: streams of events, log messages.
 //! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`] and [`execute`]:
 //!   their path; [`failed`]: what a failure of theirs means.
 //!

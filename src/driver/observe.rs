@@ -13,7 +13,7 @@ use crate::engine::op::{CommandBuilder, monitoring};
 use crate::engine::pool::{PoolEvent, PoolEventKind};
 use crate::engine::sdam::{Notice, TopologyId};
 use crate::engine::time::Instant;
-use crate::error::Error;
+use crate::error::{Error, ErrorKind};
 use crate::event::{CommandEvent, CommandEventKind, Listeners, Subscribers};
 use crate::logging::Log;
 use crate::transport::Transport;
@@ -41,12 +41,22 @@ impl Observers {
     }
 
     /// The watch over one command; `None` where nobody wants to know.
-    pub(crate) fn watch(self: &Arc<Self>, database: &str, name: &str) -> Option<CommandWatch> {
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        transport: &Arc<dyn Transport>,
+        database: &str,
+        name: &str,
+    ) -> Option<CommandWatch> {
         if self.commands.is_empty() && !self.log.wants_commands() {
             return None;
         }
-        let (database, name) = (database.to_owned(), name.to_owned());
-        Some(CommandWatch { observers: self.clone(), database, name, begun: None })
+        Some(CommandWatch {
+            observers: self.clone(),
+            transport: transport.clone(),
+            database: database.to_owned(),
+            name: name.to_owned(),
+            begun: None,
+        })
     }
 }
 
@@ -88,10 +98,22 @@ impl PoolObserver {
 /// One attempt of one command, watched from its first byte to what came of it.
 pub(crate) struct CommandWatch {
     observers: Arc<Observers>,
+    transport: Arc<dyn Transport>,
     database: String,
     name: String,
     /// `None` before it is sent and after its end was told.
     begun: Option<Begun>,
+}
+
+impl Drop for CommandWatch {
+    /// Whoever drops an operation in the middle leaves no command without an end.
+    fn drop(&mut self) {
+        if let Some(begun) = &self.begun {
+            let address = begun.address.clone();
+            let message = "the operation was dropped before the server answered".to_owned();
+            self.failed(&Error::new(ErrorKind::Network { address, message }));
+        }
+    }
 }
 
 struct Begun {
@@ -106,27 +128,22 @@ impl CommandWatch {
     /// The command is about to be written.
     pub(crate) fn started(
         &mut self,
-        at: Instant,
         command: &CommandBuilder<'_>,
         request_id: i32,
         to: (&ServerAddress, Peer),
     ) {
         let (address, peer) = to;
+        let at = self.transport.now();
         let sensitive = monitoring::is_sensitive(&self.name, command.body());
         let shown = if sensitive { RawDocumentBuf::new() } else { command.to_document() };
-        self.begun = Some(Begun {
-            at,
-            request_id,
-            address: address.clone(),
-            peer,
-            sensitive,
-        });
+        self.begun = Some(Begun { at, request_id, address: address.clone(), peer, sensitive });
         self.tell(at, CommandEventKind::CommandStarted { command: shown });
     }
 
     /// The server has answered, or was asked for no answer.
-    pub(crate) fn succeeded(&mut self, now: Instant, reply: Option<&RawDocument>) {
+    pub(crate) fn succeeded(&mut self, reply: Option<&RawDocument>) {
         let Some(begun) = &self.begun else { return };
+        let now = self.transport.now();
         let reply = match reply {
             Some(_) if begun.sensitive => RawDocumentBuf::new(),
             Some(reply) => reply.to_owned(),
@@ -139,8 +156,9 @@ impl CommandWatch {
     }
 
     /// The server has refused the command, or the connection broke.
-    pub(crate) fn failed(&mut self, now: Instant, error: &Error) {
+    pub(crate) fn failed(&mut self, error: &Error) {
         let Some(begun) = &self.begun else { return };
+        let now = self.transport.now();
         let failure = if begun.sensitive { error.redacted() } else { error.clone() };
         let duration = now - begun.at;
         self.tell(now, CommandEventKind::CommandFailed { duration, failure });

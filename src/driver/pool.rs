@@ -224,8 +224,9 @@ impl Core {
     /// Ends the reads on connections in use that are older than `generation`.
     fn interrupt(&self, address: &ServerAddress, generation: u64, reason: &Arc<str>) {
         for (_, interrupt) in self.interrupts.values().filter(|(of, _)| *of < generation) {
-            let text =
-                format!("Connection to {address} interrupted due to server monitor timeout: {reason}");
+            let text = format!(
+                "Connection to {address} interrupted due to server monitor timeout: {reason}"
+            );
             interrupt.raise(text.into());
         }
     }

@@ -200,6 +200,7 @@ impl Shared {
             max_size: options.max_pool_size as usize,
             min_size: options.min_pool_size as usize,
             max_connecting: options.max_connecting as usize,
+            wait_queue_timeout: options.wait_queue_timeout,
             max_idle_time: options.max_idle_time.unwrap_or_default(),
         }
     }

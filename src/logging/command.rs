@@ -44,14 +44,22 @@ impl Log {
                 say!(self, event, "Command started", command = self.json(command));
             }
             CommandEventKind::CommandSucceeded { duration, reply } => {
-                say!(self, event, "Command succeeded",
+                say!(
+                    self,
+                    event,
+                    "Command succeeded",
                     durationMS = millis(*duration),
-                    reply = self.json(reply));
+                    reply = self.json(reply)
+                );
             }
             CommandEventKind::CommandFailed { duration, failure } => {
-                say!(self, event, "Command failed",
+                say!(
+                    self,
+                    event,
+                    "Command failed",
                     durationMS = millis(*duration),
-                    failure = self.cut(failure.to_string()));
+                    failure = self.cut(failure.to_string())
+                );
             }
         }
     }

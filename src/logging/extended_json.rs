@@ -104,8 +104,7 @@ impl Writer {
             },
             RawBsonRef::Timestamp(stamp) => {
                 let (time, increment) = (stamp.time, stamp.increment);
-                let _ =
-                    write!(self.text, r#"{{"$timestamp": {{"t": {time}, "i": {increment}}}}}"#);
+                let _ = write!(self.text, r#"{{"$timestamp": {{"t": {time}, "i": {increment}}}}}"#);
             }
             RawBsonRef::Binary(binary) => {
                 let bytes = BASE64_STANDARD.encode(binary.bytes);
@@ -178,7 +177,8 @@ mod tests {
     #[test]
     fn what_is_written_can_be_read_again() {
         let document = doc! {
-            "a": 1, "b": 2_i64, "c": 1.5, "d": "x\"\\\n\u{1}é", "e": [true, Bson::Null, { "f": {} }],
+            "a": 1, "b": 2_i64, "c": 1.5, "d": "x\"\\\n\u{1}é",
+            "e": [true, Bson::Null, { "f": {} }],
             "g": ObjectId::from_bytes([7; 12]),
             "h": DateTime::from_millis(1_500), "i": DateTime::from_millis(-1),
             "j": Timestamp { time: 1, increment: 2 },

@@ -47,13 +47,14 @@ impl Log {
                     "Stopped server monitoring"
                 );
             }
-            // "intentionally omitted": the topology's message says it too.
-            EventKind::ServerDescriptionChanged { .. } => {}
             EventKind::ServerHeartbeatStarted { connection, .. }
             | EventKind::ServerHeartbeatSucceeded { connection, .. }
             | EventKind::ServerHeartbeatFailed { connection, .. } => {
                 self.heartbeat(&event.kind, connection);
             }
+            // ServerDescriptionChanged is "intentionally omitted": the topology's message has it.
+            // Events of this driver's own are no messages of the specification.
+            _ => {}
         }
     }
 

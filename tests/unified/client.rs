@@ -201,8 +201,8 @@ fn count(ready: &mut Vec<(String, u64)>, event: &PoolEvent) {
 /// How often the runner looks whether something has happened.
 pub(crate) const POLL: Duration = Duration::from_millis(5);
 
-/// A fail point that is set while an awaited hello is under way is felt by the one after it: that must
-/// come within the ten seconds of `waitForEvent`.
+/// A fail point that is set while an awaited hello is under way is felt by the one after it: that
+/// must come within the ten seconds of `waitForEvent`.
 const HEARTBEAT: &str = "heartbeatFrequencyMS=5000";
 
 /// The deployment's connection string with the test's options.

@@ -93,7 +93,11 @@ impl Deployment {
     pub(crate) fn parameters(&self) -> Result<Document, String> {
         let mut known = self.parameters.lock().map_err(|error| error.to_string())?;
         if known.is_none() {
-            *known = Some(self.primary()?.run(&doc! { "getParameter": "*" }).map_err(text)?);
+            *known = Some(
+                self.primary()?
+                    .run(&doc! { "getParameter": "*" })
+                    .map_err(|error| error.to_string())?,
+            );
         }
         Ok(known.clone().unwrap_or_default())
     }
@@ -111,11 +115,12 @@ impl Deployment {
                 if self.kind == Kind::ReplicaSet {
                     command.insert("writeConcern", doc! { "w": "majority" });
                 }
-                primary.run(&command).map_err(text)
+                primary.run(&command).map_err(|error| error.to_string())
             };
             const NAMESPACE_NOT_FOUND: i32 = 26;
             match primary.run(&doc! { "drop": name, "$db": &collection.database_name }) {
-                Err(portolan_support::Error::Command { code: NAMESPACE_NOT_FOUND, .. }) | Ok(_) => {}
+                Err(portolan_support::Error::Command { code: NAMESPACE_NOT_FOUND, .. }) | Ok(_) => {
+                }
                 Err(error) => return Err(text(error)),
             }
             let mut create = doc! { "create": name };
@@ -137,8 +142,9 @@ impl Deployment {
                 "find": name, "sort": { "_id": 1 }, "batchSize": 10_000,
                 "readConcern": { "level": "local" }, "$db": &collection.database_name,
             };
-            let reply = self.primary()?.run(&find).map_err(text)?;
-            let found = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+            let reply = self.primary()?.run(&find).map_err(|error| error.to_string())?;
+            let found =
+                reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
             let found = found.map_err(|error| format!("outcome of {name}: {error}"))?;
             let expected: Vec<Bson> =
                 collection.documents.iter().cloned().map(Bson::Document).collect();
@@ -154,33 +160,33 @@ impl Deployment {
     pub(crate) fn disable(&self, fail_point: &str) -> Result<(), String> {
         for mut server in self.all()? {
             let command = doc! { "configureFailPoint": fail_point, "mode": "off" };
-            server.run(&command).map_err(text)?;
+            server.run(&command).map_err(|error| error.to_string())?;
         }
         Ok(())
     }
 
     fn primary(&self) -> Result<Connection, String> {
         match &self.servers {
-            Servers::Single(server) => server.connect(TIMEOUT).map_err(text),
+            Servers::Single(server) => server.connect(TIMEOUT).map_err(|error| error.to_string()),
             Servers::ReplicaSet(set) => {
-                let primary = set.wait_for_primary(TIMEOUT).map_err(text)?;
-                set.member(primary).connect(TIMEOUT).map_err(text)
+                let primary = set.wait_for_primary(TIMEOUT).map_err(|error| error.to_string())?;
+                set.member(primary).connect(TIMEOUT).map_err(|error| error.to_string())
             }
         }
     }
 
     fn all(&self) -> Result<Vec<Connection>, String> {
         match &self.servers {
-            Servers::Single(server) => Ok(vec![server.connect(TIMEOUT).map_err(text)?]),
-            Servers::ReplicaSet(set) => {
-                set.members().iter().map(|member| member.connect(TIMEOUT).map_err(text)).collect()
+            Servers::Single(server) => {
+                Ok(vec![server.connect(TIMEOUT).map_err(|error| error.to_string())?])
             }
+            Servers::ReplicaSet(set) => set
+                .members()
+                .iter()
+                .map(|member| member.connect(TIMEOUT).map_err(|error| error.to_string()))
+                .collect(),
         }
     }
 }
 
 const TIMEOUT: Duration = Duration::from_secs(20);
-
-fn text(error: portolan_support::Error) -> String {
-    error.to_string()
-}

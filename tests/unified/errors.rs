@@ -3,7 +3,7 @@
 use bson::{Bson, Document};
 use portolan::{Error, ErrorKind};
 
-use crate::matching::{Names, matches_root};
+use crate::matching::{Names, matches, matches_root};
 use crate::schema::ExpectedError;
 
 pub(crate) fn check(
@@ -38,7 +38,8 @@ pub(crate) fn check(
     {
         return fail(format!("errorCodeName {name}"));
     }
-    if let Some(label) = expected.error_labels_contain.iter().find(|label| !error.has_label(label)) {
+    if let Some(label) = expected.error_labels_contain.iter().find(|label| !error.has_label(label))
+    {
         return fail(format!("errorLabelsContain {label}"));
     }
     if let Some(label) = expected.error_labels_omit.iter().find(|label| error.has_label(label)) {
@@ -52,14 +53,23 @@ pub(crate) fn check(
         return Err("writeErrors and writeConcernErrors belong to clientBulkWrite".to_owned());
     }
     match &expected.expect_result {
-        // No operation of this driver has a result beside its error yet.
-        Some(result) if !may_be_unset(result) => fail(format!("expectResult {result}")),
-        _ => Ok(()),
+        Some(result) => {
+            let found = partial_result(error);
+            matches(result, found.as_ref(), true, names)
+                .map_err(|what| format!("expectResult: {what}"))
+        }
+        None => Ok(()),
     }
 }
 
-fn may_be_unset(expected: &Bson) -> bool {
-    expected.as_document().is_some_and(|document| document.contains_key("$$unsetOrMatches"))
+/// What was written in spite of the error: insertMany is the one operation that can say so.
+fn partial_result(error: &Error) -> Option<Bson> {
+    let ErrorKind::Write(failure) = error.kind() else { return None };
+    Some(bson::bson!({
+        "insertedCount": i64::try_from(failure.n).unwrap_or(i64::MAX),
+        "deletedCount": 0, "matchedCount": 0, "modifiedCount": 0, "upsertedCount": 0,
+        "upsertedIds": {},
+    }))
 }
 
 /// "not derived from a server response".

@@ -19,8 +19,18 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
     (
         "find",
         &[
-            "filter", "sort", "limit", "skip", "projection", "batchSize", "hint", "comment",
-            "collation", "let", "maxTimeMS", "allowDiskUse",
+            "filter",
+            "sort",
+            "limit",
+            "skip",
+            "projection",
+            "batchSize",
+            "hint",
+            "comment",
+            "collation",
+            "let",
+            "maxTimeMS",
+            "allowDiskUse",
         ],
     ),
     (
@@ -33,8 +43,15 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
     (
         "updateOne",
         &[
-            "filter", "update", "upsert", "arrayFilters", "bypassDocumentValidation", "hint",
-            "comment", "let", "collation",
+            "filter",
+            "update",
+            "upsert",
+            "arrayFilters",
+            "bypassDocumentValidation",
+            "hint",
+            "comment",
+            "let",
+            "collation",
         ],
     ),
     ("deleteOne", &["filter", "hint", "comment", "let", "collation"]),

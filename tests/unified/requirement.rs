@@ -38,9 +38,8 @@ fn any(requirements: &[Requirement], kind: Kind, available: &Deployments) -> Res
         match meets(requirement, kind, available) {
             Ok(()) => return Ok(()),
             Err(reason) => {
-                unmet = unmet
-                    .filter(|known: &String| !known.starts_with("topology"))
-                    .or(Some(reason));
+                unmet =
+                    unmet.filter(|known: &String| !known.starts_with("topology")).or(Some(reason));
             }
         }
     }

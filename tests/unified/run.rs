@@ -4,11 +4,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bson::Bson;
 
-use crate::client::TestClient;
+use crate::client::{POLL, TestClient};
 use crate::deployment::{Deployments, Kind};
 use crate::logs::Message;
 use crate::matching::{array, matches, matches_root};
@@ -21,6 +21,9 @@ use crate::{errors, runner};
 
 /// The time of one test on one deployment.
 const LIMIT: Duration = Duration::from_secs(90);
+
+/// The time that events of the background get after the last operation.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Runs a test.
 ///
@@ -52,6 +55,7 @@ async fn perform(file: &File, test: &Test, world: &Arc<World>) -> Result<(), Str
         what.map_err(|what| format!("operation {index} ({}): {what}", operation.name))?;
     }
     for expected in &test.expect_events {
+        settle(world, expected).await?;
         events(world, expected)?;
     }
     for expected in &test.expect_log_messages {
@@ -112,6 +116,21 @@ fn result(world: &Arc<World>, operation: &Operation, output: Output) -> Result<(
     }
 }
 
+/// Gives what happens in the background (the end of a cursor that was left) time to happen.
+async fn settle(world: &World, expected: &ExpectedEvents) -> Result<(), String> {
+    let client = world.client(&expected.client)?;
+    let deadline = Instant::now() + SETTLED;
+    while Instant::now() < deadline {
+        let observed = client.observed()?;
+        let count = observed.iter().filter(|event| event.kind == expected.event_type).count();
+        if count >= expected.events.len() {
+            break;
+        }
+        async_std::task::sleep(POLL).await;
+    }
+    Ok(())
+}
+
 fn events(world: &World, expected: &ExpectedEvents) -> Result<(), String> {
     let client = world.client(&expected.client)?;
     let mut observed = client.observed()?;
@@ -141,7 +160,8 @@ fn log_messages(world: &World, expected: &ExpectedLogMessages) -> Result<(), Str
         !expected.ignore_messages.iter().any(|ignored| message_is(world, ignored, message).is_ok())
     });
     let list = || {
-        let shown = messages.iter().map(|m| format!("\n    {} {} {}", m.level, m.component, m.data));
+        let shown =
+            messages.iter().map(|m| format!("\n    {} {} {}", m.level, m.component, m.data));
         format!("messages of {}:{}", expected.client, shown.collect::<String>())
     };
     for (index, wanted) in expected.messages.iter().enumerate() {
@@ -159,11 +179,7 @@ fn log_messages(world: &World, expected: &ExpectedLogMessages) -> Result<(), Str
     Ok(())
 }
 
-fn message_is(
-    world: &World,
-    expected: &ExpectedLogMessage,
-    found: &Message,
-) -> Result<(), String> {
+fn message_is(world: &World, expected: &ExpectedLogMessage, found: &Message) -> Result<(), String> {
     if expected.component != found.component {
         return Err(format!("component {}", found.component));
     }

@@ -21,13 +21,16 @@ pub(crate) struct World {
     fail_points: Mutex<Vec<String>>,
 }
 
+/// The latest operation of a thread.
+pub(crate) type Running = JoinHandle<Result<(), String>>;
+
 /// An entity.
 #[derive(Clone)]
 pub(crate) enum Item {
     Client(Arc<TestClient>),
     Database(Database),
     Collection(TestCollection),
-    Thread(Arc<Mutex<Option<JoinHandle<Result<(), String>>>>>),
+    Thread(Arc<Mutex<Option<Running>>>),
     Topology(Arc<TopologyDescription>),
     Value(Bson),
 }
@@ -156,7 +159,9 @@ impl Names for World {
 
 impl Concerns {
     fn is_set(&self) -> bool {
-        self.read_concern.is_some() || self.read_preference.is_some() || self.write_concern.is_some()
+        self.read_concern.is_some()
+            || self.read_preference.is_some()
+            || self.write_concern.is_some()
     }
 }
 
@@ -193,9 +198,8 @@ pub(crate) fn read_preference(document: &Document) -> Result<ReadPreference, Str
                 let mut first = mode.chars();
                 let lower: String =
                     first.next().into_iter().flat_map(char::to_lowercase).chain(first).collect();
-                preference.mode = lower
-                    .parse::<ReadPreferenceMode>()
-                    .map_err(|error| error.to_string())?;
+                preference.mode =
+                    lower.parse::<ReadPreferenceMode>().map_err(|error| error.to_string())?;
             }
             ("tagSets", Bson::Array(sets)) => {
                 let text = |(name, value): (&String, &Bson)| {

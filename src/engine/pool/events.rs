@@ -200,7 +200,8 @@ impl PoolEventKind {
                 }
                 map.serialize_entry("interruptInUseConnections", interrupt_in_use_connections)
             }
-            Self::ConnectionCreated { connection_id } | Self::ConnectionCheckedIn { connection_id } => {
+            Self::ConnectionCreated { connection_id }
+            | Self::ConnectionCheckedIn { connection_id } => {
                 map.serialize_entry("connectionId", connection_id)
             }
             Self::ConnectionReady { connection_id, duration }

@@ -34,6 +34,9 @@ pub struct PoolSettings {
     pub min_size: usize,
     /// Connections being made at most ("maxConnecting").
     pub max_connecting: usize,
+    /// How long an operation waits for a connection, told to those who listen; the shell keeps the
+    /// time ("waitQueueTimeoutMS").
+    pub wait_queue_timeout: Option<Duration>,
     /// How long a connection may be idle; zero for no limit ("maxIdleTimeMS").
     pub max_idle_time: Duration,
 }
@@ -439,7 +442,12 @@ impl<C: Numbered> Pool<C> {
         });
     }
 
-    fn closed(&mut self, connection_id: u64, reason: ConnectionClosedReason, error: Option<Arc<str>>) {
+    fn closed(
+        &mut self,
+        connection_id: u64,
+        reason: ConnectionClosedReason,
+        error: Option<Arc<str>>,
+    ) {
         self.notify(|_| PoolEventKind::ConnectionClosed { connection_id, reason, error });
     }
 

@@ -19,7 +19,13 @@ const NOW: Instant = Instant::from_millis(1);
 
 fn pool(max_size: usize, max_connecting: usize) -> Pool<&'static str> {
     let max_idle_time = Duration::from_secs(1);
-    let mut pool = Pool::new(PoolSettings { max_size, min_size: 0, max_connecting, max_idle_time });
+    let mut pool = Pool::new(PoolSettings {
+        max_size,
+        min_size: 0,
+        wait_queue_timeout: None,
+        max_connecting,
+        max_idle_time,
+    });
     pool.ready();
     pool
 }
@@ -34,7 +40,13 @@ fn permit(connection_id: u64, generation: u64) -> Grant<&'static str> {
 
 #[test]
 fn a_new_pool_is_paused_until_a_check_succeeds() {
-    let settings = PoolSettings { max_size: 1, min_size: 0, max_connecting: 1, max_idle_time: Duration::ZERO };
+    let settings = PoolSettings {
+        max_size: 1,
+        min_size: 0,
+        wait_queue_timeout: None,
+        max_connecting: 1,
+        max_idle_time: Duration::ZERO,
+    };
     let mut pool = Pool::<()>::new(settings);
     assert!(matches!(pool.check_out(NOW), Ok(Grant::Refused(PoolError::Cleared { .. }))));
     pool.ready();
@@ -158,7 +170,12 @@ fn the_events_of_a_connection_come_in_the_specified_order() {
     pool.established(NOW, 1);
     assert_eq!(
         names(&mut pool),
-        ["connectionCheckOutStarted", "connectionCreated", "connectionReady", "connectionCheckedOut"]
+        [
+            "connectionCheckOutStarted",
+            "connectionCreated",
+            "connectionReady",
+            "connectionCheckedOut"
+        ]
     );
     let waiting = pool.check_out(NOW).expect_err("full");
     pool.check_in(NOW, "a", 0);

@@ -95,7 +95,9 @@ impl From<ReplyError> for LinkError {
             ReplyError::Command { topology_version, .. } => {
                 Self { topology_version, ..Self::new(LinkErrorKind::Command, message) }
             }
-            ReplyError::Malformed { .. } => Self::new(LinkErrorKind::Protocol, message),
+            ReplyError::Malformed { .. } | ReplyError::NotLoadBalanced => {
+                Self::new(LinkErrorKind::Protocol, message)
+            }
         }
     }
 }
