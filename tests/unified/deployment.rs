@@ -121,7 +121,7 @@ impl Deployment {
             match primary.run(&doc! { "drop": name, "$db": &collection.database_name }) {
                 Err(portolan_support::Error::Command { code: NAMESPACE_NOT_FOUND, .. }) | Ok(_) => {
                 }
-                Err(error) => return Err(text(error)),
+                Err(error) => return Err(error.to_string()),
             }
             let mut create = doc! { "create": name };
             create.extend(collection.create_options.clone().unwrap_or_default());
