@@ -14,6 +14,7 @@ use futures_util::future::select;
 
 use crate::database::Database;
 use crate::driver::execute::{Route, execute};
+use crate::driver::observe::Observers;
 use crate::driver::pool::PoolStatus;
 use crate::driver::run::Driver;
 use crate::driver::shared::Shared;
@@ -25,8 +26,9 @@ use crate::engine::sdam::{
 };
 use crate::engine::selection::{self, Criteria, OperationKind, ReadPreference};
 use crate::error::{Error, Result};
-use crate::event::Event;
+use crate::event::{CommandEvent, Event, Events, PoolEvent};
 use crate::explain::Explanation;
+use crate::logging::Log;
 use crate::metadata;
 use crate::options::{ClientOptions, ServerMonitoringMode};
 use crate::resolve;
@@ -99,7 +101,10 @@ impl Client {
             trace.settings(&settings);
         }
         let sdam = Sdam::new(settings);
-        let shared = Arc::new(Shared::new(options, transport, sdam, seed, client_metadata));
+        let log = Log::new(topology_id, options.log_max_document_length);
+        let observers = Arc::new(Observers::new(topology_id, log));
+        let shared =
+            Arc::new(Shared::new(options, transport, sdam, seed, client_metadata, observers));
         let driver = Driver::new(shared.clone());
         Ok((Self { handle: Arc::new(Handle { shared }) }, driver))
     }
@@ -118,8 +123,25 @@ impl Client {
     /// The first one made hears everything from the first event on, later ones what happens from
     /// then on. Events wait in memory until they are read: drop a `Topology` that nobody reads.
     pub fn topology(&self) -> Topology {
-        let events = self.shared().subscribers.subscribe();
+        let events = self.shared().observers.topology.subscribe();
         Topology { shared: self.shared().clone(), events: Box::pin(events) }
+    }
+
+    /// What happens in the pools of connections from now on.
+    ///
+    /// To hear of the pools' creation too, ask before the [`Driver`] is spawned.
+    pub fn pool_events(&self) -> Events<PoolEvent> {
+        self.shared().observers.pools.subscribe()
+    }
+
+    /// What becomes of each command from now on. Nothing is copied for it while nobody asks.
+    pub fn command_events(&self) -> Events<CommandEvent> {
+        self.shared().observers.commands.subscribe()
+    }
+
+    /// The identity of the client's topology: all its events and log messages carry it.
+    pub fn topology_id(&self) -> TopologyId {
+        self.shared().observers.topology_id
     }
 
     /// The database of this name.

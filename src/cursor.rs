@@ -11,6 +11,7 @@ use serde::de::DeserializeOwned;
 use crate::client::Client;
 use crate::driver::execute::{Executed, Route, execute_in};
 use crate::engine::address::ServerAddress;
+use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
 use crate::engine::op::{Batch, CursorReply, GetMore, KillCursors, Namespace, get_more_batch_size};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::ImplicitSession;
@@ -114,9 +115,10 @@ impl<T> Cursor<T> {
                 Ok(())
             }
             Err(error) => {
-                // A server that refuses to go on has closed the cursor; one that was not reached
-                // has it still.
-                if !matches!(error.kind(), ErrorKind::Command(_)) {
+                // A server that refuses to go on has closed the cursor; one that was not reached,
+                // or is overloaded, has it still.
+                let refused = matches!(error.kind(), ErrorKind::Command(_));
+                if !refused || error.has_label(SYSTEM_OVERLOADED_ERROR) {
                     self.kill();
                 }
                 self.id = 0;

@@ -137,6 +137,17 @@ impl Error {
         self
     }
 
+    /// Without anything that the server said but code, code name and labels.
+    pub(crate) fn redacted(&self) -> Self {
+        let ErrorKind::Command(failure) = self.kind() else { return self.clone() };
+        let mut failure = failure.clone();
+        failure.message = "REDACTED".to_owned();
+        failure.raw = bson::RawDocumentBuf::new();
+        let mut redacted = self.clone();
+        Arc::make_mut(&mut redacted.inner).kind = ErrorKind::Command(failure);
+        redacted
+    }
+
     /// What happened.
     pub fn kind(&self) -> &ErrorKind {
         &self.inner.kind

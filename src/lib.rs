@@ -14,7 +14,7 @@
 //! - [`transport`] is the seam: time and byte streams, one small leaf per runtime.
 //! - `driver` carries: the future that runs the engine's monitors, and the path of one operation.
 //! - [`Client`], [`Database`], [`Collection`], [`Cursor`] are what users hold.
-//! - [`uri`], [`options`], [`event`] and [`error`] are what they say and hear.
+//! - [`uri`], [`options`], [`event`], [`logging`] and [`error`] are what they say and hear.
 //!
 //! A transport's own crate makes a client in one line; here it is async-std's:
 //!
@@ -42,6 +42,7 @@ mod driver;
 pub mod error;
 pub mod event;
 mod explain;
+pub mod logging;
 mod metadata;
 mod resolve;
 mod session;
@@ -57,7 +58,9 @@ pub use database::{Command, Database, RunCommand, RunCommandRaw};
 pub use driver::pool::PoolStatus;
 pub use driver::run::Driver;
 pub use engine::address::ServerAddress;
-pub use engine::sdam::{ServerDescription, ServerType, TopologyDescription, TopologyType};
+pub use engine::sdam::{
+    ServerDescription, ServerType, TopologyDescription, TopologyId, TopologyType,
+};
 pub use engine::selection::{ReadPreference, ReadPreferenceMode};
 pub use error::{Error, ErrorKind, Result};
 pub use explain::Explanation;

@@ -66,6 +66,15 @@ pub(crate) struct Handshake<'a> {
     pub(crate) connect_timeout: Option<Duration>,
 }
 
+/// Both ends' names of a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) connection_id: u64,
+    pub(crate) server_connection_id: Option<i64>,
+    /// Behind a load balancer: which server.
+    pub(crate) service_id: Option<bson::oid::ObjectId>,
+}
+
 /// One connection.
 pub(crate) struct Connection {
     framed: Framed,
@@ -136,6 +145,7 @@ impl Connection {
             .await?;
         let Some(reply) = reply else { return Ok(()) };
         let hello = HelloReply::parse(reply.message.document()).map_err(ConnectionError::Hello)?;
+        hello.check_load_balanced(handshake.load_balanced).map_err(ConnectionError::Hello)?;
         let max = Limits::of(&hello).max_message_size_bytes;
         self.framed.set_max_message_size(max.saturating_add(FRAME_SLACK));
         self.hello = Arc::new(hello);
@@ -200,6 +210,15 @@ impl Connection {
 
     pub(crate) fn generation(&self) -> u64 {
         self.permit.generation
+    }
+
+    /// Who is at both ends.
+    pub(crate) fn peer(&self) -> Peer {
+        Peer {
+            connection_id: self.id(),
+            server_connection_id: self.hello.connection_id,
+            service_id: self.hello.service_id,
+        }
     }
 
     /// What the server said of itself in the handshake.

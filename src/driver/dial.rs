@@ -30,10 +30,11 @@ pub(crate) async fn dial(
             Ok(slot.fill(connection))
         }
         Err(error) => {
-            drop(slot);
             let (generation, stage, kind) =
                 (permit.generation, Stage::Handshaking, kind_of(&error));
+            // The pool is cleared, if at all, before the connection counts as closed.
             shared.report(Failure { address, generation, stage, kind });
+            slot.fail(error.to_string().into());
             Err(error)
         }
     }

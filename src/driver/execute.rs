@@ -15,6 +15,7 @@ use super::dial::dial;
 use super::failed::{Failed, explain, kind_of};
 use super::framed::FramedError;
 use super::in_flight::goes_elsewhere;
+use super::observe::CommandWatch;
 use super::pool::{CheckedOut, PooledConnection, Slot};
 use super::select::{Selected, select};
 use super::shared::Shared;
@@ -264,7 +265,11 @@ impl Run<'_> {
         };
         self.attempt += 1;
         let sent = self.shared.transport.now();
-        let reply = self.exchange(operation, &context, &mut connection, selected).await?;
+        let shared = self.shared;
+        let mut watch =
+            shared.observers.watch(&shared.transport, self.route.database, operation.name());
+        let reply = self.exchange(operation, &context, &mut connection, selected, &mut watch).await;
+        let reply = reply.map_err(|failed| failed.told(&mut watch))?;
         let generation = connection.generation();
         drop(connection);
         let output = match reply {
@@ -273,9 +278,10 @@ impl Run<'_> {
                 .ok_or_else(|| Error::invalid_argument("w: 0 gives this operation no result"))?,
             Some(reply) => {
                 self.shared.sessions.advance(&reply);
-                operation
-                    .read(reply, &context)
-                    .map_err(|failure| self.refused(failure, selected, generation, &server))?
+                operation.read(reply, &context).map_err(|failure| {
+                    let failed = self.refused(failure, selected, generation, &server);
+                    failed.told(&mut watch)
+                })?
             }
         };
         let server_type = selected.server.server_type;
@@ -289,7 +295,7 @@ impl Run<'_> {
             return Selected::of(self.shared, address).map_err(Failed::from);
         }
         let criteria = criteria(self.shared, self.route, operation.kind(), &self.deprioritized);
-        select(self.shared, &criteria).await.map_err(|error| Failed {
+        select(self.shared, &criteria, operation.name()).await.map_err(|error| Failed {
             error,
             trouble: Trouble::Client,
             avoid: None,
@@ -396,6 +402,7 @@ impl Run<'_> {
         context: &CommandContext<'_>,
         connection: &mut PooledConnection,
         selected: &Selected,
+        watch: &mut Option<CommandWatch>,
     ) -> Result<Option<RawDocumentBuf>, Failed> {
         let command = op::build(operation, context)?;
         let silent = !context.is_acknowledged() && operation.unacknowledged().is_some();
@@ -406,8 +413,12 @@ impl Run<'_> {
         let most = context.limits.max_message_size_bytes;
         // Whoever drops this future leaves an operation behind that may still run on the server.
         let was_dirty = self.set_dirty(true);
+        let (address, peer) = (selected.pool.address(), connection.peer());
         let reply = connection
             .exchange(transport, limit, |buffer, request| {
+                if let Some(watch) = &mut *watch {
+                    watch.started(&command, request, (address, peer));
+                }
                 match command.encode(buffer, request, flags)? {
                     length if length > most => Err(WireError::Oversized { length, max: most }),
                     _ => Ok(flags),
@@ -417,7 +428,13 @@ impl Run<'_> {
         match reply {
             Ok(reply) => {
                 self.set_dirty(was_dirty);
-                Ok(reply.map(|reply| reply.message.into_document()))
+                let reply = reply.map(|reply| reply.message.into_document());
+                if let Some(watch) = watch
+                    && reply.as_ref().is_none_or(|reply| op::reply::check(reply).is_ok())
+                {
+                    watch.succeeded(reply.as_deref());
+                }
+                Ok(reply)
             }
             Err(ConnectionError::Unsendable(error)) => {
                 self.set_dirty(was_dirty);

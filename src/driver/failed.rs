@@ -2,6 +2,7 @@
 
 use super::connection::ConnectionError;
 use super::framed::FramedError;
+use super::observe::CommandWatch;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::Trouble;
 use crate::engine::sdam::FailureKind;
@@ -19,6 +20,14 @@ impl Failed {
     /// Before anything was sent, for a reason that stays.
     pub(crate) fn unsent(error: Error) -> Self {
         Self { error, trouble: Trouble::Client, avoid: None }
+    }
+
+    /// Tells whoever watches the command.
+    pub(crate) fn told(self, watch: &mut Option<CommandWatch>) -> Self {
+        if let Some(watch) = watch {
+            watch.failed(&self.error);
+        }
+        self
     }
 }
 

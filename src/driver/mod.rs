@@ -3,6 +3,7 @@
 //! - [`run`]: the one future that runs the monitors of all servers ([`crate::Driver`]).
 //! - [`shared`]: what it and the operations share: the machine, the published topology, the pools.
 //! - [`framed`]: whole messages over a raw stream.
+//! - [`observe`]: who listens to what happens here: streams of events, log messages.
 //! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`] and [`execute`]:
 //!   their path; [`failed`]: what a failure of theirs means.
 //!
@@ -14,6 +15,7 @@ pub(crate) mod execute;
 pub(crate) mod failed;
 pub(crate) mod framed;
 pub(crate) mod in_flight;
+pub(crate) mod observe;
 pub(crate) mod pool;
 pub(crate) mod run;
 pub(crate) mod select;

@@ -10,8 +10,11 @@ use async_channel::{Receiver, Sender};
 use super::connection::Connection;
 use super::framed::Interrupt;
 use super::in_flight::InFlight;
+use super::observe::PoolObserver;
 use crate::engine::address::ServerAddress;
-use crate::engine::pool::{Grant, Permit, Pool, PoolAction, PoolError, PoolSettings, Ticket};
+use crate::engine::pool::{
+    Grant, Numbered, Permit, Pool, PoolAction, PoolError, PoolSettings, Ticket,
+};
 use crate::engine::time::Instant;
 use crate::transport::Transport;
 
@@ -42,19 +45,27 @@ pub(crate) struct ServerPool {
 #[derive(Debug)]
 struct Core {
     machine: Pool<Connection>,
+    observer: PoolObserver,
     waiters: BTreeMap<Ticket, Sender<Grant<Connection>>>,
     /// How to interrupt each connection, by its number.
     interrupts: BTreeMap<u64, (u64, Arc<Interrupt>)>,
 }
 
 impl ServerPool {
-    pub(crate) fn new(address: ServerAddress, settings: PoolSettings) -> Self {
+    pub(crate) fn new(
+        address: ServerAddress,
+        settings: PoolSettings,
+        observer: PoolObserver,
+    ) -> Self {
         let core = Core {
             machine: Pool::new(settings),
+            observer,
             waiters: BTreeMap::new(),
             interrupts: BTreeMap::new(),
         };
-        Self { address, core: Mutex::new(core), in_flight: InFlight::default() }
+        let pool = Self { address, core: Mutex::new(core), in_flight: InFlight::default() };
+        pool.change(|core| core.machine.created());
+        pool
     }
 
     pub(crate) fn address(&self) -> &ServerAddress {
@@ -92,7 +103,8 @@ impl ServerPool {
         min_size: usize,
         transport: &Arc<dyn Transport>,
     ) -> Option<Slot> {
-        let permit = self.core().machine.replenish(min_size)?;
+        let now = transport.now();
+        let permit = self.change(|core| core.machine.replenish(now, min_size))?;
         Some(Slot::new(self, transport, permit))
     }
 
@@ -101,33 +113,23 @@ impl ServerPool {
         min_size > 0 && self.core().machine.size() < min_size
     }
 
-    pub(crate) fn clear(&self, generation: u64, reason: &Arc<str>, interrupt_in_use: bool) {
-        let discarded = {
-            let mut core = self.core();
-            core.machine.clear(generation, reason.clone());
+    pub(crate) fn clear(
+        &self,
+        now: Instant,
+        generation: u64,
+        reason: &Arc<str>,
+        interrupt_in_use: bool,
+    ) {
+        self.change(|core| {
+            core.machine.clear(now, generation, reason.clone(), interrupt_in_use);
             if interrupt_in_use {
-                for (of, interrupt) in core.interrupts.values() {
-                    if *of < generation {
-                        let text = format!(
-                            "Connection to {} interrupted due to server monitor timeout: {reason}",
-                            self.address
-                        );
-                        interrupt.raise(text.into());
-                    }
-                }
+                core.interrupt(&self.address, generation, reason);
             }
-            core.act()
-        };
-        drop(discarded);
+        });
     }
 
-    pub(crate) fn close(&self) {
-        let discarded = {
-            let mut core = self.core();
-            core.machine.close();
-            core.act()
-        };
-        drop(discarded);
+    pub(crate) fn close(&self, now: Instant) {
+        self.change(|core| core.machine.close(now));
     }
 
     /// A connection, or leave to make one; waits in turn for either.
@@ -172,6 +174,8 @@ impl ServerPool {
     fn change<T>(&self, change: impl FnOnce(&mut Core) -> T) -> T {
         let (outcome, discarded) = {
             let mut core = self.core();
+            let observed = core.observer.is_wanted();
+            core.machine.observe(observed);
             let outcome = change(&mut core);
             (outcome, core.act())
         };
@@ -201,9 +205,26 @@ impl Core {
                         let _ = waiter.try_send(grant);
                     }
                 }
+                PoolAction::Notify(event) => self.observer.tell(event),
             }
         }
         discarded
+    }
+
+    /// Ends the reads on connections in use that are older than `generation`.
+    fn interrupt(&self, address: &ServerAddress, generation: u64, reason: &Arc<str>) {
+        for (_, interrupt) in self.interrupts.values().filter(|(of, _)| *of < generation) {
+            let text = format!(
+                "Connection to {address} interrupted due to server monitor timeout: {reason}"
+            );
+            interrupt.raise(text.into());
+        }
+    }
+}
+
+impl Numbered for Connection {
+    fn connection_id(&self) -> u64 {
+        self.id()
     }
 }
 
@@ -217,8 +238,9 @@ struct Place<'a> {
 
 impl Drop for Place<'_> {
     fn drop(&mut self) {
+        let now = self.transport.now();
         self.pool.change(|core| {
-            core.machine.cancel(self.ticket);
+            core.machine.cancel(now, self.ticket);
             core.waiters.remove(&self.ticket);
         });
         if let Ok(grant) = self.receiver.try_recv() {
@@ -241,6 +263,8 @@ pub(crate) struct Slot {
     permit: Permit,
     interrupt: Arc<Interrupt>,
     used: bool,
+    /// Why the connection could not be made.
+    error: Option<Arc<str>>,
 }
 
 impl Slot {
@@ -254,7 +278,8 @@ impl Slot {
             interrupt.raise("the connection pool was cleared".into());
         }
         drop(core);
-        Self { pool: pool.clone(), transport: transport.clone(), permit, interrupt, used: false }
+        let (pool, transport) = (pool.clone(), transport.clone());
+        Self { pool, transport, permit, interrupt, used: false, error: None }
     }
 
     pub(crate) fn interrupt(&self) -> &Arc<Interrupt> {
@@ -269,11 +294,16 @@ impl Slot {
         &self.pool.address
     }
 
+    /// The connection could not be made.
+    pub(crate) fn fail(mut self, error: Arc<str>) {
+        self.error = Some(error);
+    }
+
     /// The connection was made.
     pub(crate) fn fill(mut self, connection: Connection) -> PooledConnection {
         self.used = true;
         let now = self.transport.now();
-        self.pool.change(|core| core.machine.established(now));
+        self.pool.change(|core| core.machine.established(now, connection.id()));
         PooledConnection {
             pool: self.pool.clone(),
             transport: self.transport.clone(),
@@ -286,9 +316,10 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if !self.used {
             let now = self.transport.now();
+            let (id, error) = (self.permit.connection_id, self.error.take());
             self.pool.change(|core| {
-                core.interrupts.remove(&self.permit.connection_id);
-                core.machine.abandoned(now);
+                core.interrupts.remove(&id);
+                core.machine.abandoned(now, id, error);
             });
         }
     }
@@ -326,7 +357,7 @@ impl Drop for PooledConnection {
         } else {
             self.pool.change(|core| {
                 core.interrupts.remove(&connection.id());
-                core.machine.lost(now);
+                core.machine.lost(now, connection.id(), connection.generation());
             });
         }
     }

@@ -12,6 +12,7 @@ use crate::engine::address::ServerAddress;
 use crate::engine::sdam::{ServerDescription, TopologyType};
 use crate::engine::selection::{self, Criteria};
 use crate::error::{Error, ErrorKind, Result};
+use crate::logging::SelectionLog;
 
 /// A server for one operation, which counts as in flight there for as long as this lives.
 pub(crate) struct Selected {
@@ -41,11 +42,35 @@ impl Selected {
 }
 
 /// Selects a server, waiting up to the server selection time-out.
-pub(crate) async fn select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Selected> {
+pub(crate) async fn select(
+    shared: &Arc<Shared>,
+    criteria: &Criteria<'_>,
+    operation: &str,
+) -> Result<Selected> {
+    let Some(log) = shared.observers.log.selection(criteria, operation) else {
+        return wait(shared, criteria, None).await;
+    };
+    log.started(&shared.view().topology);
+    let outcome = wait(shared, criteria, Some(&log)).await;
+    match &outcome {
+        Ok(selected) => log.succeeded(&shared.view().topology, &selected.server.address),
+        Err(error) => log.failed(&shared.view().topology, error),
+    }
+    outcome
+}
+
+async fn wait(
+    shared: &Arc<Shared>,
+    criteria: &Criteria<'_>,
+    log: Option<&SelectionLog<'_>>,
+) -> Result<Selected> {
     if let Some(selected) = try_select(shared, criteria)? {
         return Ok(selected);
     }
     let timeout = shared.options.server_selection_timeout;
+    if let Some(log) = log {
+        log.waiting(&shared.view().topology, timeout);
+    }
     let mut deadline = shared.transport.sleep_until(shared.transport.now() + timeout);
     let _demand = shared.wait_for_server();
     loop {

@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use event_listener::EventListener;
 
 use super::dial::replenish;
+use super::observe::{Observers, PoolObserver};
 use super::pool::ServerPool;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::ClientMetadata;
@@ -18,7 +19,6 @@ use crate::engine::pool::PoolSettings;
 use crate::engine::rng::Rng;
 use crate::engine::sdam::{Action, Event, Failure, LinkId, Sdam, TopologyDescription};
 use crate::engine::time::Instant;
-use crate::event::Subscribers;
 use crate::options::ClientOptions;
 use crate::session::SessionPool;
 use crate::transport::{BoxFuture, Transport};
@@ -61,7 +61,8 @@ pub(crate) struct Shared {
     /// What the client says of itself in the first hello of a connection.
     pub(crate) metadata: ClientMetadata,
     pub(crate) sessions: SessionPool,
-    pub(crate) subscribers: Subscribers,
+    /// Who listens to what happens.
+    pub(crate) observers: Arc<Observers>,
     core: Mutex<Core>,
     view: ArcSwap<View>,
     /// Notified at each new view.
@@ -89,6 +90,7 @@ impl Shared {
         sdam: Sdam,
         seed: u64,
         metadata: ClientMetadata,
+        observers: Arc<Observers>,
     ) -> Self {
         let view = View {
             topology: sdam.topology().clone(),
@@ -107,7 +109,7 @@ impl Shared {
             options,
             metadata,
             sessions: SessionPool::default(),
-            subscribers: Subscribers::default(),
+            observers,
             core: Mutex::new(core),
             view: ArcSwap::from_pointee(view),
             changed: event_listener::Event::new(),
@@ -188,7 +190,10 @@ impl Shared {
                     core.link_actions.push_back(LinkAction::CancelLookUp(number));
                 }
                 Action::OpenPool(address) => {
-                    let pool = ServerPool::new(address.clone(), self.pool_settings());
+                    let observers = self.observers.clone();
+                    let observer =
+                        PoolObserver::new(observers, self.transport.clone(), address.clone());
+                    let pool = ServerPool::new(address.clone(), self.pool_settings(), observer);
                     core.pools.insert(address, Arc::new(pool));
                 }
                 Action::ReadyPool(address) => {
@@ -196,12 +201,12 @@ impl Shared {
                 }
                 Action::ClearPool { address, generation, reason, interrupt_in_use } => {
                     with_pool(core, &address, |pool| {
-                        pool.clear(generation, &reason, interrupt_in_use);
+                        pool.clear(now, generation, &reason, interrupt_in_use);
                     });
                 }
                 Action::ClosePool(address) => {
                     if let Some(pool) = core.pools.remove(&address) {
-                        pool.close();
+                        pool.close(now);
                     }
                 }
                 Action::ReportInFlight => report = true,
@@ -214,7 +219,7 @@ impl Shared {
                     self.view.store(Arc::new(View { topology, pools, awaited_success }));
                     self.changed.notify(usize::MAX);
                 }
-                Action::Notify(event) => self.subscribers.tell(event),
+                Action::Notify(event) => self.observers.tell_topology(event),
             }
         }
         if report {
@@ -259,7 +264,9 @@ impl Shared {
         let options = &self.options;
         PoolSettings {
             max_size: options.max_pool_size as usize,
+            min_size: options.min_pool_size as usize,
             max_connecting: options.max_connecting as usize,
+            wait_queue_timeout: options.wait_queue_timeout,
             max_idle_time: options.max_idle_time.unwrap_or_default(),
         }
     }

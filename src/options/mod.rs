@@ -220,6 +220,9 @@ pub struct ClientOptions {
     pub proxy: Option<ProxyOptions>,
     /// The Stable API that commands declare.
     pub server_api: Option<ServerApi>,
+    /// Characters of a document in a log message at most; `None` for what
+    /// `MONGODB_LOG_MAX_DOCUMENT_LENGTH` says, else 1,000.
+    pub log_max_document_length: Option<usize>,
     /// The library on top of this driver.
     pub driver_info: Option<DriverInfo>,
     /// How soon the silence of a server is noticed, and what follows; on by default.
@@ -276,6 +279,7 @@ impl Default for ClientOptions {
             zlib_compression_level: -1,
             proxy: None,
             server_api: None,
+            log_max_document_length: None,
             driver_info: None,
             suspicion: SuspicionSettings::default(),
             snapshot: None,

@@ -85,6 +85,8 @@ pub enum ReplyError {
         /// The topology version that came with the error.
         topology_version: Option<TopologyVersion>,
     },
+    /// The connection string says `loadBalanced=true`, and no load balancer is there.
+    NotLoadBalanced,
     /// A field is not of the type that the specification gives it.
     Malformed {
         /// The field's name, or a dot for the document itself.
@@ -103,6 +105,11 @@ impl fmt::Display for ReplyError {
             Self::Command { code: None, message, .. } => {
                 write!(f, "the server answered hello with an error: {message}")
             }
+            // The specification's words.
+            Self::NotLoadBalanced => f.write_str(
+                "Driver attempted to initialize in load balancing mode, but the server does not \
+                 support this mode.",
+            ),
             Self::Malformed { field, found } => {
                 write!(f, "the server's hello reply is malformed: field \"{field}\" is {found}")
             }
@@ -142,6 +149,18 @@ impl HelloReply {
         }
         reply.is_writable_primary = modern_primary.or(legacy_primary).unwrap_or(false);
         Ok(reply)
+    }
+
+    /// Load balancers "Connection Pooling": a server behind a load balancer says which one it is.
+    ///
+    /// # Errors
+    ///
+    /// [`ReplyError::NotLoadBalanced`] where one was expected, and none is there.
+    pub fn check_load_balanced(&self, expected: bool) -> Result<(), ReplyError> {
+        if expected && self.service_id.is_none() {
+            return Err(ReplyError::NotLoadBalanced);
+        }
+        Ok(())
     }
 
     fn read_field(&mut self, name: &str, value: RawBsonRef<'_>) -> Result<(), ReplyError> {

@@ -27,6 +27,7 @@ mod find;
 mod get_more;
 mod insert;
 mod kill_cursors;
+pub mod monitoring;
 mod ping;
 pub mod reply;
 pub mod retry;

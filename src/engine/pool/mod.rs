@@ -5,23 +5,38 @@
 //! drain: every method that may help a waiter or discard a connection is followed by
 //! [`Pool::poll_action`] until `None`.
 
-use std::collections::VecDeque;
+mod events;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+
+pub use events::{CheckOutFailedReason, ConnectionClosedReason, PoolEvent, PoolEventKind};
 
 use crate::engine::time::Instant;
 
 #[cfg(test)]
 mod tests;
 
+/// What a pool has to know of a connection.
+pub trait Numbered {
+    /// Its [`Permit::connection_id`].
+    fn connection_id(&self) -> u64;
+}
+
 /// The limits of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PoolSettings {
     /// Connections at most, in use, idle and being made together; 0 for no limit ("maxPoolSize").
     pub max_size: usize,
+    /// Connections that are kept ready ("minPoolSize").
+    pub min_size: usize,
     /// Connections being made at most ("maxConnecting").
     pub max_connecting: usize,
+    /// How long an operation waits for a connection, told to those who listen; the shell keeps the
+    /// time ("waitQueueTimeoutMS").
+    pub wait_queue_timeout: Option<Duration>,
     /// How long a connection may be idle; zero for no limit ("maxIdleTimeMS").
     pub max_idle_time: Duration,
 }
@@ -58,6 +73,8 @@ pub enum PoolAction<C> {
     Serve(Ticket, Grant<C>),
     /// Close this connection.
     Discard(C),
+    /// Tell the subscribers. Only where [`Pool::observe`] said that there are any.
+    Notify(PoolEventKind),
 }
 
 /// Why a pool gives no connection.
@@ -99,6 +116,14 @@ struct Idle<C> {
     since: Instant,
 }
 
+/// A connection while it is made.
+#[derive(Debug)]
+struct Making {
+    created: Instant,
+    /// When the operation asked that waits for it; `None` where nobody waits for it.
+    asked: Option<Instant>,
+}
+
 /// The pool of one server.
 #[derive(Debug)]
 pub struct Pool<C> {
@@ -110,14 +135,18 @@ pub struct Pool<C> {
     /// Connections in use, idle and being made.
     total: usize,
     /// Connections being made.
-    pending: usize,
-    queue: VecDeque<Ticket>,
+    making: BTreeMap<u64, Making>,
+    /// Connections that were made and that no operation has had yet.
+    unasked: BTreeSet<u64>,
+    /// Who waits, and since when.
+    queue: VecDeque<(Ticket, Instant)>,
     next_ticket: u64,
     next_connection_id: u64,
     actions: VecDeque<PoolAction<C>>,
+    observed: bool,
 }
 
-impl<C> Pool<C> {
+impl<C: Numbered> Pool<C> {
     /// A paused pool of generation 0.
     pub fn new(settings: PoolSettings) -> Self {
         Self {
@@ -126,12 +155,25 @@ impl<C> Pool<C> {
             generation: 0,
             idle: VecDeque::new(),
             total: 0,
-            pending: 0,
+            making: BTreeMap::new(),
+            unasked: BTreeSet::new(),
             queue: VecDeque::new(),
             next_ticket: 0,
             next_connection_id: 1,
             actions: VecDeque::new(),
+            observed: false,
         }
+    }
+
+    /// Whether anybody listens, from the next input on. Nothing is told, and nothing spent on it,
+    /// while nobody does.
+    pub fn observe(&mut self, observed: bool) {
+        self.observed = observed;
+    }
+
+    /// The first input, for those who listen.
+    pub fn created(&mut self) {
+        self.notify(|pool| PoolEventKind::PoolCreated { settings: pool.settings });
     }
 
     /// What is to be done next.
@@ -165,34 +207,49 @@ impl<C> Pool<C> {
     ///
     /// The [`Ticket`] of those who have to wait.
     pub fn check_out(&mut self, now: Instant) -> Result<Grant<C>, Ticket> {
-        match &self.state {
-            State::Paused { reason } => {
-                return Ok(Grant::Refused(PoolError::Cleared { reason: reason.clone() }));
-            }
-            State::Closed => return Ok(Grant::Refused(PoolError::Closed)),
-            State::Ready => {}
+        self.notify(|_| PoolEventKind::ConnectionCheckOutStarted);
+        let refusal = match &self.state {
+            State::Paused { reason } => Some(PoolError::Cleared { reason: reason.clone() }),
+            State::Closed => Some(PoolError::Closed),
+            State::Ready => None,
+        };
+        if let Some(error) = refusal {
+            self.check_out_failed(now, now, &error);
+            return Ok(Grant::Refused(error));
         }
         // A fair queue: nobody overtakes those who wait.
         if self.queue.is_empty()
-            && let Some(grant) = self.grant(now)
+            && let Some(grant) = self.grant(now, now)
         {
             return Ok(grant);
         }
         let ticket = Ticket(self.next_ticket);
         self.next_ticket += 1;
-        self.queue.push_back(ticket);
+        self.queue.push_back((ticket, now));
         Err(ticket)
     }
 
     /// A waiter has given up.
-    pub fn cancel(&mut self, ticket: Ticket) {
-        self.queue.retain(|waiting| *waiting != ticket);
+    pub fn cancel(&mut self, now: Instant, ticket: Ticket) {
+        let Some(place) = self.queue.iter().position(|(waiting, _)| *waiting == ticket) else {
+            return;
+        };
+        if let Some((_, asked)) = self.queue.remove(place) {
+            self.notify(|_| PoolEventKind::ConnectionCheckOutFailed {
+                reason: CheckOutFailedReason::Timeout,
+                error: None,
+                duration: now - asked,
+            });
+        }
     }
 
     /// "Checking In a Connection".
     pub fn check_in(&mut self, now: Instant, connection: C, generation: u64) {
-        if self.state == State::Closed || generation < self.generation {
-            self.discard(connection);
+        self.checked_in(connection.connection_id());
+        if self.state == State::Closed {
+            self.discard(connection, ConnectionClosedReason::PoolClosed);
+        } else if generation < self.generation {
+            self.discard(connection, ConnectionClosedReason::Stale);
         } else {
             self.idle.push_back(Idle { connection, generation, since: now });
         }
@@ -200,21 +257,44 @@ impl<C> Pool<C> {
     }
 
     /// A connection in use is not coming back: it broke, or its user vanished in the middle.
-    pub fn lost(&mut self, now: Instant) {
+    pub fn lost(&mut self, now: Instant, connection_id: u64, generation: u64) {
+        self.checked_in(connection_id);
+        let reason = if generation < self.generation {
+            ConnectionClosedReason::Stale
+        } else {
+            ConnectionClosedReason::Error
+        };
+        self.closed(connection_id, reason, None);
         self.total -= 1;
         self.serve(now);
     }
 
     /// A connection was made under a [`Permit`]; it is in use now.
-    pub fn established(&mut self, now: Instant) {
-        self.pending -= 1;
+    pub fn established(&mut self, now: Instant, connection_id: u64) {
+        let Some(making) = self.making.remove(&connection_id) else { return };
+        let duration = now - making.created;
+        self.notify(|_| PoolEventKind::ConnectionReady { connection_id, duration });
+        match making.asked {
+            Some(asked) => self.checked_out(now, asked, connection_id),
+            None => {
+                self.unasked.insert(connection_id);
+            }
+        }
         self.serve(now);
     }
 
-    /// A connection could not be made under a [`Permit`].
-    pub fn abandoned(&mut self, now: Instant) {
-        self.pending -= 1;
+    /// A connection could not be made under a [`Permit`]; `error` where it was tried to the end.
+    pub fn abandoned(&mut self, now: Instant, connection_id: u64, error: Option<Arc<str>>) {
+        let Some(making) = self.making.remove(&connection_id) else { return };
         self.total -= 1;
+        self.closed(connection_id, ConnectionClosedReason::Error, error.clone());
+        if let Some(asked) = making.asked {
+            self.notify(|_| PoolEventKind::ConnectionCheckOutFailed {
+                reason: CheckOutFailedReason::ConnectionError,
+                error,
+                duration: now - asked,
+            });
+        }
         self.serve(now);
     }
 
@@ -222,6 +302,7 @@ impl<C> Pool<C> {
     pub fn ready(&mut self) {
         if matches!(self.state, State::Paused { .. }) {
             self.state = State::Ready;
+            self.notify(|_| PoolEventKind::PoolReady);
         }
     }
 
@@ -230,44 +311,65 @@ impl<C> Pool<C> {
     pub fn prune(&mut self, now: Instant) {
         while self.idle.front().is_some_and(|idle| self.is_expired(idle, now)) {
             if let Some(idle) = self.idle.pop_front() {
-                self.discard(idle.connection);
+                self.discard(idle.connection, ConnectionClosedReason::Idle);
             }
         }
     }
 
     /// Leave to make a connection that nobody waits for, while there are fewer than `min_size`
     /// ("minPoolSize").
-    pub fn replenish(&mut self, min_size: usize) -> Option<Permit> {
+    pub fn replenish(&mut self, now: Instant, min_size: usize) -> Option<Permit> {
         let wanted = self.state == State::Ready && self.queue.is_empty() && self.total < min_size;
-        if wanted { self.permit() } else { None }
+        if wanted { self.permit(now, None) } else { None }
     }
 
     /// "Clearing a Connection Pool": a new generation, idle connections closed, waiters refused.
-    pub fn clear(&mut self, generation: u64, reason: Arc<str>) {
+    ///
+    /// The shell is to interrupt connections in use itself, where `interrupt_in_use`.
+    pub fn clear(
+        &mut self,
+        now: Instant,
+        generation: u64,
+        reason: Arc<str>,
+        interrupt_in_use: bool,
+    ) {
         if self.state == State::Closed {
             return;
         }
         self.generation = generation;
-        self.state = State::Paused { reason: reason.clone() };
-        self.discard_idle();
-        self.refuse_waiters(&PoolError::Cleared { reason });
+        let paused = State::Paused { reason: reason.clone() };
+        if let State::Ready = std::mem::replace(&mut self.state, paused) {
+            self.notify(|_| PoolEventKind::PoolCleared {
+                service_id: None,
+                interrupt_in_use_connections: interrupt_in_use,
+            });
+        }
+        self.discard_idle(ConnectionClosedReason::Stale);
+        self.refuse_waiters(now, &PoolError::Cleared { reason });
     }
 
     /// "Closing a Connection Pool".
-    pub fn close(&mut self) {
-        self.state = State::Closed;
-        self.discard_idle();
-        self.refuse_waiters(&PoolError::Closed);
+    pub fn close(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.state, State::Closed) == State::Closed {
+            return;
+        }
+        self.discard_idle(ConnectionClosedReason::PoolClosed);
+        self.refuse_waiters(now, &PoolError::Closed);
+        self.notify(|_| PoolEventKind::PoolClosed);
     }
 
-    fn grant(&mut self, now: Instant) -> Option<Grant<C>> {
+    fn grant(&mut self, now: Instant, asked: Instant) -> Option<Grant<C>> {
         while let Some(idle) = self.idle.pop_back() {
-            if idle.generation == self.generation && !self.is_expired(&idle, now) {
+            if idle.generation != self.generation {
+                self.discard(idle.connection, ConnectionClosedReason::Stale);
+            } else if self.is_expired(&idle, now) {
+                self.discard(idle.connection, ConnectionClosedReason::Idle);
+            } else {
+                self.checked_out(now, asked, idle.connection.connection_id());
                 return Some(Grant::Connection(idle.connection));
             }
-            self.discard(idle.connection);
         }
-        self.permit().map(Grant::Establish)
+        self.permit(now, Some(asked)).map(Grant::Establish)
     }
 
     fn is_expired(&self, idle: &Idle<C>, now: Instant) -> bool {
@@ -275,41 +377,84 @@ impl<C> Pool<C> {
         !limit.is_zero() && now - idle.since > limit
     }
 
-    fn permit(&mut self) -> Option<Permit> {
+    fn permit(&mut self, now: Instant, asked: Option<Instant>) -> Option<Permit> {
         let room = self.settings.max_size == 0 || self.total < self.settings.max_size;
-        if !room || self.pending >= self.settings.max_connecting {
+        if !room || self.making.len() >= self.settings.max_connecting {
             return None;
         }
         self.total += 1;
-        self.pending += 1;
         let connection_id = self.next_connection_id;
         self.next_connection_id += 1;
+        self.making.insert(connection_id, Making { created: now, asked });
+        self.notify(|_| PoolEventKind::ConnectionCreated { connection_id });
         Some(Permit { connection_id, generation: self.generation })
     }
 
     fn serve(&mut self, now: Instant) {
-        while self.state == State::Ready && !self.queue.is_empty() {
-            let Some(grant) = self.grant(now) else { return };
-            if let Some(ticket) = self.queue.pop_front() {
-                self.actions.push_back(PoolAction::Serve(ticket, grant));
-            }
+        while self.state == State::Ready
+            && let Some((ticket, asked)) = self.queue.front().copied()
+        {
+            let Some(grant) = self.grant(now, asked) else { return };
+            self.queue.pop_front();
+            self.actions.push_back(PoolAction::Serve(ticket, grant));
         }
     }
 
-    fn discard(&mut self, connection: C) {
+    fn discard(&mut self, connection: C, reason: ConnectionClosedReason) {
         self.total -= 1;
+        self.closed(connection.connection_id(), reason, None);
         self.actions.push_back(PoolAction::Discard(connection));
     }
 
-    fn discard_idle(&mut self) {
+    fn discard_idle(&mut self, reason: ConnectionClosedReason) {
         while let Some(idle) = self.idle.pop_front() {
-            self.discard(idle.connection);
+            self.discard(idle.connection, reason);
         }
     }
 
-    fn refuse_waiters(&mut self, error: &PoolError) {
-        for ticket in self.queue.drain(..) {
+    fn refuse_waiters(&mut self, now: Instant, error: &PoolError) {
+        while let Some((ticket, asked)) = self.queue.pop_front() {
+            self.check_out_failed(now, asked, error);
             self.actions.push_back(PoolAction::Serve(ticket, Grant::Refused(error.clone())));
+        }
+    }
+
+    fn checked_out(&mut self, now: Instant, asked: Instant, connection_id: u64) {
+        let duration = now - asked;
+        self.notify(|_| PoolEventKind::ConnectionCheckedOut { connection_id, duration });
+    }
+
+    fn checked_in(&mut self, connection_id: u64) {
+        // What nobody had asked for was never checked out.
+        if !self.unasked.remove(&connection_id) {
+            self.notify(|_| PoolEventKind::ConnectionCheckedIn { connection_id });
+        }
+    }
+
+    fn check_out_failed(&mut self, now: Instant, asked: Instant, error: &PoolError) {
+        self.notify(|_| PoolEventKind::ConnectionCheckOutFailed {
+            reason: match error {
+                PoolError::Cleared { .. } => CheckOutFailedReason::ConnectionError,
+                PoolError::Closed => CheckOutFailedReason::PoolClosed,
+            },
+            error: Some(error.to_string().into()),
+            duration: now - asked,
+        });
+    }
+
+    fn closed(
+        &mut self,
+        connection_id: u64,
+        reason: ConnectionClosedReason,
+        error: Option<Arc<str>>,
+    ) {
+        self.notify(|_| PoolEventKind::ConnectionClosed { connection_id, reason, error });
+    }
+
+    fn notify(&mut self, event: impl FnOnce(&Self) -> PoolEventKind) {
+        if self.observed {
+            let event = event(self);
+            self.actions.push_back(PoolAction::Notify(event));
         }
     }
 }

@@ -2,11 +2,30 @@
 
 use super::*;
 
+impl Numbered for &'static str {
+    /// `"a"` is 1, `"b"` is 2 and so on.
+    fn connection_id(&self) -> u64 {
+        u64::from(self.as_bytes()[0] - b'a' + 1)
+    }
+}
+
+impl Numbered for () {
+    fn connection_id(&self) -> u64 {
+        1
+    }
+}
+
 const NOW: Instant = Instant::from_millis(1);
 
 fn pool(max_size: usize, max_connecting: usize) -> Pool<&'static str> {
     let max_idle_time = Duration::from_secs(1);
-    let mut pool = Pool::new(PoolSettings { max_size, max_connecting, max_idle_time });
+    let mut pool = Pool::new(PoolSettings {
+        max_size,
+        min_size: 0,
+        wait_queue_timeout: None,
+        max_connecting,
+        max_idle_time,
+    });
     pool.ready();
     pool
 }
@@ -21,7 +40,13 @@ fn permit(connection_id: u64, generation: u64) -> Grant<&'static str> {
 
 #[test]
 fn a_new_pool_is_paused_until_a_check_succeeds() {
-    let settings = PoolSettings { max_size: 1, max_connecting: 1, max_idle_time: Duration::ZERO };
+    let settings = PoolSettings {
+        max_size: 1,
+        min_size: 0,
+        wait_queue_timeout: None,
+        max_connecting: 1,
+        max_idle_time: Duration::ZERO,
+    };
     let mut pool = Pool::<()>::new(settings);
     assert!(matches!(pool.check_out(NOW), Ok(Grant::Refused(PoolError::Cleared { .. }))));
     pool.ready();
@@ -34,9 +59,9 @@ fn a_new_pool_is_paused_until_a_check_succeeds() {
 #[test]
 fn the_most_recently_used_connection_is_used_again() {
     let mut pool = pool(3, 3);
-    for _ in 0..2 {
+    for id in 1..=2 {
         pool.check_out(NOW).expect("room");
-        pool.established(NOW);
+        pool.established(NOW, id);
     }
     pool.check_in(NOW, "a", 0);
     pool.check_in(NOW, "b", 0);
@@ -49,12 +74,12 @@ fn the_most_recently_used_connection_is_used_again() {
 fn who_finds_no_room_waits_in_turn() {
     let mut pool = pool(1, 2);
     assert_eq!(pool.check_out(NOW), Ok(permit(1, 0)));
-    pool.established(NOW);
+    pool.established(NOW, 1);
     let first = pool.check_out(NOW).expect_err("full");
     let second = pool.check_out(NOW).expect_err("full");
     pool.check_in(NOW, "a", 0);
     assert_eq!(actions(&mut pool), [PoolAction::Serve(first, Grant::Connection("a"))]);
-    pool.lost(NOW);
+    pool.lost(NOW, 1, 0);
     assert_eq!(actions(&mut pool), [PoolAction::Serve(second, permit(2, 0))]);
     assert_eq!(pool.size(), 1);
 }
@@ -64,7 +89,7 @@ fn connections_being_made_are_limited_of_their_own() {
     let mut pool = pool(0, 1);
     assert_eq!(pool.check_out(NOW), Ok(permit(1, 0)));
     let waiting = pool.check_out(NOW).expect_err("one is being made");
-    pool.abandoned(NOW);
+    pool.abandoned(NOW, 1, None);
     assert_eq!(actions(&mut pool), [PoolAction::Serve(waiting, permit(2, 0))]);
     assert_eq!(pool.size(), 1);
 }
@@ -73,9 +98,9 @@ fn connections_being_made_are_limited_of_their_own() {
 fn a_waiter_that_gave_up_is_not_served() {
     let mut pool = pool(1, 1);
     pool.check_out(NOW).expect("room");
-    pool.established(NOW);
+    pool.established(NOW, 1);
     let gone = pool.check_out(NOW).expect_err("full");
-    pool.cancel(gone);
+    pool.cancel(NOW, gone);
     pool.check_in(NOW, "a", 0);
     assert_eq!(actions(&mut pool), []);
     assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("a")));
@@ -84,14 +109,14 @@ fn a_waiter_that_gave_up_is_not_served() {
 #[test]
 fn clearing_closes_idle_connections_refuses_waiters_and_outdates_those_in_use() {
     let mut pool = pool(2, 2);
-    for _ in 0..2 {
+    for id in 1..=2 {
         pool.check_out(NOW).expect("room");
-        pool.established(NOW);
+        pool.established(NOW, id);
     }
     pool.check_in(NOW, "idle", 0);
     assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("idle")));
     let waiting = pool.check_out(NOW).expect_err("full");
-    pool.clear(1, "it broke".into());
+    pool.clear(NOW, 1, "it broke".into(), false);
     let refused = Grant::Refused(PoolError::Cleared { reason: "it broke".into() });
     assert_eq!(actions(&mut pool), [PoolAction::Serve(waiting, refused)]);
     pool.check_in(NOW, "idle", 0);
@@ -105,9 +130,106 @@ fn clearing_closes_idle_connections_refuses_waiters_and_outdates_those_in_use() 
 fn a_connection_that_was_idle_too_long_is_closed() {
     let mut pool = pool(1, 1);
     pool.check_out(NOW).expect("room");
-    pool.established(NOW);
+    pool.established(NOW, 1);
     pool.check_in(NOW, "old", 0);
     let later = NOW + Duration::from_millis(1001);
     assert_eq!(pool.check_out(later), Ok(permit(2, 0)));
     assert_eq!(actions(&mut pool), [PoolAction::Discard("old")]);
+}
+
+fn names(pool: &mut Pool<&'static str>) -> Vec<&'static str> {
+    let notice = |action| match action {
+        PoolAction::Notify(event) => Some(event.name()),
+        _ => None,
+    };
+    actions(pool).into_iter().filter_map(notice).collect()
+}
+
+fn observed() -> Pool<&'static str> {
+    let mut pool = pool(1, 1);
+    pool.observe(true);
+    pool
+}
+
+#[test]
+fn nobody_is_told_while_nobody_listens() {
+    let mut pool = pool(1, 1);
+    pool.check_out(NOW).expect("room");
+    pool.established(NOW, 1);
+    pool.check_in(NOW, "a", 0);
+    assert_eq!(names(&mut pool), [""; 0]);
+}
+
+#[test]
+fn the_events_of_a_connection_come_in_the_specified_order() {
+    let mut pool = observed();
+    pool.created();
+    pool.ready();
+    assert_eq!(names(&mut pool), ["poolCreated"]);
+    pool.check_out(NOW).expect("room");
+    pool.established(NOW, 1);
+    assert_eq!(
+        names(&mut pool),
+        [
+            "connectionCheckOutStarted",
+            "connectionCreated",
+            "connectionReady",
+            "connectionCheckedOut"
+        ]
+    );
+    let waiting = pool.check_out(NOW).expect_err("full");
+    pool.check_in(NOW, "a", 0);
+    assert_eq!(
+        names(&mut pool),
+        ["connectionCheckOutStarted", "connectionCheckedIn", "connectionCheckedOut"]
+    );
+    let _ = waiting;
+    pool.check_in(NOW, "a", 0);
+    pool.close(NOW);
+    assert_eq!(names(&mut pool), ["connectionCheckedIn", "connectionClosed", "poolClosed"]);
+}
+
+#[test]
+fn a_pool_is_cleared_once_and_made_ready_once() {
+    let mut pool = observed();
+    pool.check_out(NOW).expect("room");
+    pool.abandoned(NOW, 1, Some("refused".into()));
+    assert_eq!(
+        names(&mut pool)[2..],
+        ["connectionClosed", "connectionCheckOutFailed"],
+        "after connectionCreated"
+    );
+    pool.clear(NOW, 1, "it broke".into(), true);
+    pool.clear(NOW, 2, "it broke again".into(), false);
+    pool.ready();
+    pool.ready();
+    assert_eq!(names(&mut pool), ["poolCleared", "poolReady"]);
+}
+
+#[test]
+fn what_a_check_out_waited_for_is_told_with_its_duration() {
+    let mut pool = observed();
+    pool.check_out(NOW).expect("room");
+    pool.established(NOW, 1);
+    let gone = pool.check_out(NOW).expect_err("full");
+    actions(&mut pool);
+    pool.cancel(NOW + Duration::from_millis(7), gone);
+    assert_eq!(
+        actions(&mut pool),
+        [PoolAction::Notify(PoolEventKind::ConnectionCheckOutFailed {
+            reason: CheckOutFailedReason::Timeout,
+            error: None,
+            duration: Duration::from_millis(7),
+        })]
+    );
+}
+
+#[test]
+fn a_connection_that_nobody_asked_for_is_neither_checked_out_nor_in() {
+    let mut pool = observed();
+    assert!(pool.replenish(NOW, 1).is_some());
+    pool.established(NOW, 1);
+    pool.check_in(NOW, "a", 0);
+    assert_eq!(names(&mut pool), ["connectionCreated", "connectionReady"]);
+    assert_eq!(pool.idle(), 1);
 }

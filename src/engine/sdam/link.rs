@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::RawDocumentBuf;
 use serde::{Deserialize, Serialize};
 
 use super::settings::MonitorSettings;
@@ -97,7 +98,9 @@ impl From<ReplyError> for LinkError {
             ReplyError::Command { topology_version, .. } => {
                 Self { topology_version, ..Self::new(LinkErrorKind::Command, message) }
             }
-            ReplyError::Malformed { .. } => Self::new(LinkErrorKind::Protocol, message),
+            ReplyError::Malformed { .. } | ReplyError::NotLoadBalanced => {
+                Self::new(LinkErrorKind::Protocol, message)
+            }
         }
     }
 }
@@ -105,6 +108,8 @@ impl From<ReplyError> for LinkError {
 /// A reply to hello, and whether the server will send the next unasked.
 pub(super) struct Answer {
     pub(super) reply: HelloReply,
+    /// The reply as it came.
+    pub(super) document: RawDocumentBuf,
     pub(super) more_to_come: bool,
 }
 
@@ -184,7 +189,7 @@ impl Exchange {
             self.awaited = parsed.header.request_id;
         }
         self.hello_ok = reply.hello_ok;
-        Ok(Answer { reply, more_to_come })
+        Ok(Answer { reply, document: parsed.message.into_document(), more_to_come })
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) struct Member {
     rtt_link: Option<u64>,
     /// How many connections the monitor has opened, for the names of heartbeat events.
     heartbeat_connections: u64,
+    /// The server's number of the latest of them, once it has said it.
+    server_connection_id: Option<i64>,
     /// Whether the latest of them is still in use.
     heartbeat_connected: bool,
     streaming: bool,
@@ -65,6 +67,7 @@ impl Member {
             heartbeat_link: None,
             rtt_link: None,
             heartbeat_connections: 0,
+            server_connection_id: None,
             heartbeat_connected: false,
             generation: 0,
         }
@@ -228,6 +231,7 @@ impl Member {
             Step::Started { awaited } => {
                 if !std::mem::replace(&mut self.heartbeat_connected, true) {
                     self.heartbeat_connections += 1;
+                    self.server_connection_id = None;
                 }
                 let connection = self.connection();
                 let kind = EventKind::ServerHeartbeatStarted { connection, awaited };
@@ -239,8 +243,17 @@ impl Member {
                 self.heartbeat_connected = false;
                 steps.push(MemberStep::Close(role));
             }
-            Step::Succeeded { awaited, duration, reply, sample } => {
-                self.succeeded(now, awaited, duration, reply, sample, steps);
+            Step::Succeeded { awaited, duration, reply, document, sample } => {
+                self.learned(now, &reply, sample);
+                self.trust(now, steps);
+                steps.push(MemberStep::Notify(EventKind::ServerHeartbeatSucceeded {
+                    connection: self.connection(),
+                    awaited,
+                    duration,
+                    reply: Arc::new(HelloReply::clone(&reply)),
+                    document,
+                }));
+                steps.push(MemberStep::Checked(reply));
             }
             Step::Failed { awaited, duration, error } => {
                 self.rtt.reset();
@@ -254,31 +267,15 @@ impl Member {
         }
     }
 
-    fn succeeded(
-        &mut self,
-        now: Instant,
-        awaited: bool,
-        duration: Duration,
-        reply: Box<HelloReply>,
-        sample: Option<Duration>,
-        steps: &mut Vec<MemberStep>,
-    ) {
+    /// What a successful check says about round-trip times and the connection.
+    fn learned(&mut self, now: Instant, reply: &HelloReply, sample: Option<Duration>) {
         if let Some(sample) = sample {
             self.rtt.add(sample);
         }
         if self.streaming && reply.topology_version.is_some() {
             self.probe.start(now);
         }
-        self.trust(now, steps);
-        let connection = self.connection();
-        let told = Arc::new(HelloReply::clone(&reply));
-        steps.push(MemberStep::Notify(EventKind::ServerHeartbeatSucceeded {
-            connection,
-            awaited,
-            duration,
-            reply: told,
-        }));
-        steps.push(MemberStep::Checked(reply));
+        self.server_connection_id = reply.connection_id;
     }
 
     fn notify_failed(
@@ -318,6 +315,10 @@ impl Member {
     }
 
     fn connection(&self) -> HeartbeatConnection {
-        HeartbeatConnection { address: self.address.clone(), number: self.heartbeat_connections }
+        HeartbeatConnection {
+            address: self.address.clone(),
+            number: self.heartbeat_connections,
+            server_connection_id: self.server_connection_id,
+        }
     }
 }

@@ -7,6 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::RawDocumentBuf;
+
 use super::link::{self, Exchange, LinkError};
 use super::settings::MonitorSettings;
 use crate::engine::hello::{HelloReply, TopologyVersion};
@@ -32,6 +34,7 @@ pub(super) enum Step {
         awaited: bool,
         duration: Duration,
         reply: Box<HelloReply>,
+        document: Arc<RawDocumentBuf>,
         sample: Option<Duration>,
     },
     /// A check failed; the server is to be marked Unknown.
@@ -194,6 +197,7 @@ impl Monitor {
                     awaited,
                     duration: now - check.started,
                     reply: Box::new(answer.reply),
+                    document: Arc::new(answer.document),
                     sample: (!awaited).then(|| now - written),
                 });
             }

@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::RawDocumentBuf;
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -99,6 +100,8 @@ pub enum EventKind {
         duration: Duration,
         /// What the server said.
         reply: Arc<HelloReply>,
+        /// The same as it came.
+        document: Arc<RawDocumentBuf>,
     },
     /// A check failed, or was cancelled.
     ServerHeartbeatFailed {
@@ -129,8 +132,10 @@ pub enum EventKind {
 pub struct HeartbeatConnection {
     /// The server.
     pub address: ServerAddress,
-    /// Which of the monitor's connections to it: one more at each new one.
+    /// Which of the monitor's connections to it: one more at each new one ("driverConnectionId").
     pub number: u64,
+    /// The server's number of the connection, once it has said it.
+    pub server_connection_id: Option<i64>,
 }
 
 impl EventKind {

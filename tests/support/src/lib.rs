@@ -14,6 +14,7 @@ mod elections;
 mod error;
 mod member;
 mod replica_set;
+mod standalone;
 mod watchdog;
 
 pub use binary::{DEFAULT_VERSION, MongodBinary, cache_dir};
@@ -22,3 +23,4 @@ pub use elections::{ElectionEvent, ElectionStep, election_events};
 pub use error::{Error, Result};
 pub use member::{Member, MemberOptions, MemberState};
 pub use replica_set::{ReplicaSet, ReplicaSetOptions};
+pub use standalone::Standalone;

@@ -103,7 +103,8 @@ pub struct Member {
 }
 
 impl Member {
-    /// Starts a process on `port`, or on any free port, and returns when it listens.
+    /// Starts a process on `port`, or on any free port, and returns when it listens; without the
+    /// name of a set it is a standalone.
     pub(crate) fn start(
         binary: &MongodBinary,
         set_name: &str,
@@ -246,9 +247,12 @@ impl Member {
 
     fn spawn(&mut self) -> Result<()> {
         let mut command = self.binary.command();
+        if !self.set_name.is_empty() {
+            command.args(["--replSet", &self.set_name, "--oplogSize", "32"]);
+        }
         command
-            .args(["--replSet", &self.set_name, "--port", &self.address.port().to_string()])
-            .args(["--bind_ip", "127.0.0.1", "--nounixsocket", "--oplogSize", "32"])
+            .args(["--port", &self.address.port().to_string()])
+            .args(["--bind_ip", "127.0.0.1", "--nounixsocket"])
             .args(["--wiredTigerCacheSizeGB", "0.25", "--logappend", "--dbpath"])
             .arg(self.data_path())
             .arg("--logpath")

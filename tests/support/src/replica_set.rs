@@ -314,18 +314,22 @@ fn millis(duration: Duration) -> i64 {
 
 /// A folder for the data of one set, removed with it.
 #[derive(Debug)]
-struct Folder(PathBuf);
+pub(crate) struct Folder(PathBuf);
 
 impl Folder {
     /// Below `$PORTOLAN_DATA` (a memory file system makes writes quicker), else the temporary
     /// folder.
-    fn create() -> Result<Self> {
+    pub(crate) fn create() -> Result<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let base = std::env::var_os("PORTOLAN_DATA").map_or_else(std::env::temp_dir, PathBuf::from);
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let path = base.join(format!("portolan-set-{}-{number}", std::process::id()));
         fs::create_dir_all(&path).map_err(Error::io("creating the folder of the set"))?;
         Ok(Self(path))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
     }
 }
 

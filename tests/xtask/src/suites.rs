@@ -93,6 +93,13 @@ const SUITES: &[Suite] = &[
         },
     },
     Suite {
+        name: "unified",
+        about: "the drivers' unified tests, against real servers",
+        needs: &[Component::Specifications, MONGOD],
+        kind: Kind::Tests,
+        work: |paths, log| log.run(cargo_test(paths).args(["--test", "unified"])),
+    },
+    Suite {
         name: "wasm",
         about: "the core for wasm32, without imports from `env`",
         needs: &[Component::WasmToolchain],

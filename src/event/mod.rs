@@ -1,13 +1,25 @@
 //! What subscribers hear, and how.
 //!
-//! The events are the specification's; [`Topology`](crate::Topology) is the stream of them. Each
-//! subscriber has a queue of its own, so a slow one delays nobody; it must read, or drop its
-//! stream.
+//! The events are the specification's: of discovery and monitoring
+//! ([`Topology`](crate::Topology) is the stream of them), of pools
+//! ([`Client::pool_events`](crate::Client::pool_events)) and of commands
+//! ([`Client::command_events`](crate::Client::command_events)). Each subscriber has a queue of its
+//! own, so a slow one delays nobody; it must read, or drop its stream.
+
+mod command;
+mod listeners;
 
 use std::sync::Mutex;
 
 use async_channel::{Receiver, Sender};
 
+pub use command::{CommandEvent, CommandEventKind};
+pub use listeners::Events;
+pub(crate) use listeners::Listeners;
+
+pub use crate::engine::pool::{
+    CheckOutFailedReason, ConnectionClosedReason, PoolEvent, PoolEventKind, PoolSettings,
+};
 pub use crate::engine::sdam::{EventKind, HeartbeatConnection, Notice as Event};
 
 /// Everybody who listens. The first who subscribes hears what was told before.

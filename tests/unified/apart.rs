@@ -1,0 +1,161 @@
+//! Why a test does not run: what it needs and is not there. Counted apart, never silently left out.
+
+use std::fmt;
+
+use crate::deployment::{Deployments, Kind};
+use crate::schema::{ClientEntity, Entity, File, Operation, Test};
+use crate::{operations, requirement, runner};
+
+/// Why a test stands apart.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Reason {
+    /// No deployment meets its requirements.
+    Requirement(String),
+    /// It uses an operation, or an argument of one, that is not built yet.
+    Operation(String),
+    /// It uses an entity, or an option of one, that is not built yet.
+    Entity(String),
+    /// The file itself says that it is to be skipped.
+    Skipped(String),
+    /// It is known to fail, for a reason.
+    Known(&'static str),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requirement(what) => write!(f, "requirement: {what}"),
+            Self::Operation(what) => write!(f, "not built: operation {what}"),
+            Self::Entity(what) => write!(f, "not built: {what}"),
+            Self::Skipped(what) => write!(f, "skipReason: {what}"),
+            Self::Known(what) => write!(f, "known: {what}"),
+        }
+    }
+}
+
+/// The deployments that a test runs on.
+///
+/// # Errors
+///
+/// Why it runs on none.
+pub(crate) fn judge(
+    path: &str,
+    file: &File,
+    test: &Test,
+    deployments: &Deployments,
+) -> Result<Vec<Kind>, Reason> {
+    if let Some(reason) = &test.skip_reason {
+        return Err(Reason::Skipped(reason.clone()));
+    }
+    let kinds = requirement::deployments(file, test, deployments).map_err(Reason::Requirement)?;
+    file.create_entities.iter().try_for_each(entity)?;
+    test.operations.iter().try_for_each(operation)?;
+    if test.expect_tracing_messages.is_some() {
+        return Err(Reason::Entity("OpenTelemetry".to_owned()));
+    }
+    let known = KNOWN.iter().find(|(file, description, _)| {
+        *file == path && (description.is_empty() || *description == test.description)
+    });
+    match known {
+        Some((_, _, why)) => Err(Reason::Known(why)),
+        None => Ok(kinds),
+    }
+}
+
+/// Tests that this driver cannot pass, by file, description (empty: all of the file) and reason.
+const KNOWN: &[(&str, &str, &str)] = &[
+    (
+        "connection-monitoring-and-pooling/tests/logging/connection-pool-options.json",
+        "waitQueueSize should be included in connection pool created message when specified",
+        DEPRECATED,
+    ),
+    (
+        "connection-monitoring-and-pooling/tests/logging/connection-pool-options.json",
+        "waitQueueMultiple should be included in connection pool created message when specified",
+        DEPRECATED,
+    ),
+];
+
+const DEPRECATED: &str = "CMAP \"Deprecated Options\": a new driver must not have this option";
+
+fn entity(entity: &Entity) -> Result<(), Reason> {
+    let missing = |what: &str| Err(Reason::Entity(what.to_owned()));
+    match entity {
+        Entity::Client(client) => self::client(client),
+        Entity::Database(database) => {
+            let options = &database.database_options;
+            if options.timeout_ms.is_some() {
+                return missing("option timeoutMS");
+            }
+            let set = [&options.read_concern, &options.read_preference, &options.write_concern];
+            if set.iter().any(|option| option.is_some()) {
+                return missing("databaseOptions");
+            }
+            Ok(())
+        }
+        Entity::Collection(collection) => {
+            if collection.collection_options.timeout_ms.is_some() {
+                return missing("option timeoutMS");
+            }
+            Ok(())
+        }
+        Entity::Thread(_) => Ok(()),
+        Entity::Session(_) => missing("entity session"),
+        Entity::Bucket(_) => missing("entity bucket"),
+        Entity::ClientEncryption(_) => missing("entity clientEncryption"),
+    }
+}
+
+fn client(client: &ClientEntity) -> Result<(), Reason> {
+    let missing = |what: &str| Err(Reason::Entity(what.to_owned()));
+    let options = [
+        ("serverApi", client.server_api.is_some()),
+        ("autoEncryptOpts", client.auto_encrypt_opts.is_some()),
+        ("observeTracingMessages", client.observe_tracing_messages.is_some()),
+        ("storeEventsAsEntities", client.store_events_as_entities.is_some()),
+    ];
+    if let Some((name, _)) = options.iter().find(|(_, set)| *set) {
+        return missing(&format!("client option {name}"));
+    }
+    match client.uri_options.keys().find(|name| UNBUILT_OPTIONS.contains(&name.as_str())) {
+        Some(name) => missing(&format!("option {name}")),
+        None => Ok(()),
+    }
+}
+
+/// Connection string options that later issues build.
+const UNBUILT_OPTIONS: [&str; 7] = [
+    "timeoutMS",
+    "compressors",
+    "tls",
+    "authMechanism",
+    "srvServiceName",
+    "proxyHost",
+    "serverApi",
+];
+
+fn operation(operation: &Operation) -> Result<(), Reason> {
+    let of_runner = operation.object == "testRunner";
+    let built = if of_runner { runner::BUILT } else { operations::BUILT };
+    let name = &operation.name;
+    let Some((_, arguments)) = built.iter().find(|(known, _)| known == name) else {
+        return Err(Reason::Operation(name.clone()));
+    };
+    let unbuilt = operation.arguments.keys().find(|key| !arguments.contains(&key.as_str()));
+    if let Some(argument) = unbuilt {
+        return Err(Reason::Operation(format!("{name} with {argument}")));
+    }
+    if of_runner && let Ok(Some(nested)) = runner::nested(operation) {
+        self::operation(&nested)?;
+    }
+    if of_runner && name == "createEntities" {
+        let entities = operation.arguments.get_array("entities").into_iter().flatten();
+        for document in entities {
+            // What is malformed fails the test when it runs.
+            if let Ok(made) = bson::deserialize_from_bson::<Entity>(document.clone()) {
+                entity(&made)?;
+            }
+        }
+    }
+    Ok(())
+}
