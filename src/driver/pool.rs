@@ -99,8 +99,7 @@ impl ServerPool {
         transport: &Arc<dyn Transport>,
     ) -> Option<Slot> {
         let permit = self.core().machine.replenish(min_size)?;
-        let (pool, transport) = (self.clone(), transport.clone());
-        Some(Slot { pool, transport, permit, used: false })
+        Some(Slot::new(self, transport, permit))
     }
 
     /// Whether [`ServerPool::replenish`] has something to do.
@@ -165,16 +164,13 @@ impl ServerPool {
         grant: Grant<Connection>,
         transport: &Arc<dyn Transport>,
     ) -> Result<CheckedOut, PoolError> {
-        let (pool, transport) = (self.clone(), transport.clone());
         match grant {
             Grant::Connection(connection) => {
+                let (pool, transport) = (self.clone(), transport.clone());
                 let connection = Some(connection);
                 Ok(CheckedOut::Connection(PooledConnection { pool, transport, connection }))
             }
-            Grant::Establish(permit) => {
-                let slot = Slot { pool, transport, permit, used: false };
-                Ok(CheckedOut::Slot(slot))
-            }
+            Grant::Establish(permit) => Ok(CheckedOut::Slot(Slot::new(self, transport, permit))),
             Grant::Refused(error) => Err(error),
         }
     }
@@ -249,10 +245,28 @@ pub(crate) struct Slot {
     pool: Arc<ServerPool>,
     transport: Arc<dyn Transport>,
     permit: Permit,
+    interrupt: Arc<Interrupt>,
     used: bool,
 }
 
 impl Slot {
+    fn new(pool: &Arc<ServerPool>, transport: &Arc<dyn Transport>, permit: Permit) -> Self {
+        let interrupt = Arc::<Interrupt>::default();
+        let entry = (permit.generation, interrupt.clone());
+        // CMAP: a pool that interrupts connections in use interrupts those being made too.
+        let mut core = pool.core();
+        core.interrupts.insert(permit.connection_id, entry);
+        if permit.generation < core.machine.generation() {
+            interrupt.raise("the connection pool was cleared".into());
+        }
+        drop(core);
+        Self { pool: pool.clone(), transport: transport.clone(), permit, interrupt, used: false }
+    }
+
+    pub(crate) fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
+
     pub(crate) fn permit(&self) -> Permit {
         self.permit
     }
@@ -265,11 +279,7 @@ impl Slot {
     pub(crate) fn fill(mut self, connection: Connection) -> PooledConnection {
         self.used = true;
         let now = self.transport.now();
-        self.pool.change(|core| {
-            let entry = (self.permit.generation, connection.interrupt().clone());
-            core.interrupts.insert(connection.id(), entry);
-            core.machine.established(now);
-        });
+        self.pool.change(|core| core.machine.established(now));
         PooledConnection {
             pool: self.pool.clone(),
             transport: self.transport.clone(),
@@ -282,7 +292,10 @@ impl Drop for Slot {
     fn drop(&mut self) {
         if !self.used {
             let now = self.transport.now();
-            self.pool.change(|core| core.machine.abandoned(now));
+            self.pool.change(|core| {
+                core.interrupts.remove(&self.permit.connection_id);
+                core.machine.abandoned(now);
+            });
         }
     }
 }

@@ -12,3 +12,4 @@ mod selection;
 mod sessions;
 mod srv;
 mod support;
+mod threads;
