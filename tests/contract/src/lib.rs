@@ -24,7 +24,8 @@ pub use time::*;
 /// A test of each clause: `contract!(make, connect_with, run)`.
 ///
 /// `make` takes a [`portolan_dns::Dns`] and gives a new transport that looks up SRV and TXT records
-/// by it; `connect_with` is the leaf's own; `run` runs a future to its end on the transport's runtime.
+/// by it; `connect_with` is the leaf's own; `run` runs a future to its end on the transport's
+/// runtime.
 #[macro_export]
 macro_rules! contract {
     ($make:expr, $connect_with:expr, $run:expr) => {
