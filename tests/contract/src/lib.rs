@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "bans of the engine")]
 
+mod client;
 mod connect;
 #[cfg(test)]
 mod judges;
@@ -14,18 +15,25 @@ mod peer;
 mod stream;
 mod time;
 
+pub use client::*;
 pub use connect::*;
 pub use names::*;
 pub use stream::*;
 pub use time::*;
 
-/// A test of each clause: `contract!(make, run)`.
+/// A test of each clause: `contract!(make, connect_with, run)`.
 ///
 /// `make` takes a [`portolan_dns::Dns`] and gives a new transport that looks up SRV and TXT records
-/// by it; `run` runs a future to its end on the transport's runtime.
+/// by it; `connect_with` is the leaf's own; `run` runs a future to its end on the transport's
+/// runtime.
 #[macro_export]
 macro_rules! contract {
-    ($make:expr, $run:expr) => {
+    ($make:expr, $connect_with:expr, $run:expr) => {
+        #[test]
+        fn a_name_in_dns_leads_to_a_server() {
+            $run($crate::a_name_in_dns_leads_to_a_server($connect_with));
+        }
+
         $crate::clauses! { ($make, $run)
             it_names_its_runtime,
             the_clock_starts_near_zero_and_does_not_run_backwards,

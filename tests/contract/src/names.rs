@@ -14,15 +14,20 @@ use simple_dns::{CLASS, Name, Packet, QTYPE, RCODE, ResourceRecord, TYPE};
 const SERVICE: &str = "_mongodb._tcp.cluster.example.com";
 const HOST: &str = "cluster.example.com";
 
-/// A DNS server on 127.0.0.1 that knows two names, until it is dropped.
+/// A DNS server on 127.0.0.1 that knows a service and a text, until it is dropped.
 pub struct DnsServer {
     address: SocketAddr,
     thread: Option<JoinHandle<()>>,
 }
 
 impl DnsServer {
-    /// Starts it.
+    /// Starts it with the names of the contract.
     pub fn start() -> Self {
+        Self::naming(SERVICE, "a.example.com", 27018)
+    }
+
+    /// Starts it with the SRV record `service` of this host and port.
+    pub(crate) fn naming(service: &'static str, host: &'static str, port: u16) -> Self {
         let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port of 127.0.0.1");
         let address = socket.local_addr().expect("it is bound");
         let thread = std::thread::spawn(move || {
@@ -32,7 +37,8 @@ impl DnsServer {
                 if &buffer[..length] == STOP {
                     return;
                 }
-                socket.send_to(&answer(&buffer[..length]), client).expect("a client");
+                let answer = answer(&buffer[..length], service, host, port);
+                socket.send_to(&answer, client).expect("a client");
             }
         });
         Self { address, thread: Some(thread) }
@@ -56,18 +62,18 @@ impl Drop for DnsServer {
 /// No DNS message: it ends the server.
 const STOP: &[u8] = b"stop";
 
-fn answer(question: &[u8]) -> Vec<u8> {
+fn answer(question: &[u8], service: &str, host: &str, port: u16) -> Vec<u8> {
     let mut packet = Packet::parse(question).expect("a question").into_reply();
     let asked = packet.questions.first().cloned().expect("a question");
     let name = asked.qname.to_string();
     let data = match asked.qtype {
-        _ if name != SERVICE && name != HOST => {
+        _ if name != service && name != HOST => {
             *packet.rcode_mut() = RCODE::NameError;
             None
         }
-        QTYPE::TYPE(TYPE::SRV) if name == SERVICE => {
-            let target = Name::new_unchecked("a.example.com");
-            Some(RData::SRV(SRV { priority: 1, weight: 2, port: 27018, target }))
+        QTYPE::TYPE(TYPE::SRV) if name == service => {
+            let target = Name::new_unchecked(host);
+            Some(RData::SRV(SRV { priority: 1, weight: 2, port, target }))
         }
         QTYPE::TYPE(TYPE::TXT) if name == HOST => {
             let text =

@@ -23,10 +23,12 @@ pub async fn the_clock_starts_near_zero_and_does_not_run_backwards(transport: Ar
         assert!(now >= last, "from {last:?} back to {now:?}");
         last = now;
     }
+    // Taken around the other: however busy the machine is, the real time is not the shorter one.
     let before = std::time::Instant::now();
-    transport.sleep_until(last + Duration::from_millis(20)).await;
-    let (own, real) = (transport.now() - last, before.elapsed());
-    assert!(own <= real + Duration::from_millis(5), "{own:?} have passed in {real:?}");
+    let start = transport.now();
+    transport.sleep_until(start + Duration::from_millis(20)).await;
+    let (own, real) = (transport.now() - start, before.elapsed());
+    assert!(own <= real + Duration::from_micros(10), "{own:?} have passed in {real:?}");
 }
 
 /// Waking early would send checks too soon, and spin.

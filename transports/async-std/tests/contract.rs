@@ -1,3 +1,7 @@
 //! What the core relies on.
 
-portolan_contract::contract!(portolan_async_std::AsyncStd::with_dns, async_std::task::block_on);
+portolan_contract::contract!(
+    portolan_async_std::AsyncStd::with_dns,
+    portolan_async_std::connect_with,
+    async_std::task::block_on
+);

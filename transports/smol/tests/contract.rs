@@ -1,3 +1,7 @@
 //! What the core relies on.
 
-portolan_contract::contract!(portolan_smol::Smol::with_dns, smol::block_on);
+portolan_contract::contract!(
+    portolan_smol::Smol::with_dns,
+    portolan_smol::connect_with,
+    smol::block_on
+);
