@@ -13,9 +13,10 @@ use futures_util::Stream;
 use futures_util::future::select;
 
 use crate::database::Database;
-use crate::driver::execute::{Route, execute};
+use crate::driver::execute::execute;
 use crate::driver::observe::Observers;
 use crate::driver::pool::PoolStatus;
+use crate::driver::route::Route;
 use crate::driver::run::Driver;
 use crate::driver::shared::Shared;
 use crate::engine::address::ServerAddress;

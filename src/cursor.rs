@@ -9,7 +9,8 @@ use futures_util::Stream;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
-use crate::driver::execute::{Executed, Route, execute_in};
+use crate::driver::execute::{Executed, execute_in};
+use crate::driver::route::Route;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
 use crate::engine::op::{Batch, CursorReply, GetMore, KillCursors, Namespace, get_more_batch_size};

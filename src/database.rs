@@ -7,7 +7,8 @@ use bson::{Document, RawDocumentBuf};
 
 use crate::client::Client;
 use crate::collection::Collection;
-use crate::driver::execute::{Route, execute};
+use crate::driver::execute::execute;
+use crate::driver::route::Route;
 use crate::engine::op;
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};

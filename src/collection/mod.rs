@@ -19,7 +19,7 @@ pub use insert::{InsertMany, InsertManyResult, InsertOne, InsertOneResult};
 pub use update::{UpdateOne, UpdateResult};
 
 use crate::database::Database;
-use crate::driver::execute::Route;
+use crate::driver::route::Route;
 pub use crate::engine::op::UpdateModifications;
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};

@@ -17,6 +17,7 @@ use super::framed::FramedError;
 use super::in_flight::goes_elsewhere;
 use super::observe::CommandWatch;
 use super::pool::{CheckedOut, PooledConnection, Slot};
+use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
 use crate::engine::address::ServerAddress;
@@ -26,53 +27,10 @@ use crate::engine::op::{
     Retryability, Trouble,
 };
 use crate::engine::sdam::{Failure, FailureKind, ServerType, Stage};
-use crate::engine::selection::{self, Criteria, ReadPreference};
 use crate::engine::time::Instant;
 use crate::engine::wire::{Flags, WireError};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::ImplicitSession;
-
-/// Where an operation goes, and with what concerns.
-#[derive(Clone, Debug)]
-pub(crate) struct Route<'a> {
-    pub(crate) database: &'a str,
-    pub(crate) read_preference: &'a ReadPreference,
-    /// The server that has the cursor, for getMore: no selection.
-    pub(crate) server: Option<&'a ServerAddress>,
-    pub(crate) read_concern: Option<RawDocumentBuf>,
-    pub(crate) write_concern: Option<RawDocumentBuf>,
-    /// Whether it runs in a session, where the deployment has them.
-    pub(crate) in_session: bool,
-    /// Whether somebody waits for the outcome, so that the limits of waiting count.
-    pub(crate) awaited: bool,
-}
-
-static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
-
-impl<'a> Route<'a> {
-    /// A read on the server that `read_preference` says.
-    pub(crate) fn read(database: &'a str, read_preference: &'a ReadPreference) -> Self {
-        Self {
-            database,
-            read_preference,
-            server: None,
-            read_concern: None,
-            write_concern: None,
-            in_session: true,
-            awaited: true,
-        }
-    }
-
-    /// A write.
-    pub(crate) fn write(database: &'a str, write_concern: Option<RawDocumentBuf>) -> Self {
-        Self { write_concern, ..Self::read(database, &PRIMARY) }
-    }
-
-    /// The next batch of a cursor that `server` has.
-    pub(crate) fn pinned(database: &'a str, server: &'a ServerAddress) -> Self {
-        Self { server: Some(server), ..Self::read(database, &PRIMARY) }
-    }
-}
 
 /// What an operation gave, and where.
 pub(crate) struct Executed<T> {
@@ -154,27 +112,6 @@ impl<T> Success<T> {
     }
 }
 
-/// What is asked of selection.
-fn criteria<'a>(
-    shared: &'a Shared,
-    route: &Route<'a>,
-    kind: OperationKind,
-    deprioritized: &'a [ServerAddress],
-) -> Criteria<'a> {
-    let options = &shared.options;
-    Criteria {
-        operation: match kind {
-            OperationKind::Write => selection::OperationKind::Write,
-            OperationKind::Read | OperationKind::Generic => selection::OperationKind::Read,
-        },
-        read_preference: route.read_preference,
-        deprioritized,
-        local_threshold: options.local_threshold,
-        heartbeat_frequency: options.heartbeat_frequency,
-        server_selector: None,
-    }
-}
-
 /// How often one operation may leave a server that does not answer.
 const MAX_MOVES: u32 = 3;
 
@@ -209,7 +146,7 @@ impl Run<'_> {
             match either(work.as_mut(), told).await {
                 Either::Left((outcome, _)) => return outcome,
                 Either::Right(_) => {
-                    let criteria = criteria(shared, route, kind, &avoided);
+                    let criteria = route.criteria(&shared.options, kind, &avoided);
                     if movable && goes_elsewhere(shared, &criteria, &selected.pool) {
                         return Err(Failed::moved(selected.pool.address()));
                     }
@@ -294,7 +231,8 @@ impl Run<'_> {
         if let Some(address) = self.route.server {
             return Selected::of(self.shared, address).map_err(Failed::from);
         }
-        let criteria = criteria(self.shared, self.route, operation.kind(), &self.deprioritized);
+        let options = &self.shared.options;
+        let criteria = self.route.criteria(options, operation.kind(), &self.deprioritized);
         select(self.shared, &criteria, operation.name()).await.map_err(|error| Failed {
             error,
             trouble: Trouble::Client,

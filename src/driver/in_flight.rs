@@ -97,8 +97,8 @@ impl Drop for Flight {
     }
 }
 
-/// Whether selection by `criteria` now names another server than that of `pool`, and one that is not
-/// suspect itself.
+/// Whether selection by `criteria` now names another server than that of `pool`, and one that is
+/// not suspect itself.
 pub(crate) fn goes_elsewhere(shared: &Shared, criteria: &Criteria<'_>, pool: &ServerPool) -> bool {
     let view = shared.view();
     let chosen = selection::select(&view.topology, criteria, |_| 0, &mut shared.rng());

@@ -17,6 +17,7 @@ pub(crate) mod framed;
 pub(crate) mod in_flight;
 pub(crate) mod observe;
 pub(crate) mod pool;
+pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod shared;

@@ -11,9 +11,9 @@ use crate::transport::{MaybeSend, MaybeSync};
 
 /// Takes everything that a client's topology machine is told, as lines of JSON.
 ///
-/// The lines are enough to run the machine again (`portolan replay FILE`): they contain the names and
-/// addresses of the deployment, the client's metadata and the servers' hello replies; no credentials,
-/// no commands and no documents of users.
+/// The lines are enough to run the machine again (`portolan replay FILE`): they contain the names
+/// and addresses of the deployment, the client's metadata and the servers' hello replies; no
+/// credentials, no commands and no documents of users.
 #[derive(Clone)]
 pub struct TraceSink {
     line: Arc<dyn Line>,

@@ -1,6 +1,7 @@
 //! Implicit sessions, cluster time, and what is said at the end.
 
 use futures_util::StreamExt;
+use portolan::bson::oid::ObjectId;
 use portolan::bson::{Document, Timestamp, doc};
 use portolan::options::{Acknowledgment, WriteConcern};
 use portolan::{Client, ReadPreference};
@@ -213,7 +214,10 @@ fn a_shutdown_in_the_middle_of_a_job_ends_the_driver() {
 fn behind_a_load_balancer_there_are_sessions() {
     let bed = Bed::standalone();
     bed.with_server("a:1", |server| {
-        server.hello = doc! { "msg": "isdbgrid", "maxWireVersion": 21, "helloOk": true };
+        let service = ObjectId::from_bytes([5; 12]);
+        server.hello = doc! {
+            "msg": "isdbgrid", "maxWireVersion": 21, "helloOk": true, "serviceId": service,
+        };
     });
     let client = bed.settled("loadBalanced=true");
     ping(&bed, &client);

@@ -167,7 +167,7 @@ impl Member {
             }
             LinkRole::Rtt => {
                 self.probed(now, steps, |probe, steps| {
-                    probe.received(now, message, written, steps)
+                    probe.received(now, message, written, steps);
                 });
             }
         }

@@ -240,8 +240,8 @@ impl Sdam {
         }
     }
 
-    /// SD-80: a primary that another one has displaced is checked at once; its pool is kept. What is
-    /// in flight there may leave.
+    /// SD-80: a primary that another one has displaced is checked at once; its pool is kept. What
+    /// is in flight there may leave.
     pub(super) fn check_displaced(
         &mut self,
         previous: &TopologyDescription,

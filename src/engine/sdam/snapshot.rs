@@ -1,8 +1,8 @@
 //! What was learned about a deployment, to be carried to the next cold start.
 //!
-//! A client that begins with a snapshot can send its first operation at once, to the server that was
-//! primary when the snapshot was taken; checks begin at once too, so a belief that is out of date
-//! lasts for one round trip, or for one retried operation.
+//! A client that begins with a snapshot can send its first operation at once, to the server that
+//! was primary when the snapshot was taken; checks begin at once too, so a belief that is out of
+//! date lasts for one round trip, or for one retried operation.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use crate::engine::hello::HelloReply;
 /// The form of snapshots that this version reads and writes.
 const FORMAT: u32 = 1;
 
-/// What was learned about a deployment. Made by [`TopologyDescription::snapshot`]; `serde` carries it.
+/// What was learned about a deployment. Made by [`TopologyDescription::snapshot`]; `serde` carries
+/// it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TopologySnapshot {

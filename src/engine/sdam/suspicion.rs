@@ -1,11 +1,11 @@
 //! Frozen members: servers that are alive to TCP and answer nothing (GAP-03, GAP-07).
 //!
-//! The specification finds them by time-outs that add up to many seconds; until then every operation
-//! that is sent there stands still. Three rules shorten that, and none of them calls a server Unknown
-//! before the specification does:
+//! The specification finds them by time-outs that add up to many seconds; until then every
+//! operation that is sent there stands still. Three rules shorten that, and none of them calls a
+//! server Unknown before the specification does:
 //!
-//! 1. An operation that waits longer than [`patience`] asks for one liveness probe of its server, on
-//!    the connection of the round-trip times.
+//! 1. An operation that waits longer than [`patience`] asks for one liveness probe of its server,
+//!    on the connection of the round-trip times.
 //! 2. A server whose probe stays unanswered for as long again is *suspect*: selection prefers any
 //!    other. A server that answers a probe is not, however slow the operation: a slow query on a
 //!    healthy server is never cut.
@@ -39,8 +39,8 @@ impl Default for SuspicionSettings {
 /// How often operations in flight are looked at, while there are any.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
-/// How long an operation may wait on a server with this average round-trip time before the server is
-/// probed; and how long the probe may take before the server is suspect.
+/// How long an operation may wait on a server with this average round-trip time before the server
+/// is probed; and how long the probe may take before the server is suspect.
 pub fn patience(settings: &SuspicionSettings, round_trip_time: Option<Duration>) -> Duration {
     let multiple = round_trip_time.unwrap_or_default().saturating_mul(settings.round_trips);
     multiple.max(settings.floor)
@@ -74,7 +74,8 @@ impl Standing {
     /// The oldest operation in flight began at `since`.
     pub(super) fn judge(&mut self, now: Instant, since: Instant, patience: Duration) -> Judgement {
         match *self {
-            // Counted from the latest answer too: a slow operation asks again and again, at leisure.
+            // Counted from the latest answer too: a slow operation asks again and again, at
+            // leisure.
             Self::Trusted { sign } if now - since.max(sign) >= patience => {
                 *self = Self::AwaitingProbe { deadline: now + patience };
                 Judgement::Probe

@@ -1,7 +1,8 @@
 //! What is probably wrong with a deployment in which no server suits.
 //!
-//! Facts of the topology that people otherwise find out by long search (GAP-06 and its like). A hint
-//! says what was seen and what to do; it is a guess, so it never replaces the reasons of the servers.
+//! Facts of the topology that people otherwise find out by long search (GAP-06 and its like). A
+//! hint says what was seen and what to do; it is a guess, so it never replaces the reasons of the
+//! servers.
 
 use std::fmt;
 
@@ -66,13 +67,13 @@ impl fmt::Display for Hint {
                     write!(f, "{} {member}", if i == 0 { "" } else { "," })?;
                 }
                 f.write_str(
-                    ", and none of these names answers from here: make them resolve and reachable, or \
-                     use directConnection=true to talk to one member",
+                    ", and none of these names answers from here: make them resolve and reachable, \
+                     or use directConnection=true to talk to one member",
                 )
             }
             Self::NoPrimary { secondaries, silent: 0 } => {
-                write!(f, "{secondaries} secondaries answer and no member is primary: an election")?;
-                f.write_str(" may be under way")
+                write!(f, "{secondaries} secondaries answer and no member is primary: ")?;
+                f.write_str("an election may be under way")
             }
             Self::NoPrimary { secondaries, silent } => write!(
                 f,
@@ -81,8 +82,8 @@ impl fmt::Display for Hint {
                 secondaries + silent
             ),
             Self::HangsUp => f.write_str(
-                "every server closes the connection at once: it may expect TLS (tls=true), or refuse \
-                 this client's address",
+                "every server closes the connection at once: it may expect TLS (tls=true), or \
+                 refuse this client's address",
             ),
         }
     }

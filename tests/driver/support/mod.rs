@@ -169,7 +169,7 @@ impl Bed {
     /// The same, and only these members have noticed.
     pub(crate) fn elect_among(&self, name: &str, times: u8, members: &[ServerAddress]) {
         let mut state = self.net.state();
-        for other in members.to_vec() {
+        for other in members.iter().cloned() {
             let primary = other == address(name);
             state.change(&other, |hello| set_role(hello, primary, name, times));
         }

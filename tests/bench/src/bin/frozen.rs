@@ -1,4 +1,5 @@
-//! How long a client's operations stand still when a member freezes: alive to TCP, answering nothing.
+//! How long a client's operations stand still when a member freezes: alive to TCP, answering
+//! nothing.
 //!
 //! `cargo run --release --bin frozen [ROUNDS]` in `tests/bench`: each round starts three members
 //! (election time-out 1 s) and loops of writes (w: 1) and of reads from secondaries; it stops a

@@ -157,7 +157,8 @@ pub(crate) struct DemoArgs {
 /// Which pages are served and trusted.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct PagesArgs {
-    /// Trust pages of this origin, such as https://app.example, besides the bridge's own; repeatable.
+    /// Trust pages of this origin, such as https://app.example, besides the bridge's own;
+    /// repeatable.
     #[arg(long = "allow-origin", value_name = "ORIGIN")]
     pub(crate) allow_origins: Vec<String>,
 

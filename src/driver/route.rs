@@ -1,0 +1,70 @@
+//! Where an operation goes, and with what concerns.
+
+use bson::RawDocumentBuf;
+
+use crate::engine::address::ServerAddress;
+use crate::engine::op::OperationKind;
+use crate::engine::selection::{self, Criteria, ReadPreference};
+use crate::options::ClientOptions;
+
+/// Where an operation goes, and with what concerns.
+#[derive(Clone, Debug)]
+pub(crate) struct Route<'a> {
+    pub(crate) database: &'a str,
+    pub(crate) read_preference: &'a ReadPreference,
+    /// The server that has the cursor, for getMore: no selection.
+    pub(crate) server: Option<&'a ServerAddress>,
+    pub(crate) read_concern: Option<RawDocumentBuf>,
+    pub(crate) write_concern: Option<RawDocumentBuf>,
+    /// Whether it runs in a session, where the deployment has them.
+    pub(crate) in_session: bool,
+    /// Whether somebody waits for the outcome, so that the limits of waiting count.
+    pub(crate) awaited: bool,
+}
+
+static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
+
+impl<'a> Route<'a> {
+    /// A read on the server that `read_preference` says.
+    pub(crate) fn read(database: &'a str, read_preference: &'a ReadPreference) -> Self {
+        Self {
+            database,
+            read_preference,
+            server: None,
+            read_concern: None,
+            write_concern: None,
+            in_session: true,
+            awaited: true,
+        }
+    }
+
+    /// A write.
+    pub(crate) fn write(database: &'a str, write_concern: Option<RawDocumentBuf>) -> Self {
+        Self { write_concern, ..Self::read(database, &PRIMARY) }
+    }
+
+    /// The next batch of a cursor that `server` has.
+    pub(crate) fn pinned(database: &'a str, server: &'a ServerAddress) -> Self {
+        Self { server: Some(server), ..Self::read(database, &PRIMARY) }
+    }
+
+    /// What is asked of selection for an operation of this kind.
+    pub(crate) fn criteria(
+        &self,
+        options: &ClientOptions,
+        kind: OperationKind,
+        deprioritized: &'a [ServerAddress],
+    ) -> Criteria<'a> {
+        Criteria {
+            operation: match kind {
+                OperationKind::Write => selection::OperationKind::Write,
+                OperationKind::Read | OperationKind::Generic => selection::OperationKind::Read,
+            },
+            read_preference: self.read_preference,
+            deprioritized,
+            local_threshold: options.local_threshold,
+            heartbeat_frequency: options.heartbeat_frequency,
+            server_selector: None,
+        }
+    }
+}
