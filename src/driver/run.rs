@@ -159,7 +159,8 @@ impl Runner {
             }
         });
         // Only those tasks send events, and they are polled first, right before this: whatever
-        // there is can be seen now; a waker here would only wake this future from inside itself.
+        // there is can be seen now, and a waker here would only wake this future from inside
+        // itself.
         let events = &self.events.1;
         let event = poll_fn(|_| match events.try_recv() {
             Ok(event) => Poll::Ready(event),
