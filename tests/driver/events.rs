@@ -159,6 +159,7 @@ fn who_comes_after_the_end_is_not_kept_waiting() {
     // Nobody has listened so far: the first one hears the whole story, and its end.
     shut_down(&bed, &client);
     let (events, ended) = read(&mut client.topology());
+    assert_eq!(names(&events).first().map(String::as_str), Some("topologyOpening"));
     assert_eq!(names(&events).last().map(String::as_str), Some("topologyClosed"));
     assert!(ended);
     let (events, ended) = read(&mut client.topology());
