@@ -136,7 +136,11 @@ mod tests {
             at(
                 8123,
                 EventKind::ServerHeartbeatFailed {
-                    connection: HeartbeatConnection { address: address(27101), number: 1 },
+                    connection: HeartbeatConnection {
+                        address: address(27101),
+                        number: 1,
+                        server_connection_id: None,
+                    },
                     awaited: true,
                     duration: Duration::from_micros(4_567_800),
                     failure: "connection\n  refused".into(),
