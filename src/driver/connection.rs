@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -100,9 +101,11 @@ impl Connection {
         transport: &dyn Transport,
         address: &ServerAddress,
         permit: Permit,
+        interrupt: Arc<Interrupt>,
         handshake: Handshake<'_>,
     ) -> Result<Self, ConnectionError> {
         let limit = handshake.connect_timeout;
+        let interrupted = interrupt.clone();
         let work = async {
             let stream = transport.connect(address).await.map_err(FramedError::Io)?;
             let mut connection = Self {
@@ -111,14 +114,18 @@ impl Connection {
                 permit,
                 next_request: 1,
                 hello: Arc::default(),
-                interrupt: Arc::default(),
+                interrupt,
                 last_used: transport.now(),
                 busy: false,
             };
             connection.say_hello(transport, &handshake).await?;
             Ok(connection)
         };
-        within(transport, limit, "no connection", work).await
+        let work = within(transport, limit, "no connection", work);
+        match select(pin!(work), pin!(interrupted.raised())).await {
+            Either::Left((made, _)) => made,
+            Either::Right((error, _)) => Err(error.into()),
+        }
     }
 
     async fn say_hello(
@@ -218,10 +225,6 @@ impl Connection {
     pub(crate) fn hello(&self) -> &Arc<HelloReply> {
         &self.hello
     }
-
-    pub(crate) fn interrupt(&self) -> &Arc<Interrupt> {
-        &self.interrupt
-    }
 }
 
 /// `work`, if it ends within `limit`.
@@ -233,7 +236,7 @@ async fn within<T>(
 ) -> Result<T, ConnectionError> {
     let Some(limit) = limit else { return work.await };
     let deadline = transport.sleep_until(transport.now() + limit);
-    match select(std::pin::pin!(work), deadline).await {
+    match select(pin!(work), deadline).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right(((), _)) => Err(ConnectionError::Timeout { what, limit }),
     }

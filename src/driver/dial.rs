@@ -21,7 +21,8 @@ pub(crate) async fn dial(
     let address = slot.address().clone();
     let permit = slot.permit();
     let transport = &*shared.transport;
-    let made = Connection::establish(transport, &address, permit, handshake).await;
+    let interrupt = slot.interrupt().clone();
+    let made = Connection::establish(transport, &address, permit, interrupt, handshake).await;
     match made {
         Ok(connection) => {
             let reply = Box::new((**connection.hello()).clone());

@@ -51,7 +51,7 @@ impl From<WireError> for FramedError {
     }
 }
 
-/// Lets somebody else end the reads of a connection that is in use.
+/// Lets somebody else end the reads of a connection that is in use, or its making.
 #[derive(Debug, Default)]
 pub(crate) struct Interrupt {
     raised: AtomicBool,
@@ -65,6 +65,15 @@ impl Interrupt {
         *self.reason.lock().expect("not poisoned: nothing here panics") = Some(reason);
         self.raised.store(true, Ordering::Release);
         self.reader.wake();
+    }
+
+    /// Ends once it is raised, with the reason as an error.
+    pub(crate) async fn raised(&self) -> FramedError {
+        poll_fn(|cx| match self.check(cx) {
+            Ok(()) => Poll::Pending,
+            Err(error) => Poll::Ready(error),
+        })
+        .await
     }
 
     fn check(&self, cx: &Context<'_>) -> Result<(), FramedError> {

@@ -111,8 +111,7 @@ impl ServerPool {
     ) -> Option<Slot> {
         let now = transport.now();
         let permit = self.change(|core| core.machine.replenish(now, min_size))?;
-        let (pool, transport) = (self.clone(), transport.clone());
-        Some(Slot { pool, transport, permit, used: false, error: None })
+        Some(Slot::new(self, transport, permit))
     }
 
     /// Whether [`ServerPool::replenish`] has something to do.
@@ -167,16 +166,13 @@ impl ServerPool {
         grant: Grant<Connection>,
         transport: &Arc<dyn Transport>,
     ) -> Result<CheckedOut, PoolError> {
-        let (pool, transport) = (self.clone(), transport.clone());
         match grant {
             Grant::Connection(connection) => {
+                let (pool, transport) = (self.clone(), transport.clone());
                 let connection = Some(connection);
                 Ok(CheckedOut::Connection(PooledConnection { pool, transport, connection }))
             }
-            Grant::Establish(permit) => {
-                let slot = Slot { pool, transport, permit, used: false, error: None };
-                Ok(CheckedOut::Slot(slot))
-            }
+            Grant::Establish(permit) => Ok(CheckedOut::Slot(Slot::new(self, transport, permit))),
             Grant::Refused(error) => Err(error),
         }
     }
@@ -271,12 +267,31 @@ pub(crate) struct Slot {
     pool: Arc<ServerPool>,
     transport: Arc<dyn Transport>,
     permit: Permit,
+    interrupt: Arc<Interrupt>,
     used: bool,
     /// Why the connection could not be made.
     error: Option<Arc<str>>,
 }
 
 impl Slot {
+    fn new(pool: &Arc<ServerPool>, transport: &Arc<dyn Transport>, permit: Permit) -> Self {
+        let interrupt = Arc::<Interrupt>::default();
+        let entry = (permit.generation, interrupt.clone());
+        // CMAP: a pool that interrupts connections in use interrupts those being made too.
+        let mut core = pool.core();
+        core.interrupts.insert(permit.connection_id, entry);
+        if permit.generation < core.machine.generation() {
+            interrupt.raise("the connection pool was cleared".into());
+        }
+        drop(core);
+        let (pool, transport) = (pool.clone(), transport.clone());
+        Self { pool, transport, permit, interrupt, used: false, error: None }
+    }
+
+    pub(crate) fn interrupt(&self) -> &Arc<Interrupt> {
+        &self.interrupt
+    }
+
     pub(crate) fn permit(&self) -> Permit {
         self.permit
     }
@@ -294,11 +309,7 @@ impl Slot {
     pub(crate) fn fill(mut self, connection: Connection) -> PooledConnection {
         self.used = true;
         let now = self.transport.now();
-        self.pool.change(|core| {
-            let entry = (self.permit.generation, connection.interrupt().clone());
-            core.interrupts.insert(connection.id(), entry);
-            core.machine.established(now, connection.id());
-        });
+        self.pool.change(|core| core.machine.established(now, connection.id()));
         PooledConnection {
             pool: self.pool.clone(),
             transport: self.transport.clone(),
@@ -312,7 +323,10 @@ impl Drop for Slot {
         if !self.used {
             let now = self.transport.now();
             let (id, error) = (self.permit.connection_id, self.error.take());
-            self.pool.change(|core| core.machine.abandoned(now, id, error));
+            self.pool.change(|core| {
+                core.interrupts.remove(&id);
+                core.machine.abandoned(now, id, error);
+            });
         }
     }
 }

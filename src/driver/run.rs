@@ -158,13 +158,14 @@ impl Runner {
                 std::future::pending::<()>().await;
             }
         });
-        let event = pin!(async {
-            match self.events.1.recv().await {
-                Ok(event) => event,
-                Err(_) => std::future::pending().await,
-            }
+        // Only those tasks send events, and they are polled first, right before this: whatever
+        // there is can be seen now, and a waker here would only wake this future from inside
+        // itself.
+        let events = &self.events.1;
+        let event = poll_fn(|_| match events.try_recv() {
+            Ok(event) => Poll::Ready(event),
+            Err(_) => Poll::Pending,
         });
-        // Tasks first: they carry the bytes whose arrival the events report.
         match select(select(ended, event), select(sleep, input)).await {
             Either::Left((Either::Right((event, _)), _)) => Woken::Link(event),
             Either::Left((Either::Left(_), _)) | Either::Right(_) => Woken::Else,

@@ -11,3 +11,4 @@ mod retry;
 mod selection;
 mod sessions;
 mod support;
+mod threads;

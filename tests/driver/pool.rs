@@ -192,6 +192,35 @@ fn a_frozen_server_interrupts_its_operations() {
 }
 
 #[test]
+fn a_frozen_server_interrupts_connections_that_are_being_made() {
+    for frozen_at in ["connect", "handshake"] {
+        let bed = Bed::set(1);
+        let client = bed.settled("heartbeatFrequencyMS=1000&connectTimeoutMS=1500");
+        let till = till(&client);
+        let port = |port| bed.with_server("a:1", |server| server.port = port);
+        port(Port::Silent);
+        bed.advance(ms(1900));
+        if frozen_at == "handshake" {
+            bed.rule("a:1", "handshake", 1, Act::Silence);
+            port(Port::Open);
+        }
+        let join = bed.spawn(async move { till.insert_one(doc! { "_id": 1 }).await.map(drop) });
+        bed.advance(ms(5));
+        port(Port::Silent);
+        let start = bed.now();
+        while pool(&client, "a:1").connections > 0 {
+            assert!(bed.net.step(), "it is given up");
+            bed.settle();
+        }
+        let took = bed.now() - start;
+        assert!(took < ms(1000), "{frozen_at}: before its own time-out: {took:?}");
+        bed.elect("b:1", 2);
+        bed.advance(secs(2));
+        join.take().expect("done").expect("on the new primary");
+    }
+}
+
+#[test]
 fn idle_connections_are_closed_in_time() {
     let bed = bed();
     let client = bed.settled("maxIdleTimeMS=2000&heartbeatFrequencyMS=1000");

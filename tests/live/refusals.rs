@@ -20,7 +20,7 @@ fn a_set_of_another_name_is_refused() {
         let (client, mut watch) = connect(&uri).await;
         let closed = |kind: &EventKind| matches!(kind, EventKind::ServerClosed { .. });
         watch.event("the member leaves", closed).await;
-        assert!(watch.belief().servers.is_empty(), "{:?}", watch.belief());
+        watch.until("no member", |belief| belief.servers.is_empty()).await;
         let error = client
             .database("live")
             .collection::<Document>("c")

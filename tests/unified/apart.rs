@@ -83,13 +83,8 @@ fn entity(entity: &Entity) -> Result<(), Reason> {
     match entity {
         Entity::Client(client) => self::client(client),
         Entity::Database(database) => {
-            let options = &database.database_options;
-            if options.timeout_ms.is_some() {
+            if database.database_options.timeout_ms.is_some() {
                 return missing("option timeoutMS");
-            }
-            let set = [&options.read_concern, &options.read_preference, &options.write_concern];
-            if set.iter().any(|option| option.is_some()) {
-                return missing("databaseOptions");
             }
             Ok(())
         }
