@@ -21,6 +21,15 @@ pub(crate) enum Reason {
     Known(&'static str),
 }
 
+impl Reason {
+    /// Whether the test uses an operation or an argument that no driver has: the runner refuses it,
+    /// as it should.
+    pub(crate) fn is_nonsense(&self) -> bool {
+        let names = ["unsupportedOperation", "insertOne with foo"];
+        matches!(self, Self::Operation(name) if names.contains(&name.as_str()))
+    }
+}
+
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -83,13 +92,8 @@ fn entity(entity: &Entity) -> Result<(), Reason> {
     match entity {
         Entity::Client(client) => self::client(client),
         Entity::Database(database) => {
-            let options = &database.database_options;
-            if options.timeout_ms.is_some() {
+            if database.database_options.timeout_ms.is_some() {
                 return missing("option timeoutMS");
-            }
-            let set = [&options.read_concern, &options.read_preference, &options.write_concern];
-            if set.iter().any(|option| option.is_some()) {
-                return missing("databaseOptions");
             }
             Ok(())
         }

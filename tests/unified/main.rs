@@ -125,6 +125,10 @@ fn tests(
         let title = format!("{name}::{}", test.description);
         let kinds = match apart::judge(name, &file, test, deployments) {
             Ok(kinds) => kinds,
+            Err(reason) if suite.expect == Expect::Fail && reason.is_nonsense() => {
+                trials.push(Trial::test(title, || Ok(())));
+                continue;
+            }
             Err(reason) => {
                 let title = format!("{title} ({reason})");
                 *apart.entry(reason).or_default() += 1;

@@ -89,7 +89,7 @@ pub(crate) async fn run(world: &World, operation: &Operation) -> Outcome {
         }
         (Item::Database(database), "runCommand") => {
             let command = document(required(arguments, "command")?)?;
-            let mut run = database.run_command(command);
+            let mut run = database.database.run_command(command);
             if let Some(preference) = arguments.get("readPreference") {
                 run = run.read_preference(read_preference(&document(preference)?)?);
             }

@@ -14,7 +14,7 @@ pub(crate) struct Suite {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Expect {
     Pass,
-    /// The runner must find something wrong: the test checks the runner.
+    /// The runner must find something wrong when it runs the test: the test checks the runner.
     Fail,
 }
 

@@ -28,11 +28,18 @@ pub(crate) type Running = JoinHandle<Result<(), String>>;
 #[derive(Clone)]
 pub(crate) enum Item {
     Client(Arc<TestClient>),
-    Database(Database),
+    Database(TestDatabase),
     Collection(TestCollection),
     Thread(Arc<Mutex<Option<Running>>>),
     Topology(Arc<TopologyDescription>),
     Value(Bson),
+}
+
+/// A database, with what its collections inherit.
+#[derive(Clone)]
+pub(crate) struct TestDatabase {
+    pub(crate) database: Database,
+    options: Concerns,
 }
 
 /// A collection, with what its operations are given that do not say otherwise.
@@ -68,16 +75,14 @@ impl World {
                 }
                 Entity::Database(database) => {
                     let client = self.client(&database.client)?;
-                    if concerns(&database.database_options)?.is_set() {
-                        return Err("databaseOptions are not built yet".to_owned());
-                    }
+                    let options = concerns(&database.database_options)?;
                     let made = client.client.database(&database.database_name);
-                    (&database.id, Item::Database(made))
+                    (&database.id, Item::Database(TestDatabase { database: made, options }))
                 }
                 Entity::Collection(entity) => {
                     let database = self.database(&entity.database)?;
-                    let collection = database.collection(&entity.collection_name);
-                    let options = concerns(&entity.collection_options)?;
+                    let collection = database.database.collection(&entity.collection_name);
+                    let options = concerns(&entity.collection_options)?.or(&database.options);
                     let made = TestCollection { collection, options };
                     (&entity.id, Item::Collection(made))
                 }
@@ -109,7 +114,7 @@ impl World {
         }
     }
 
-    fn database(&self, id: &str) -> Result<Database, String> {
+    fn database(&self, id: &str) -> Result<TestDatabase, String> {
         match self.item(id)? {
             Item::Database(database) => Ok(database),
             _ => Err(format!("entity {id} is no database")),
@@ -158,10 +163,14 @@ impl Names for World {
 }
 
 impl Concerns {
-    fn is_set(&self) -> bool {
-        self.read_concern.is_some()
-            || self.read_preference.is_some()
-            || self.write_concern.is_some()
+    /// What is not set here comes from `inherited`.
+    fn or(self, inherited: &Self) -> Self {
+        let inherited = inherited.clone();
+        Self {
+            read_concern: self.read_concern.or(inherited.read_concern),
+            read_preference: self.read_preference.or(inherited.read_preference),
+            write_concern: self.write_concern.or(inherited.write_concern),
+        }
     }
 }
 

@@ -143,6 +143,11 @@ impl Server {
 
     fn answer(&mut self, request: &Request) -> Document {
         match request.name.as_str() {
+            "hello" if request.body.get_bool("loadBalanced").unwrap_or(false) => {
+                let mut reply = self.hello_reply();
+                reply.insert("serviceId", ObjectId::from_bytes([1; 12]));
+                reply
+            }
             "hello" => self.hello_reply(),
             "find" => {
                 let wanted = batch_size(&request.body, self.documents);
