@@ -183,10 +183,11 @@ impl Sdam {
         self.follow_failover(now, &previous, &next, heard);
         self.close_departed(now, &next);
         self.open_arrived(now, &next);
+        // Before the events: who hears of a change can look at what is believed now.
+        self.actions.push_back(Action::Publish(next.clone()));
         for kind in notice::diff(&previous, &next, heard) {
             self.notify(now, kind);
         }
-        self.actions.push_back(Action::Publish(next.clone()));
         self.check_displaced(&previous, &next, heard);
     }
 

@@ -13,17 +13,17 @@ pub(crate) fn wasm_toolchain() -> Outcome {
     if let Some(toolchain) = Toolchain::find() {
         return Outcome::Have(format!("{toolchain:?}"));
     }
-    let by_rustup = match on_path("rustup") {
-        None => Err("there is no rustup".to_owned()),
-        Some(rustup) => {
-            announce("rustup target add wasm32-unknown-unknown");
-            let mut command = Command::new(rustup);
-            run::quietly(command.args(["target", "add", "wasm32-unknown-unknown"]))
-        }
-    };
-    let result = by_rustup
-        .map(|_| ())
-        .or_else(|rustup| apt::install(DEBIAN_PACKAGES).map_err(|apt| format!("{rustup}; {apt}")));
+    // The distribution's packages first: where they are to be had, nothing else is asked.
+    let result = apt::install(DEBIAN_PACKAGES).or_else(|apt| {
+        let Some(rustup) = on_path("rustup") else {
+            return Err(format!("{apt}; there is no rustup"));
+        };
+        announce("rustup target add wasm32-unknown-unknown");
+        let mut command = Command::new(rustup);
+        run::quietly(command.args(["target", "add", "wasm32-unknown-unknown"]))
+            .map(|_| ())
+            .map_err(|rustup| format!("{apt}; {rustup}"))
+    });
     match (result, Toolchain::find()) {
         (_, Some(toolchain)) => Outcome::Installed(format!("{toolchain:?}")),
         (Err(reason), None) => Outcome::cannot(reason, "rustup target add wasm32-unknown-unknown"),
