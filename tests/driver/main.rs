@@ -5,6 +5,7 @@ mod cancellation;
 mod events;
 mod hostile;
 mod monitor;
+mod observed;
 mod options;
 mod pool;
 mod retry;
