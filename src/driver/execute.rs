@@ -354,13 +354,14 @@ impl Run<'_> {
         let (address, peer) = (selected.pool.address(), connection.peer());
         let reply = connection
             .exchange(transport, limit, |buffer, request| {
+                let length = command.encode(buffer, request, flags)?;
+                if length > most {
+                    return Err(WireError::Oversized { length, max: most });
+                }
                 if let Some(watch) = &mut *watch {
                     watch.started(&command, request, (address, peer));
                 }
-                match command.encode(buffer, request, flags)? {
-                    length if length > most => Err(WireError::Oversized { length, max: most }),
-                    _ => Ok(flags),
-                }
+                Ok(flags)
             })
             .await;
         match reply {

@@ -62,3 +62,37 @@ impl<T> Stream for Events<T> {
         self.receiver.as_mut().poll_next(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::*;
+
+    #[test]
+    fn each_listener_hears_all_from_its_beginning_on() {
+        let listeners = Listeners::default();
+        assert!(listeners.is_empty());
+        listeners.tell(0);
+        let mut first = listeners.subscribe();
+        listeners.tell(1);
+        let mut second = listeners.subscribe();
+        listeners.tell(2);
+        let hear = |events: &mut Events<i32>| {
+            std::iter::from_fn(|| events.next().now_or_never().flatten()).collect::<Vec<_>>()
+        };
+        assert_eq!((hear(&mut first), hear(&mut second)), (vec![1, 2], vec![2]));
+        drop((first, second));
+        listeners.tell(3);
+        assert!(listeners.is_empty(), "whoever left is forgotten at the next event");
+    }
+
+    #[test]
+    fn a_stream_ends_with_those_who_tell() {
+        let listeners = Listeners::<i32>::default();
+        let mut events = listeners.subscribe();
+        assert_eq!(events.next().now_or_never(), None);
+        drop(listeners);
+        assert_eq!(events.next().now_or_never(), Some(None));
+    }
+}

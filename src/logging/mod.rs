@@ -8,6 +8,13 @@
 //! (`MONGODB_LOG_ALL`, `MONGODB_LOG_COMMAND` and so on). Commands that carry secrets are never
 //! shown.
 //!
+//! ```no_run
+//! // MONGODB_LOG_TOPOLOGY=debug MONGODB_LOG_PATH=mongodb.log
+//! # #[cfg(not(target_arch = "wasm32"))]
+//! portolan::logging::init_from_env()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! A message that nobody wants costs a glance at `tracing`'s static state.
 
 mod command;

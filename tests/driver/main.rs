@@ -6,6 +6,7 @@ mod events;
 mod frozen;
 mod hostile;
 mod monitor;
+mod observed;
 mod options;
 mod pool;
 mod retry;

@@ -136,6 +136,17 @@ pub(crate) fn is_known(name: &str) -> bool {
     EVENTS.iter().any(|(event, _)| *event == name)
 }
 
+/// Which of the three kinds an event of this name is.
+pub(crate) fn kind_of(name: &str) -> EventType {
+    if name.starts_with("command") {
+        EventType::Command
+    } else if name.starts_with("pool") || name.starts_with("connection") {
+        EventType::Cmap
+    } else {
+        EventType::Sdam
+    }
+}
+
 const HEARTBEAT: &[&str] = &["awaited"];
 const DESCRIPTIONS: &[&str] = &["previousDescription", "newDescription"];
 

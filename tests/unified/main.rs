@@ -22,6 +22,7 @@ mod run;
 mod runner;
 mod schema;
 mod suites;
+mod validate;
 mod version;
 mod world;
 

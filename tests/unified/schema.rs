@@ -10,6 +10,7 @@ use bson::{Bson, Document};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use crate::validate::validate;
 use crate::version::Version;
 
 /// The versions of the format that this runner understands.
@@ -240,5 +241,6 @@ pub(crate) fn parse(json: &str) -> Result<File, String> {
     if !SCHEMA_VERSIONS.contains(&file.schema_version) {
         return Err(format!("schema version {} is not understood", file.schema_version));
     }
+    validate(&file)?;
     Ok(file)
 }
