@@ -13,6 +13,7 @@ use futures_util::Stream;
 use futures_util::future::select;
 
 use crate::database::Database;
+use crate::driver::checked_out::ServerConnection;
 use crate::driver::execute::execute;
 use crate::driver::observe::Observers;
 use crate::driver::pool::PoolStatus;
@@ -31,7 +32,7 @@ use crate::event::{CommandEvent, Event, Events, PoolEvent};
 use crate::explain::Explanation;
 use crate::logging::Log;
 use crate::metadata;
-use crate::options::{ClientOptions, ServerMonitoringMode};
+use crate::options::{ClientOptions, ServerChoice, ServerMonitoringMode, ServerSelector};
 use crate::resolve;
 use crate::transport::Transport;
 
@@ -95,6 +96,7 @@ impl Client {
                 heartbeat_frequency: options.heartbeat_frequency,
                 connect_timeout: options.connect_timeout.unwrap_or_default(),
                 streaming,
+                rtt_probe: options.rtt_probe,
                 metadata: client_metadata.clone(),
             },
         };
@@ -102,10 +104,11 @@ impl Client {
             trace.settings(&settings);
         }
         let sdam = Sdam::new(settings);
+        let choices = options.selection_seed.unwrap_or(seed);
         let log = Log::new(topology_id, options.log_max_document_length);
         let observers = Arc::new(Observers::new(topology_id, log));
         let shared =
-            Arc::new(Shared::new(options, transport, sdam, seed, client_metadata, observers));
+            Arc::new(Shared::new(options, transport, sdam, choices, client_metadata, observers));
         let driver = Driver::new(shared.clone());
         Ok((Self { handle: Arc::new(Handle { shared }) }, driver))
     }
@@ -178,6 +181,7 @@ impl Client {
         let criteria = Criteria {
             operation: kind,
             local_threshold: options.local_threshold,
+            server_selector: options.server_selector.as_ref().map(ServerSelector::rule),
             heartbeat_frequency: options.heartbeat_frequency,
             ..Criteria::read(preference)
         };
@@ -207,9 +211,11 @@ impl Client {
         let shared = self.shared();
         let sessions = shared.sessions.drain();
         let reachable = {
-            let criteria = Criteria::read(&PRIMARY_PREFERRED);
+            let selector = shared.options.server_selector.as_ref().map(ServerSelector::rule);
+            let preferred = Criteria::read(&PRIMARY_PREFERRED);
+            let criteria = Criteria { server_selector: selector, ..preferred };
             let view = shared.view();
-            selection::suitable(&view.topology, &criteria).is_ok_and(|servers| !servers.is_empty())
+            selection::window(&view.topology, &criteria).is_ok_and(|servers| !servers.is_empty())
         };
         if !reachable {
             return;
@@ -222,6 +228,58 @@ impl Client {
                 return;
             }
         }
+    }
+
+    /// A connection to a server of this choice, out of its pool, for commands of one's own.
+    ///
+    /// # Errors
+    ///
+    /// If no server suits within the server selection time-out, or no connection can be had.
+    pub async fn connection(&self, choice: impl Into<ServerChoice>) -> Result<ServerConnection> {
+        ServerConnection::take(self.shared(), choice.into()).await
+    }
+
+    /// Runs `work` with one connection to the primary; it goes back to the pool however that ends.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::connection`], and those of `work`: they are the caller's own and mean nothing
+    /// to the client.
+    pub async fn with_primary<T, E: From<Error>>(
+        &self,
+        work: impl AsyncFnOnce(&mut ServerConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        self.with_server(ReadPreference::PRIMARY, work).await
+    }
+
+    /// Runs `work` with one connection to a server of this choice, as [`Client::with_primary`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::with_primary`].
+    pub async fn with_server<T, E: From<Error>>(
+        &self,
+        choice: impl Into<ServerChoice>,
+        work: impl AsyncFnOnce(&mut ServerConnection) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let mut connection = self.connection(choice).await?;
+        work(&mut connection).await
+    }
+
+    /// The interval of checks of each server at this moment: 500 ms while an operation waits for a
+    /// server, else what the options say.
+    pub fn monitoring_interval(&self) -> Duration {
+        self.shared().monitoring_interval()
+    }
+
+    /// A new client with the options and the transport of this one, which may have been shut down:
+    /// the way to stop and to start again. What this one knows is not carried over.
+    ///
+    /// # Errors
+    ///
+    /// None that [`Client::new`] did not give for the same options.
+    pub fn restart(&self) -> Result<(Self, Driver)> {
+        Self::new(self.options().clone(), self.shared().transport.clone())
     }
 
     /// The connections of operations, server by server.
@@ -265,7 +323,10 @@ fn rescan(options: &ClientOptions, seed: u64) -> Option<RescanSettings> {
 /// What merely makes things faster is left out with a warning.
 fn refuse_what_is_missing(options: &mut ClientOptions) -> Result<()> {
     let mut warn = |what: &str| {
-        options.warnings.push(format!("{what} is not supported by this version and is left out"));
+        let warning = format!("{what} is not supported by this version and is left out");
+        if !options.warnings.contains(&warning) {
+            options.warnings.push(warning);
+        }
     };
     if !options.compressors.is_empty() {
         warn("option compressors");

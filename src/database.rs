@@ -73,6 +73,12 @@ impl Database {
 #[derive(Clone, Debug)]
 pub struct Command(Result<RawDocumentBuf>);
 
+impl Command {
+    pub(crate) fn into_raw(self) -> Result<RawDocumentBuf> {
+        self.0
+    }
+}
+
 impl From<Document> for Command {
     fn from(document: Document) -> Self {
         Self(RawDocumentBuf::try_from(&document).map_err(Error::bson))

@@ -55,6 +55,7 @@ pub use collection::{
 };
 pub use cursor::Cursor;
 pub use database::{Command, Database, RunCommand, RunCommandRaw};
+pub use driver::checked_out::ServerConnection;
 pub use driver::pool::PoolStatus;
 pub use driver::run::Driver;
 pub use engine::address::ServerAddress;

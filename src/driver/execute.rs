@@ -3,6 +3,7 @@
 //! All I/O happens on the caller's task. Whether to try again is the engine's decision
 //! ([`Attempts`]); what a failure says about the server is told to the topology machine.
 
+use std::ops::DerefMut;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +11,7 @@ use std::time::Duration;
 use bson::RawDocumentBuf;
 use futures_util::future::{Either, select as either};
 
-use super::connection::ConnectionError;
+use super::connection::{Connection, ConnectionError};
 use super::dial::dial;
 use super::failed::{Failed, explain, kind_of};
 use super::framed::FramedError;
@@ -60,27 +61,7 @@ pub(crate) async fn execute_in<O: Operation>(
     session: Option<ImplicitSession>,
 ) -> Result<Executed<O::Output>> {
     let mut attempts = Attempts::new(shared.options.max_adaptive_retries);
-    let mut run = Run {
-        shared,
-        route,
-        kind: operation.kind(),
-        policy: RetryPolicy {
-            retryability: operation.retryability(),
-            retry_reads: shared.options.retry_reads,
-            retry_writes: shared.options.retry_writes,
-            in_transaction: false,
-            acknowledged: op::CommandContext {
-                write_concern: route.write_concern.as_deref(),
-                ..CommandContext::new(route.database)
-            }
-            .is_acknowledged(),
-        },
-        session,
-        txn_number: None,
-        attempt: 0,
-        moves: 0,
-        deprioritized: Vec::new(),
-    };
+    let mut run = Run::new(shared, operation, route, session);
     loop {
         let failed = match run.attempt(operation).await {
             Ok(success) => return Ok(success.executed(run.session)),
@@ -98,8 +79,8 @@ pub(crate) async fn execute_in<O: Operation>(
 }
 
 /// An attempt that succeeded.
-struct Success<T> {
-    output: T,
+pub(super) struct Success<T> {
+    pub(super) output: T,
     address: ServerAddress,
     server_type: ServerType,
     sent: Instant,
@@ -116,7 +97,7 @@ impl<T> Success<T> {
 const MAX_MOVES: u32 = 3;
 
 /// What is kept from one attempt to the next.
-struct Run<'a> {
+pub(super) struct Run<'a> {
     shared: &'a Arc<Shared>,
     route: &'a Route<'a>,
     kind: OperationKind,
@@ -131,7 +112,36 @@ struct Run<'a> {
     deprioritized: Vec<ServerAddress>,
 }
 
-impl Run<'_> {
+impl<'a> Run<'a> {
+    pub(super) fn new<O: Operation>(
+        shared: &'a Arc<Shared>,
+        operation: &O,
+        route: &'a Route<'a>,
+        session: Option<ImplicitSession>,
+    ) -> Self {
+        Self {
+            shared,
+            route,
+            kind: operation.kind(),
+            policy: RetryPolicy {
+                retryability: operation.retryability(),
+                retry_reads: shared.options.retry_reads,
+                retry_writes: shared.options.retry_writes,
+                in_transaction: false,
+                acknowledged: op::CommandContext {
+                    write_concern: route.write_concern.as_deref(),
+                    ..CommandContext::new(route.database)
+                }
+                .is_acknowledged(),
+            },
+            session,
+            txn_number: None,
+            attempt: 0,
+            moves: 0,
+            deprioritized: Vec::new(),
+        }
+    }
+
     async fn attempt<O: Operation>(
         &mut self,
         operation: &mut O,
@@ -174,7 +184,17 @@ impl Run<'_> {
         operation: &mut O,
         selected: &Selected,
     ) -> Result<Success<O::Output>, Failed> {
-        let mut connection = self.connect(selected).await?;
+        let connection = self.connect(selected).await?;
+        self.on_connection(operation, selected, connection).await
+    }
+
+    /// Runs the operation once, on this connection, and lets go of that as soon as it can.
+    pub(super) async fn on_connection<O: Operation>(
+        &mut self,
+        operation: &mut O,
+        selected: &Selected,
+        mut connection: impl DerefMut<Target = Connection>,
+    ) -> Result<Success<O::Output>, Failed> {
         let limits = Limits::of(connection.hello());
         if self.attempt == 0 {
             operation.prepare(&limits)?;
@@ -241,7 +261,7 @@ impl Run<'_> {
     }
 
     /// A connection to the selected server: an idle one that is alive, or a new one.
-    async fn connect(&self, selected: &Selected) -> Result<PooledConnection, Failed> {
+    pub(super) async fn connect(&self, selected: &Selected) -> Result<PooledConnection, Failed> {
         loop {
             match self.check_out(selected).await? {
                 CheckedOut::Slot(slot) => return self.establish(slot).await,
@@ -338,7 +358,7 @@ impl Run<'_> {
         &mut self,
         operation: &O,
         context: &CommandContext<'_>,
-        connection: &mut PooledConnection,
+        connection: &mut Connection,
         selected: &Selected,
         watch: &mut Option<CommandWatch>,
     ) -> Result<Option<RawDocumentBuf>, Failed> {

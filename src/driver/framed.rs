@@ -128,11 +128,13 @@ impl Framed {
                 return Ok(Arrival { frame, at: at.unwrap_or_else(|| transport.now()) });
             }
             let count = poll_fn(|cx| {
-                if let Some(interrupt) = interrupt {
+                let buffer = self.framer.unfilled(READ_SIZE);
+                let read = Pin::new(&mut *self.stream).poll_read(cx, buffer);
+                // What has arrived counts, whatever was found out about the server meanwhile.
+                if let (Poll::Pending, Some(interrupt)) = (&read, interrupt) {
                     interrupt.check(cx)?;
                 }
-                let buffer = self.framer.unfilled(READ_SIZE);
-                Pin::new(&mut *self.stream).poll_read(cx, buffer).map_err(FramedError::Io)
+                read.map_err(FramedError::Io)
             })
             .await?;
             if count == 0 {

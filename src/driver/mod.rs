@@ -5,10 +5,12 @@
 //! - [`framed`]: whole messages over a raw stream.
 //! - [`observe`]: who listens to what happens here: streams of events, log messages.
 //! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`] and [`execute`]:
-//!   their path; [`failed`]: what a failure of theirs means.
+//!   their path; [`failed`]: what a failure of theirs means; [`checked_out`]: one connection in a
+//!   user's hands.
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
 
+pub(crate) mod checked_out;
 pub(crate) mod connection;
 pub(crate) mod dial;
 pub(crate) mod execute;

@@ -5,7 +5,7 @@ use bson::RawDocumentBuf;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::OperationKind;
 use crate::engine::selection::{self, Criteria, ReadPreference};
-use crate::options::ClientOptions;
+use crate::options::{ClientOptions, ServerSelector};
 
 /// Where an operation goes, and with what concerns.
 #[derive(Clone, Debug)]
@@ -51,7 +51,7 @@ impl<'a> Route<'a> {
     /// What is asked of selection for an operation of this kind.
     pub(crate) fn criteria(
         &self,
-        options: &ClientOptions,
+        options: &'a ClientOptions,
         kind: OperationKind,
         deprioritized: &'a [ServerAddress],
     ) -> Criteria<'a> {
@@ -64,7 +64,7 @@ impl<'a> Route<'a> {
             deprioritized,
             local_threshold: options.local_threshold,
             heartbeat_frequency: options.heartbeat_frequency,
-            server_selector: None,
+            server_selector: options.server_selector.as_ref().map(ServerSelector::rule),
         }
     }
 }

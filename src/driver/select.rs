@@ -19,19 +19,35 @@ pub(crate) struct Selected {
     pub(crate) server: Arc<ServerDescription>,
     pub(crate) topology_type: TopologyType,
     pub(crate) pool: Arc<ServerPool>,
-    _flight: Flight,
+    flight: Option<Flight>,
 }
 
 impl Selected {
+    /// The same server, for another operation.
+    pub(crate) fn again(&self, shared: &Arc<Shared>) -> Self {
+        Self {
+            server: self.server.clone(),
+            topology_type: self.topology_type,
+            pool: self.pool.clone(),
+            flight: Some(Flight::begin(shared, &self.pool)),
+        }
+    }
+
+    /// The operation is over, the server is still wanted.
+    pub(crate) fn rests(&mut self) {
+        self.flight = None;
+    }
+
     /// The server that has a cursor, whatever it has become.
     pub(crate) fn of(shared: &Arc<Shared>, address: &ServerAddress) -> Result<Self> {
+        shared.check_clock();
         let view = shared.view();
         match (view.topology.server(address), view.pools.get(address)) {
             (Some(server), Some(pool)) => Ok(Self {
                 server: server.clone(),
                 topology_type: view.topology.topology_type,
                 pool: pool.clone(),
-                _flight: Flight::begin(shared, pool),
+                flight: Some(Flight::begin(shared, pool)),
             }),
             _ => Err(Error::new(ErrorKind::Network {
                 address: address.clone(),
@@ -47,6 +63,7 @@ pub(crate) async fn select(
     criteria: &Criteria<'_>,
     operation: &str,
 ) -> Result<Selected> {
+    shared.check_clock();
     let Some(log) = shared.observers.log.selection(criteria, operation) else {
         return wait(shared, criteria, None).await;
     };
@@ -71,7 +88,10 @@ async fn wait(
     if let Some(log) = log {
         log.waiting(&shared.view().topology, timeout);
     }
-    let mut deadline = shared.transport.sleep_until(shared.transport.now() + timeout);
+    let started = shared.transport.now();
+    let mut limit = started + timeout;
+    let stood_still = shared.known_standstill();
+    let mut deadline = shared.transport.sleep_until(limit);
     let _demand = shared.wait_for_server();
     loop {
         let changed = shared.changed();
@@ -79,7 +99,13 @@ async fn wait(
             return Ok(selected);
         }
         if let Either::Right(_) = either(changed, &mut deadline).await {
-            return Err(timed_out(shared, criteria));
+            // Time that passed while nobody ran does not count.
+            let lost = shared.stood_still(shared.transport.now()) - stood_still;
+            if started + timeout + lost <= limit {
+                return Err(timed_out(shared, criteria));
+            }
+            limit = started + timeout + lost;
+            deadline = shared.transport.sleep_until(limit);
         }
     }
 }
@@ -99,7 +125,7 @@ fn try_select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Option<Se
         server: server.clone(),
         topology_type: view.topology.topology_type,
         pool: pool.clone(),
-        _flight: Flight::begin(shared, pool),
+        flight: Some(Flight::begin(shared, pool)),
     }))
 }
 

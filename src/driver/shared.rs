@@ -4,8 +4,9 @@
 //! Operations read the [`View`] that it publishes, without a lock.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use event_listener::EventListener;
@@ -75,6 +76,8 @@ pub(crate) struct Shared {
     running: AtomicBool,
     /// Whether the engine looks at the operations in flight from time to time.
     watching: AtomicBool,
+    /// From when on the process must have stood still (nanoseconds of an instant).
+    overdue: AtomicU64,
 }
 
 impl std::fmt::Debug for Shared {
@@ -118,6 +121,7 @@ impl Shared {
             rng: Mutex::new(Rng::seeded(seed)),
             running: AtomicBool::new(false),
             watching: AtomicBool::new(false),
+            overdue: AtomicU64::new(u64::MAX),
         }
     }
 
@@ -144,6 +148,7 @@ impl Shared {
         core.closed |= matches!(event, Event::Close);
         core.sdam.handle(now, event);
         self.perform(now, &mut core);
+        self.set_overdue(&core);
         drop(core);
         self.input.notify(usize::MAX);
     }
@@ -287,6 +292,7 @@ impl Shared {
             self.record(now, &Event::Demand(demand));
             core.sdam.handle(now, Event::Demand(demand));
             self.perform(now, &mut core);
+            self.set_overdue(&core);
             drop(core);
             self.input.notify(usize::MAX);
         }
@@ -326,6 +332,36 @@ impl Shared {
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
         self.core().sdam.poll_timeout()
+    }
+
+    /// Tells the engine what time it is, then says how long the process has stood still in all.
+    pub(crate) fn stood_still(self: &Arc<Self>, now: Instant) -> Duration {
+        self.drive(now, Event::Elapsed);
+        self.core().sdam.stood_still()
+    }
+
+    fn set_overdue(&self, core: &Core) {
+        let overdue = core.sdam.overdue().map_or(u64::MAX, Instant::as_nanos);
+        self.overdue.store(overdue, Ordering::Relaxed);
+    }
+
+    /// An operation begins: has the engine told of a standstill before the operation trusts what
+    /// was known. Costs a look at the clock.
+    pub(crate) fn check_clock(self: &Arc<Self>) {
+        let now = self.transport.now();
+        if now.as_nanos() > self.overdue.load(Ordering::Relaxed) {
+            self.drive(now, Event::Elapsed);
+        }
+    }
+
+    /// How long the process has stood still in all, as far as is known.
+    pub(crate) fn known_standstill(&self) -> Duration {
+        self.core().sdam.stood_still()
+    }
+
+    /// The interval of checks at this moment.
+    pub(crate) fn monitoring_interval(&self) -> Duration {
+        self.core().sdam.monitoring_interval()
     }
 
     pub(crate) fn is_closed(&self) -> bool {

@@ -6,6 +6,7 @@
 mod concern;
 mod credential;
 mod error;
+mod selector;
 mod tls;
 mod trace;
 mod validate;
@@ -18,12 +19,14 @@ pub use concern::{Acknowledgment, ReadConcern, ReadConcernLevel, WriteConcern};
 pub(crate) use credential::CredentialParts;
 pub use credential::{AuthMechanism, Credential};
 pub use error::OptionsError;
+pub use selector::{ServerChoice, ServerSelector};
 pub use tls::TlsOptions;
 pub use trace::TraceSink;
 pub(crate) use validate::MAX_APP_NAME;
 
 use crate::engine::address::{DEFAULT_PORT, ServerAddress};
 pub use crate::engine::sdam::MonitoringMode as ServerMonitoringMode;
+pub use crate::engine::sdam::RttProbe;
 pub use crate::engine::sdam::TopologySnapshot;
 pub use crate::engine::sdam::suspicion::SuspicionSettings;
 use crate::engine::selection::ReadPreference;
@@ -184,8 +187,16 @@ pub struct ClientOptions {
     pub heartbeat_frequency: Duration,
     /// How servers are monitored.
     pub server_monitoring_mode: ServerMonitoringMode,
+    /// What measures round-trip times while servers are streamed from.
+    pub rtt_probe: RttProbe,
     /// How much slower than the fastest suitable server a server may be.
     pub local_threshold: Duration,
+    /// The user's own rule for choosing servers; `None` for no other than the specification's.
+    pub server_selector: Option<ServerSelector>,
+    /// What all random choices of the client follow from: with the same number, and the same
+    /// servers and operations one after the other, the same servers are chosen. `None` for choices
+    /// that nobody can foretell.
+    pub selection_seed: Option<u64>,
     /// The default read preference of all reads.
     pub read_preference: ReadPreference,
     /// The default read concern of all reads.
@@ -261,7 +272,10 @@ impl Default for ClientOptions {
             server_selection_try_once: None,
             heartbeat_frequency: Duration::from_secs(10),
             server_monitoring_mode: ServerMonitoringMode::Auto,
+            rtt_probe: RttProbe::Hello,
             local_threshold: Duration::from_millis(15),
+            server_selector: None,
+            selection_seed: None,
             read_preference: ReadPreference::PRIMARY,
             read_concern: ReadConcern::default(),
             write_concern: WriteConcern::default(),

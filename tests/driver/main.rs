@@ -2,6 +2,8 @@
 //! selection, the monitors' cadence and events, all on a virtual clock.
 
 mod cancellation;
+mod checked_out;
+mod chosen;
 mod events;
 mod frozen;
 mod hostile;
@@ -13,5 +15,6 @@ mod retry;
 mod selection;
 mod sessions;
 mod srv;
+mod standstill;
 mod support;
 mod threads;

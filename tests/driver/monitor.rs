@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use portolan::bson::Document;
 use portolan::event::EventKind;
+use portolan::options::{ClientOptions, RttProbe};
 use portolan::transport::Instant;
 use portolan::{Client, ServerAddress, ServerDescription, ServerType};
 
@@ -251,4 +252,30 @@ fn a_server_that_floods_its_stream_delays_nobody() {
     // Others get their turns meanwhile, and what is not handled yet waits in the network.
     let unread = heard.iter().map(|(_, unread)| *unread).max();
     assert!(unread > Some(1_000_000), "{unread:?} bytes were not read when an event was heard");
+}
+
+/// IC-29, AMB-08: pings behind the handshake, from the start of one to the start of the next.
+#[test]
+fn round_trips_can_be_measured_by_pings() {
+    let bed = Bed::set(0);
+    bed.with_server("a:1", |server| server.delay = ms(40));
+    let mut options = ClientOptions::parse(&bed.uri("heartbeatFrequencyMS=1000")).expect("options");
+    options.rtt_probe = RttProbe::Ping;
+    let client = bed.client_of(options);
+    bed.advance(ms(4500));
+    let pings = bed.named("ping");
+    let gaps: Vec<_> = pings.windows(2).map(|pair| pair[1].at - pair[0].at).collect();
+    assert!(gaps.len() >= 3 && gaps.iter().all(|gap| *gap == ms(1000)), "{gaps:?}");
+    assert!(pings.iter().all(|ping| ping.connection == pings[0].connection));
+    let hellos = bed.named("hello");
+    let on_probe = hellos.iter().filter(|hello| hello.connection == pings[0].connection);
+    assert!(on_probe.map(Request::is_handshake).eq([true]), "one hello, then pings");
+    let rtt = |client: &Client| {
+        let description = client.topology().description();
+        description.primary().and_then(|server| server.round_trip_time).expect("a primary")
+    };
+    assert_eq!(rtt(&client), ms(40));
+    bed.with_server("a:1", |server| server.delay = ms(240));
+    bed.advance(secs(2));
+    assert!(rtt(&client) >= ms(80), "0.2 of each new sample");
 }

@@ -26,12 +26,15 @@ pub enum Detection {
     ServerSaidSo,
     /// A newer primary was found.
     Displaced,
+    /// The client's own process stood still, and trusts nothing that it knew before.
+    StoodStill,
 }
 
 impl Detection {
     /// The rule's name, for programs.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::StoodStill => "stoodStill",
             Self::ConnectionLost => "connectionLost",
             Self::HeartbeatTimeout => "heartbeatTimeout",
             Self::OperationFailed => "operationFailed",

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
+use bson::rawdoc;
 use serde::{Deserialize, Serialize};
 
 use super::settings::MonitorSettings;
 use crate::engine::hello::{HelloCommand, HelloReply, ReplyError, TopologyVersion};
 use crate::engine::time::Instant;
-use crate::engine::wire::{self, WireError};
+use crate::engine::wire::{self, Flags, OpMsgBuilder, WireError};
 
 /// Why a check failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -168,6 +169,17 @@ impl Exchange {
         })
     }
 
+    /// A `ping`.
+    pub(super) fn ping(&mut self) -> Vec<u8> {
+        self.awaited = self.next_request;
+        self.next_request = self.next_request.wrapping_add(1);
+        let mut message = Vec::new();
+        let mut builder = OpMsgBuilder::begin(&mut message, self.awaited, 0, Flags::NONE);
+        builder.body(&rawdoc! { "ping": 1, "$db": "admin" });
+        builder.finish().expect("a ping is far shorter than the longest message");
+        message
+    }
+
     fn encode(&mut self, command: HelloCommand<'_>) -> Vec<u8> {
         self.awaited = self.next_request;
         self.next_request = self.next_request.wrapping_add(1);
@@ -177,6 +189,12 @@ impl Exchange {
             .encode(&mut message, self.awaited)
             .expect("a hello is far shorter than the longest message");
         message
+    }
+
+    /// Reads the reply to a ping that is awaited; what it says does not matter.
+    pub(super) fn read_pong(&self, message: Vec<u8>) -> Result<(), LinkError> {
+        let parsed = wire::Reply::parse(message)?;
+        Ok(wire::check_response(&parsed.header, self.awaited)?)
     }
 
     /// Reads the reply that is awaited.

@@ -1,14 +1,17 @@
 //! The topology machine: descriptions, monitors and probes of all servers of one deployment.
 //!
 //! One input, then drain: [`Sdam::handle`], then [`Sdam::poll_action`] until `None`. An
-//! [`Event::Elapsed`] is due at [`Sdam::poll_timeout`]; later is harmless.
+//! [`Event::Elapsed`] is due at [`Sdam::poll_timeout`]; later is harmless, and much later says that
+//! the process stood still ([`super::standstill`]).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::events::{Action, Event, LinkId, LinkRole};
 use super::failover::{Detection, FailoverWatch};
 use super::member::{Member, MemberStep};
+use super::monitor::MIN_HEARTBEAT_FREQUENCY;
 use super::notice::{self, EventKind};
 use super::rescan::Rescan;
 use super::server::ServerDescription;
@@ -34,6 +37,8 @@ pub struct Sdam {
     pub(super) next_link: u64,
     pub(super) rescan: Option<Rescan>,
     pub(super) demand: bool,
+    /// For how long nobody ran though the clock went on.
+    pub(super) stood_still: Duration,
     pub(super) closed: bool,
 }
 
@@ -51,6 +56,7 @@ impl Sdam {
             next_look: None,
             next_link: 1,
             demand: false,
+            stood_still: Duration::ZERO,
             closed: false,
         }
     }
@@ -76,6 +82,15 @@ impl Sdam {
         self.failover.awaited()
     }
 
+    /// The interval of checks of each server at this moment: the least that is allowed while an
+    /// operation waits for a server, else the one of the settings.
+    pub fn monitoring_interval(&self) -> Duration {
+        match self.demand {
+            true => MIN_HEARTBEAT_FREQUENCY,
+            false => self.settings.monitor.heartbeat_frequency,
+        }
+    }
+
     /// The next action; `None` when the latest input has been answered completely.
     pub fn poll_action(&mut self) -> Option<Action> {
         self.actions.pop_front()
@@ -92,6 +107,9 @@ impl Sdam {
         debug_assert!(self.actions.is_empty(), "drain poll_action before the next input");
         if self.closed {
             return;
+        }
+        if !matches!(event, Event::Close) {
+            self.notice_standstill(now);
         }
         match event {
             Event::Open => self.open(now),

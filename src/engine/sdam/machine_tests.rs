@@ -8,7 +8,9 @@ use bson::{RawDocumentBuf, rawdoc};
 use super::*;
 use crate::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
 use crate::engine::sdam::suspicion::SuspicionSettings;
-use crate::engine::sdam::{LinkError, MonitorSettings, ServerType, TopologyId, TopologySnapshot};
+use crate::engine::sdam::{
+    LinkError, MonitorSettings, RttProbe, ServerType, TopologyId, TopologySnapshot,
+};
 use crate::engine::wire::{Flags, Header, OpMsgBuilder};
 
 /// A machine, what it told, and the clock.
@@ -34,6 +36,7 @@ impl Rig {
             heartbeat_frequency: Duration::from_secs(10),
             connect_timeout: Duration::from_secs(10),
             streaming: true,
+            rtt_probe: RttProbe::Hello,
             metadata,
         };
         let settings = SdamSettings {

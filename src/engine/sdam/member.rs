@@ -200,6 +200,15 @@ impl Member {
         self.monitored(now, steps, |monitor, steps| monitor.cancel(now, reason, steps));
     }
 
+    /// The process stood still: whatever is open may be half-open, and silence says nothing.
+    pub(super) fn restart(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
+        let reason = "the process stood still";
+        self.rtt.reset();
+        self.standing.forgive(now);
+        self.probed(now, steps, Probe::close);
+        self.monitored(now, steps, |monitor, steps| monitor.restart(now, reason, steps));
+    }
+
     pub(super) fn close(
         &mut self,
         now: Instant,

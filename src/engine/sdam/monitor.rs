@@ -245,6 +245,15 @@ impl Monitor {
         self.state = State::Closed;
     }
 
+    /// Drops the connection, which may be half-open, and checks at once on a new one.
+    pub(super) fn restart(&mut self, now: Instant, reason: &'static str, steps: &mut Vec<Step>) {
+        if !matches!(self.state, State::Closed) {
+            self.abandon(now, reason, steps);
+            self.known = false;
+            self.start_check(now, steps);
+        }
+    }
+
     fn abandon(&mut self, now: Instant, reason: &'static str, steps: &mut Vec<Step>) {
         let awaited = matches!(self.state, State::AwaitingChange { .. });
         if let Some(check) = self.check() {

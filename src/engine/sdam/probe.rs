@@ -1,4 +1,4 @@
-//! One server's RTT probe: a hello on a connection of its own, while the monitor streams.
+//! One server's RTT probe: a hello, or a ping, on a connection of its own, while the monitor streams.
 //!
 //! A streamed reply says nothing about the round-trip time. Specification: server-monitoring
 //! "Measuring RTT". What the reply says, and whether it fails, does not matter to anybody.
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::link::{self, Exchange};
-use super::settings::MonitorSettings;
+use super::settings::{MonitorSettings, RttProbe};
 use crate::engine::time::Instant;
 
 /// What the probe wants done or made known.
@@ -34,6 +34,11 @@ enum State {
         deadline: Option<Instant>,
     },
     AwaitingReply {
+        deadline: Option<Instant>,
+    },
+    /// The reply to a ping that was sent at `started`.
+    AwaitingPong {
+        started: Instant,
         deadline: Option<Instant>,
     },
 }
@@ -64,7 +69,9 @@ impl Probe {
         match self.state {
             State::Off => None,
             State::AwaitingTurn { until } => Some(until),
-            State::AwaitingConnection { deadline } | State::AwaitingReply { deadline } => deadline,
+            State::AwaitingConnection { deadline }
+            | State::AwaitingReply { deadline }
+            | State::AwaitingPong { deadline, .. } => deadline,
         }
     }
 
@@ -81,7 +88,9 @@ impl Probe {
         match &mut self.state {
             State::AwaitingTurn { until } => *until = now,
             State::Off => self.state = State::AwaitingTurn { until: now },
-            State::AwaitingConnection { .. } | State::AwaitingReply { .. } => {}
+            State::AwaitingConnection { .. }
+            | State::AwaitingReply { .. }
+            | State::AwaitingPong { .. } => {}
         }
     }
 
@@ -102,6 +111,9 @@ impl Probe {
         }
         let deadline = link::deadline(now, self.settings.connect_timeout);
         match self.state {
+            State::AwaitingTurn { .. } if self.exchange.is_open() && self.pings() => {
+                self.ping(now, steps);
+            }
             State::AwaitingTurn { .. } if self.exchange.is_open() => {
                 steps.push(Step::Send(self.exchange.hello()));
                 self.state = State::AwaitingReply { deadline };
@@ -110,7 +122,9 @@ impl Probe {
                 steps.push(Step::Open);
                 self.state = State::AwaitingConnection { deadline };
             }
-            State::AwaitingConnection { .. } | State::AwaitingReply { .. } => {
+            State::AwaitingConnection { .. }
+            | State::AwaitingReply { .. }
+            | State::AwaitingPong { .. } => {
                 self.give_up(now, steps);
             }
             State::Off => {}
@@ -134,20 +148,36 @@ impl Probe {
         written: Instant,
         steps: &mut Vec<Step>,
     ) {
-        if !matches!(self.state, State::AwaitingReply { .. }) {
-            return;
-        }
-        match self.exchange.read(message) {
-            Ok(_) => {
+        let (read, slept_from) = match self.state {
+            State::AwaitingReply { .. } => (self.exchange.read(message).map(drop), now),
+            // IC-29: "counted from the start of the previous ping".
+            State::AwaitingPong { started, .. } => (self.exchange.read_pong(message), started),
+            _ => return,
+        };
+        match read {
+            Ok(()) if self.pings() && matches!(self.state, State::AwaitingReply { .. }) => {
+                self.ping(now, steps);
+            }
+            Ok(()) => {
                 steps.push(Step::Sample(now - written));
                 if !self.continuous {
                     self.exchange.reset();
                     steps.push(Step::Close);
                 }
-                self.sleep(now);
+                self.sleep(slept_from);
             }
             Err(_) => self.give_up(now, steps),
         }
+    }
+
+    fn pings(&self) -> bool {
+        self.settings.rtt_probe == RttProbe::Ping
+    }
+
+    fn ping(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        steps.push(Step::Send(self.exchange.ping()));
+        let deadline = link::deadline(now, self.settings.connect_timeout);
+        self.state = State::AwaitingPong { started: now, deadline };
     }
 
     /// The connection broke, or could not be opened.

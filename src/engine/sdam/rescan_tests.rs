@@ -8,7 +8,9 @@ use bson::{RawDocumentBuf, rawdoc};
 
 use super::*;
 use crate::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
-use crate::engine::sdam::{Action, Event, LinkId, MonitorSettings, Sdam, SdamSettings, TopologyId};
+use crate::engine::sdam::{
+    Action, Event, LinkId, MonitorSettings, RttProbe, Sdam, SdamSettings, TopologyId,
+};
 use crate::engine::wire::{Flags, Header, OpMsgBuilder};
 
 const TEST1: &str = "_mongodb._tcp.test1.test.build.10gen.cc";
@@ -88,6 +90,7 @@ impl Rig {
                 heartbeat_frequency: HEARTBEAT,
                 connect_timeout: Duration::ZERO,
                 streaming: false,
+                rtt_probe: RttProbe::Hello,
                 metadata,
             },
         });

@@ -23,6 +23,19 @@ pub enum MonitoringMode {
     Poll,
 }
 
+/// What measures round-trip times while a server is streamed from (`rttProbe`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum RttProbe {
+    /// A `hello`, from the end of one to the start of the next, as drivers do (server monitoring
+    /// "Measuring RTT").
+    #[default]
+    Hello,
+    /// A `ping` behind the connection's handshake, which is not measured; from the start of one to
+    /// the start of the next. So does the server's internal client: a `ping` does nothing else.
+    Ping,
+}
+
 /// What all monitors of a topology share.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -35,6 +48,9 @@ pub struct MonitorSettings {
     pub connect_timeout: Duration,
     /// Whether to stream where the server can.
     pub streaming: bool,
+    /// What measures round-trip times.
+    #[serde(default)]
+    pub rtt_probe: RttProbe,
     /// What the client says of itself in the first hello of a connection.
     pub metadata: ClientMetadata,
 }

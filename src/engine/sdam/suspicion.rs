@@ -89,6 +89,13 @@ impl Standing {
         }
     }
 
+    /// Nobody listened until `now`: silence before it says nothing.
+    pub(super) fn forgive(&mut self, now: Instant) {
+        if *self != Self::Suspect {
+            *self = Self::Trusted { sign: now };
+        }
+    }
+
     /// A sign of life at `now`; whether that lifts a suspicion.
     pub(super) fn clear(&mut self, now: Instant) -> bool {
         std::mem::replace(self, Self::Trusted { sign: now }) == Self::Suspect

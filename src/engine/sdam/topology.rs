@@ -132,6 +132,18 @@ impl TopologyDescription {
         self.servers.values().find(|server| server.server_type == ServerType::RSPrimary)
     }
 
+    /// Whether all is as it should be: a primary, a mongos or the one server is known. Where it is
+    /// not, operations may have to wait, and servers are checked often while any does.
+    pub fn is_steady(&self) -> bool {
+        match self.topology_type {
+            TopologyType::ReplicaSetWithPrimary | TopologyType::LoadBalanced => true,
+            TopologyType::Single | TopologyType::Sharded => {
+                self.servers.values().any(|server| server.server_type.is_known())
+            }
+            TopologyType::ReplicaSetNoPrimary | TopologyType::Unknown => false,
+        }
+    }
+
     /// The description of the server at `address`.
     pub fn server(&self, address: &ServerAddress) -> Option<&Arc<ServerDescription>> {
         self.servers.get(address)

@@ -15,7 +15,8 @@ use portolan::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata, TopologyV
 use portolan::engine::sdam::suspicion::SuspicionSettings;
 use portolan::engine::sdam::{
     Action, Event, Failure, FailureKind, LinkError, LinkId, LinkRole, MonitorSettings, Notice,
-    Sdam, SdamSettings, ServerDescription, ServerType, Stage, TopologyDescription, TopologyId,
+    RttProbe, Sdam, SdamSettings, ServerDescription, ServerType, Stage, TopologyDescription,
+    TopologyId,
 };
 use portolan::engine::time::Instant;
 use portolan::engine::wire::{Flags, Header, OpMsgBuilder};
@@ -67,6 +68,7 @@ impl Rig {
                 // The file says what fails; a reply that the file has not come to must not.
                 connect_timeout: Duration::ZERO,
                 streaming: false,
+                rtt_probe: RttProbe::Hello,
                 metadata,
             },
         };

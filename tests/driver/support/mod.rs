@@ -301,6 +301,13 @@ impl Bed {
         self.net.state().now = until;
     }
 
+    /// The process stands still for `time`: the clock goes on, what arrives waits, nobody runs.
+    pub(crate) fn stand_still(&self, time: Duration) {
+        self.settle();
+        let mut state = self.net.state();
+        state.now = state.now + time;
+    }
+
     /// Runs `future` to its end, letting as much time pass as it needs.
     pub(crate) fn run<F>(&self, future: F) -> F::Output
     where

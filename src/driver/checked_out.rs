@@ -1,0 +1,102 @@
+//! One connection of a pool, in the hands of a user.
+
+use std::fmt;
+use std::sync::Arc;
+
+use bson::Document;
+
+use super::execute::Run;
+use super::pool::PooledConnection;
+use super::route::Route;
+use super::select::{Selected, select};
+use super::shared::Shared;
+use crate::database::Command;
+use crate::engine::address::ServerAddress;
+use crate::engine::op;
+use crate::engine::sdam::ServerDescription;
+use crate::engine::selection::ReadPreference;
+use crate::error::{Error, ErrorKind, Result};
+use crate::options::ServerChoice;
+
+/// One connection to one server, taken out of its pool: see
+/// [`Client::connection`](crate::Client::connection).
+///
+/// Commands run on it one behind the other and are never tried again. It goes back to its pool when
+/// it is dropped; one that broke, or whose command was abandoned half-way, is closed instead.
+pub struct ServerConnection {
+    shared: Arc<Shared>,
+    read_preference: ReadPreference,
+    selected: Selected,
+    connection: PooledConnection,
+}
+
+impl ServerConnection {
+    pub(crate) async fn take(shared: &Arc<Shared>, choice: ServerChoice) -> Result<Self> {
+        let route = Route::read("admin", &choice.read_preference);
+        // What is checked out runs nothing by itself: a ping stands for what will run.
+        let run = Run::new(shared, &op::Ping, &route, None);
+        let criteria = choice.criteria(&shared.options);
+        let mut selected = select(shared, &criteria, "connection").await?;
+        let taken = run.connect(&selected).await;
+        let connection = taken.map_err(|failed| failed.error)?;
+        selected.rests();
+        let (shared, read_preference) = (shared.clone(), choice.read_preference);
+        Ok(Self { shared, read_preference, selected, connection })
+    }
+
+    /// The server.
+    pub fn address(&self) -> &ServerAddress {
+        &self.selected.server.address
+    }
+
+    /// What was known of the server when it was chosen.
+    pub fn server(&self) -> &Arc<ServerDescription> {
+        &self.selected.server
+    }
+
+    /// The connection's number in its pool.
+    pub fn id(&self) -> u64 {
+        self.connection.id()
+    }
+
+    /// Whether a command can be run: not once the connection has broken.
+    pub fn is_usable(&self) -> bool {
+        self.connection.is_usable()
+    }
+
+    /// Runs a command on this connection and gives the server's reply.
+    ///
+    /// # Errors
+    ///
+    /// What the server says, or that the connection broke: that ends it, and the client's topology
+    /// and pool hear of it as of any operation's failure.
+    pub async fn run_command(
+        &mut self,
+        database: &str,
+        command: impl Into<Command>,
+    ) -> Result<Document> {
+        if !self.connection.is_usable() {
+            let message = "the connection has broken: take another one".to_owned();
+            return Err(Error::new(ErrorKind::Network {
+                address: self.address().clone(),
+                message,
+            }));
+        }
+        let mut operation = op::RunCommand::new(command.into().into_raw()?)?;
+        let route = Route::read(database, &self.read_preference);
+        let mut run = Run::new(&self.shared, &operation.clone(), &route, None);
+        let selected = self.selected.again(&self.shared);
+        let ran = run.on_connection(&mut operation, &selected, &mut *self.connection).await;
+        let reply = ran.map_err(|failed| failed.error)?.output;
+        Document::try_from(reply).map_err(Error::bson)
+    }
+}
+
+impl fmt::Debug for ServerConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerConnection")
+            .field("address", self.address())
+            .field("id", &self.id())
+            .finish_non_exhaustive()
+    }
+}
