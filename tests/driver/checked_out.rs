@@ -61,7 +61,7 @@ fn commands_run_on_one_connection_to_the_primary() {
 fn the_choice_of_the_server_is_the_callers() {
     let bed = Bed::set(2);
     let client = bed.settled("");
-    let (near, far) = (client.clone(), client.clone());
+    let (near, far) = (client.clone(), client);
     let server = bed.run(async move {
         near.with_server(ReadPreference::secondary(), async |connection| {
             distinct(connection, 1).await?;
@@ -104,7 +104,7 @@ fn the_latency_window_can_be_another_for_one_operation() {
     }
     assert_eq!(met.len(), 2, "{met:?}");
     let taken = {
-        let client = client.clone();
+        let client = client;
         bed.run(async move { client.connection(ReadPreference::nearest()).await })
     };
     assert_eq!(taken.expect("a connection").address(), &address("a:1"));
@@ -194,4 +194,39 @@ fn other_errors_touch_neither_pool_nor_topology() {
     assert_eq!(after.primary(), before.primary());
     let sent = bed.named("distinct");
     assert!(sent.iter().all(|request| request.connection == sent[0].connection));
+}
+
+/// MT-20, MT-21: what the server says of its own state is heard, whoever asked.
+#[test]
+fn a_server_that_is_no_primary_any_more_is_doubted() {
+    let bed = Bed::set(0);
+    let client = bed.settled("");
+    primary(&bed, &client);
+    bed.advance(ms(50));
+    let stepped_down = doc! { "ok": 0, "code": 10107, "errmsg": "not primary" };
+    bed.rule("a:1", "distinct", 1, Act::Reply(stepped_down));
+    bed.rule("a:1", "hello", usize::MAX, Act::Silence);
+    let join = primary(&bed, &client);
+    bed.advance(ms(50));
+    let error = join.take().expect("ended").expect_err("nothing is tried again");
+    assert_eq!(error.code(), Some(10107));
+    let server = client.topology().description().server(&address("a:1")).cloned();
+    assert_eq!(server.expect("a member").server_type, ServerType::Unknown);
+}
+
+/// What comes next on a connection whose command was abandoned is unknown: it is closed.
+#[test]
+fn a_command_that_is_abandoned_ends_its_connection() {
+    let bed = Bed::set(0);
+    let client = bed.settled("");
+    bed.rule("a:1", "distinct", 1, Act::Slow(secs(5)));
+    let join = primary(&bed, &client);
+    bed.advance(ms(50));
+    assert_eq!(pool(&client, "a:1").operations, 1, "it counts while it runs");
+    bed.cancel(join.id);
+    let after = pool(&client, "a:1");
+    assert_eq!((after.connections, after.operations), (0, 0));
+    let join = primary(&bed, &client);
+    bed.advance(ms(50));
+    join.take().expect("ended").expect("on a new connection");
 }

@@ -54,7 +54,7 @@ fn the_users_own_rule_decides_every_selection() {
     let never = ServerSelector::new(|servers| servers.retain(|s| s.address != address("a:1")));
     let client = client_with(&bed, |options| options.server_selector = Some(never));
     let write = {
-        let client = client.clone();
+        let client = client;
         bed.spawn(async move {
             till(&client).insert_one(&portolan::bson::doc! { "n": 1 }).await.map(drop)
         })

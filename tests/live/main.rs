@@ -3,6 +3,7 @@
 //! Every test starts a set of its own and asserts on events and results; waiting for an event has a
 //! deadline and is no assertion by itself. `cargo xtask setup` installs the mongod that is needed.
 
+mod access;
 mod discovery;
 mod failover;
 mod hostile;

@@ -278,3 +278,54 @@ fn a_seed_under_another_name_is_remembered_with_the_reason() {
         ["seed:27017 was left out: the primary seed:27017 does not list it as a member"]
     );
 }
+
+/// GAP-07.
+#[test]
+fn behind_a_standstill_everything_is_checked_before_it_is_trusted() {
+    let mut rig = Rig::new("a");
+    rig.elapse();
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.answer(&link, &primary(), Flags::NONE);
+    rig.elapse();
+    let probe = rig.open(LinkRole::Rtt);
+    rig.answer(&probe, &primary(), Flags::NONE);
+    let due = rig.sdam.poll_timeout().expect("a deadline");
+    let overdue = rig.sdam.overdue().expect("a deadline");
+    assert_eq!(overdue - due, Duration::from_secs(20), "a heartbeat and a time-out");
+
+    rig.told.clear();
+    rig.ready = false;
+    rig.now = overdue + Duration::from_secs(100);
+    // Whatever comes first: here what arrived on the stream while nobody ran.
+    rig.answer(&link, &primary(), Flags::NONE);
+    let address = "a".parse().expect("an address");
+    assert_eq!(rig.sdam.stood_still(), Duration::from_millis(120_003));
+    assert_eq!(rig.kind("a"), ServerType::Unknown, "the old stream is not believed");
+    assert_eq!(rig.sdam.pool_generation(&address), Some(1));
+    assert!(rig.ready, "the pool may be used on new connections");
+    let text = "serverDescriptionChanged topologyDescriptionChanged \
+                serverHeartbeatFailed serverHeartbeatStarted";
+    assert_eq!(rig.told.join(" "), text, "the check is due now, not in 500 ms");
+    let roles: Vec<LinkRole> = rig.opening.iter().map(|link| link.role).collect();
+    assert_eq!(roles, [LinkRole::Heartbeat], "one that is new");
+    assert!(rig.sent.is_empty(), "both old links are closed");
+
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.answer(&link, &primary(), Flags::NONE);
+    assert_eq!(rig.kind("a"), ServerType::RSPrimary);
+    rig.elapse();
+    assert_eq!(rig.opening[0].role, LinkRole::Rtt, "round trips are measured again");
+    assert_eq!(rig.sdam.stood_still(), Duration::from_millis(120_003), "counted once");
+}
+
+#[test]
+fn an_input_that_is_late_within_reason_is_no_standstill() {
+    let mut rig = Rig::new("a");
+    rig.elapse();
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.answer(&link, &primary(), Flags::NONE);
+    rig.now = rig.sdam.overdue().expect("a deadline");
+    rig.put(Event::Demand(true));
+    assert_eq!(rig.sdam.stood_still(), Duration::ZERO);
+    assert_eq!(rig.kind("a"), ServerType::RSPrimary);
+}

@@ -1,4 +1,5 @@
-//! One server's RTT probe: a hello, or a ping, on a connection of its own, while the monitor streams.
+//! One server's RTT probe: a hello or a ping, on a connection of its own, while the monitor
+//! streams.
 //!
 //! A streamed reply says nothing about the round-trip time. Specification: server-monitoring
 //! "Measuring RTT". What the reply says, and whether it fails, does not matter to anybody.
