@@ -113,7 +113,8 @@ fn a_reply_that_came_while_the_process_stood_still_counts() {
     let bed = Bed::set(0);
     let client = bed.settled("");
     ping(&bed, &client);
-    bed.rule("a:1", "distinct", 1, Act::Slow(secs(2)));
+    // Behind the next message of the stream, so that the monitor runs first.
+    bed.rule("a:1", "distinct", 1, Act::Slow(secs(15)));
     let database = client.database("shop");
     let slow = bed.spawn(async move { database.run_command(doc! { "distinct": 1 }).await });
     bed.advance(ms(100));

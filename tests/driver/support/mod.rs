@@ -304,8 +304,11 @@ impl Bed {
     /// The process stands still for `time`: the clock goes on, what arrives waits, nobody runs.
     pub(crate) fn stand_still(&self, time: Duration) {
         self.settle();
-        let mut state = self.net.state();
-        state.now = state.now + time;
+        let until = self.now() + time;
+        while self.net.next_at().is_some_and(|at| at <= until) {
+            self.net.step();
+        }
+        self.net.state().now = until;
     }
 
     /// Runs `future` to its end, letting as much time pass as it needs.
