@@ -78,7 +78,8 @@ fn a_pool_says_why_it_closes_connections() {
     let mut pools = client.pool_events();
     let ping = client.clone();
     bed.run(async move { ping.ping(ReadPreference::primary()).await }).expect("a ping");
-    bed.run(async move { client.shutdown().await });
+    let last = client;
+    bed.run(async move { last.shutdown().await });
     let events = heard(&mut pools);
     let names: Vec<_> = events.iter().map(|event| event.kind.name()).collect();
     assert_eq!(names.last(), Some(&"poolClosed"), "{names:?}");
