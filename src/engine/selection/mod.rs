@@ -7,6 +7,7 @@
 //! (SS-16, SS-26..28).
 
 mod criteria;
+mod document;
 mod explain;
 mod hints;
 mod staleness;
@@ -22,6 +23,7 @@ pub use criteria::{
     Criteria, OperationKind, ReadPreference, ReadPreferenceMode, SelectionError, ServerSelector,
     TagSet, UnknownMode,
 };
+pub use document::{ReadPreferenceError, ReadPreferenceErrorKind};
 pub use explain::{Outcome, Reason, Verdict, explain};
 pub use hints::{Hint, hints};
 pub use staleness::{IDLE_WRITE_PERIOD, SMALLEST_MAX_STALENESS};
