@@ -317,8 +317,8 @@ mod tests {
     use super::ReadPreferenceErrorKind as Kind;
     use super::*;
 
-    fn read(document: bson::Document) -> Result<ReadPreference> {
-        ReadPreference::from_document(&RawDocumentBuf::try_from(&document).unwrap())
+    fn read(document: impl Into<bson::Document>) -> Result<ReadPreference> {
+        ReadPreference::from_document(&RawDocumentBuf::try_from(document.into()).unwrap())
     }
 
     fn refused(document: bson::Document) -> (Kind, String) {
