@@ -199,3 +199,16 @@ fn one_stream_tells_what_becomes_of_all_sets() {
     assert!(registry.set_changes().next().now_or_never().is_some_and(|end| end.is_none()));
     drop(other);
 }
+
+// IC-05, IC-16
+#[test]
+fn a_client_that_its_holder_shut_down_is_not_given_again() {
+    let (bed, registry) = (Bed::set(0), Registry::new());
+    let client = get(&registry, &bed, RS0);
+    bed.advance(ms(600));
+    let ending = client.clone();
+    bed.run(async move { ending.shutdown().await });
+    assert!(registry.get("rs0").is_none() && registry.is_empty());
+    assert!(registry.get_for_host(&address("a:1")).is_none());
+    assert_ne!(get(&registry, &bed, RS0).topology_id(), client.topology_id());
+}

@@ -5,7 +5,7 @@ use portolan::bson::doc;
 use portolan::options::ClientOptions;
 
 use super::support::server::Act;
-use super::support::{Bed, ms, till};
+use super::support::{Bed, ms, secs, till};
 
 // IC-93, IC-94
 #[test]
@@ -73,4 +73,32 @@ fn avoided_servers_are_counted() {
     // Whichever is asked first hangs up; the retry goes to the other one, which does too.
     let _ = bed.run(async move { till.find_one(doc! {}).await });
     assert_eq!(client.statistics().num_targeting_avoided_deprioritized, 1);
+}
+
+// IC-95
+#[test]
+fn a_hello_that_the_server_may_hold_back_costs_nothing() {
+    let bed = Bed::set(0);
+    let client = bed.settled("");
+    let before = client.statistics().hello;
+    assert_eq!(before.currently_active, 1, "the server holds one back");
+    bed.advance(secs(35));
+    let after = client.statistics().hello;
+    assert!(after.total_calls > before.total_calls, "{after:?}");
+    assert_eq!(after.total_latency_micros, before.total_latency_micros);
+    assert_eq!(after.currently_active, 1);
+}
+
+// IC-96
+#[test]
+fn a_server_that_cannot_be_avoided_is_not_counted() {
+    let mongos = doc! { "isWritablePrimary": true, "msg": "isdbgrid", "maxWireVersion": 21 };
+    let bed = Bed::each(&["a:1".to_owned()], &mongos);
+    let client = bed.client_of(ClientOptions::parse("mongodb://a:1/shop").expect("good"));
+    bed.advance(ms(600));
+    bed.rule("a:1", "find", 1, Act::HangUp);
+    let till = till(&client);
+    bed.run(async move { till.find_one(doc! {}).await }).expect("the same server serves it");
+    assert_eq!(bed.named("find").len(), 2);
+    assert_eq!(client.statistics().num_targeting_avoided_deprioritized, 0);
 }
