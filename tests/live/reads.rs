@@ -78,9 +78,12 @@ fn replicated(set: &ReplicaSet, index: usize, n: i32) {
     .expect("replicated");
 }
 
-/// How many queries the member has served.
+/// How many queries on the collection the member has served. Not its count of all queries: other
+/// members read its oplog.
 fn queries(set: &ReplicaSet, index: usize) -> i64 {
-    let status = set.command(index, &doc! { "serverStatus": 1 }).expect("serverStatus");
-    let counters = status.get_document("opcounters").expect("opcounters");
-    counters.get_i64("query").or_else(|_| counters.get_i32("query").map(i64::from)).expect("query")
+    let top = set.command(index, &doc! { "top": 1 }).expect("top");
+    let ports = top.get_document("totals").and_then(|totals| totals.get_document("live.ports"));
+    let count =
+        ports.and_then(|ports| ports.get_document("queries")).expect("queries").get("count");
+    count.and_then(|count| count.as_i64().or(count.as_i32().map(i64::from))).expect("a count")
 }

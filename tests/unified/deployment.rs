@@ -165,6 +165,17 @@ impl Deployment {
         Ok(())
     }
 
+    /// Runs a command on the server that takes writes.
+    pub(crate) fn run(&self, command: &Document) -> Result<(), String> {
+        self.primary()?.run(command).map(drop).map_err(|error| error.to_string())
+    }
+
+    /// Runs a command on the first of the seeds.
+    pub(crate) fn run_on_seed(&self, command: &Document) -> Result<(), String> {
+        let mut first = self.all()?.into_iter().next().ok_or("no server")?;
+        first.run(command).map(drop).map_err(|error| error.to_string())
+    }
+
     fn primary(&self) -> Result<Connection, String> {
         match &self.servers {
             Servers::Single(server) => server.connect(TIMEOUT).map_err(|error| error.to_string()),

@@ -17,6 +17,7 @@ mod logs;
 mod matching;
 mod matching_tests;
 mod operations;
+mod prose;
 mod requirement;
 mod run;
 mod runner;
@@ -44,6 +45,7 @@ fn main() {
     let mut apart = BTreeMap::new();
     match prepare() {
         Ok((source, deployments)) => {
+            trials.extend(prose::trials(&deployments));
             for suite in SUITES {
                 trials.extend(self::trials(&source, suite, &deployments, &mut apart));
             }

@@ -47,6 +47,8 @@ export interface ServerDescription {
   topologyVersion?: unknown;
   roundTripTimeMs: number | null;
   minRoundTripTimeMs?: number | null;
+  /** The server does not answer a liveness probe: operations avoid it while there are others. */
+  suspect?: boolean;
   lastUpdateTimeMs: number | null;
 }
 
@@ -57,6 +59,8 @@ export interface TopologyDescription {
   maxElectionId?: string;
   maxSetVersion?: number;
   servers: ServerDescription[];
+  /** Servers that are no part of it, and why: members of another set, aliases of a member. */
+  leftOut?: { address: string; reason: string }[];
   compatibilityError?: string;
   logicalSessionTimeoutMinutes?: number;
 }
@@ -110,6 +114,46 @@ export interface ServerHeartbeatFailed extends Heartbeat {
   failure: string;
 }
 
+/** A server does not answer a liveness probe. */
+export interface ServerSuspected extends Stamped {
+  kind: 'serverSuspected';
+  address: string;
+}
+/** A suspected server has answered. */
+export interface ServerTrusted extends Stamped {
+  kind: 'serverTrusted';
+  address: string;
+}
+/** Two servers claim to be the primary. */
+export interface PrimaryContested extends Stamped {
+  kind: 'primaryContested';
+  contest: { winner: string | null; greatest: string; loser: string; claim: string };
+}
+/** A failover is over: the first operation has succeeded on the new primary. */
+export interface FailoverCompleted extends Stamped {
+  kind: 'failoverCompleted';
+  timeline: {
+    from: string;
+    to: string;
+    detection: string;
+    detectedMs: number;
+    newPrimaryMs: number;
+    firstSuccessMs: number;
+    detectionAtMostMs: number;
+    electionMs: number;
+    recoveryMs: number;
+    slowest: 'detection' | 'election' | 'recovery';
+  };
+}
+/** The SRV records that the seeds came from were looked up again. */
+export interface SrvRescanned extends Stamped {
+  kind: 'srvRescanned';
+  name: string;
+  hosts: string[];
+  problems: string[];
+  nextMs: number;
+}
+
 /** Every event of a client. */
 export type PortolanEvent =
   | TopologyOpening
@@ -120,4 +164,9 @@ export type PortolanEvent =
   | ServerClosed
   | ServerHeartbeatStarted
   | ServerHeartbeatSucceeded
-  | ServerHeartbeatFailed;
+  | ServerHeartbeatFailed
+  | ServerSuspected
+  | ServerTrusted
+  | PrimaryContested
+  | FailoverCompleted
+  | SrvRescanned;

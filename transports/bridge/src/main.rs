@@ -17,6 +17,10 @@ use cli::args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    // MONGODB_LOG_ALL=debug and its like; nothing has set a default before.
+    if let Err(error) = portolan::logging::init_from_env() {
+        eprintln!("portolan: no log: {error}");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

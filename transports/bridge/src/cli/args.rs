@@ -27,7 +27,9 @@ Examples:
   portolan demo
 
 Results go to standard output, errors to standard error.
-Exit status: 0 done, 1 the operation failed, 2 bad usage.";
+Exit status: 0 done, 1 the operation failed, 2 bad usage.
+MONGODB_LOG_ALL=debug (or _TOPOLOGY, _SERVER_SELECTION, _CONNECTION, _COMMAND) writes the driver's
+log to standard error; MONGODB_LOG_PATH to a file.";
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {

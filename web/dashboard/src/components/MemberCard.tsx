@@ -55,6 +55,11 @@ export function MemberCard({ member }: { member: ServerDescription }) {
         </ul>
       )}
       {failed && <p class="card-error">{member.error}</p>}
+      {member.suspect === true && (
+        <p class="card-error" data-testid="suspect">
+          does not answer: operations avoid it
+        </p>
+      )}
       {demo !== undefined && <DemoButtons demo={demo} type={member.type} />}
     </li>
   );

@@ -1,6 +1,8 @@
 /** The specification's names and times in the words of the page. */
 import type {
+  FailoverCompleted,
   PortolanEvent,
+  PrimaryContested,
   ServerDescription,
   ServerType,
   TopologyDescription,
@@ -85,9 +87,14 @@ export function groupOf(event: PortolanEvent): EventGroup {
       return event.previousDescription.type === event.newDescription.type ? 'detail' : 'server';
     case 'topologyOpening':
     case 'topologyClosed':
+    case 'primaryContested':
+    case 'failoverCompleted':
+    case 'srvRescanned':
       return 'topology';
     case 'serverOpening':
     case 'serverClosed':
+    case 'serverSuspected':
+    case 'serverTrusted':
       return 'server';
     case 'serverHeartbeatStarted':
     case 'serverHeartbeatSucceeded':
@@ -109,6 +116,7 @@ function sameFleet(before: TopologyDescription, after: TopologyDescription): boo
 export function isAlarm(event: PortolanEvent): boolean {
   switch (event.kind) {
     case 'serverHeartbeatFailed':
+    case 'serverSuspected':
       return true;
     case 'serverDescriptionChanged':
       return event.newDescription.type === 'Unknown' && event.newDescription.error !== undefined;
@@ -151,7 +159,26 @@ export function summary(event: PortolanEvent): string {
       return `${event.awaited ? 'news after' : 'answered in'} ${duration(event.durationMs)}`;
     case 'serverHeartbeatFailed':
       return event.failure;
+    case 'serverSuspected':
+      return 'suspect: it does not answer';
+    case 'serverTrusted':
+      return 'trusted again: it answers';
+    case 'primaryContested':
+      return contest(event);
+    case 'failoverCompleted':
+      return failover(event);
+    case 'srvRescanned':
+      return `${event.name}: ${event.hosts.length} hosts`;
   }
+}
+
+function contest({ contest: { winner, loser } }: PrimaryContested): string {
+  return `two primaries: ${winner ?? 'a newer election'} is believed over ${loser}`;
+}
+
+function failover({ timeline }: FailoverCompleted): string {
+  const { from, to, electionMs, recoveryMs } = timeline;
+  return `${from} → ${to}: election ${duration(electionMs)}, first success ${duration(recoveryMs)} later`;
 }
 
 function topologyChange(before: TopologyDescription, after: TopologyDescription): string {
