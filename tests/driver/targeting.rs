@@ -163,3 +163,13 @@ fn questions_about_the_belief() {
     bed.advance(ms(600));
     assert!(!client.description().is_host_up(&address("b:1")));
 }
+
+#[test]
+fn waiting_can_go_on_on_any_thread() {
+    fn is_send<T: Send>(_: &T) {}
+    let bed = Bed::set(0);
+    let client = bed.settled("");
+    is_send(&client.hosts(ReadPreference::nearest()));
+    is_send(&client.host(ReadPreference::nearest()));
+    is_send(&client.set_changes());
+}

@@ -9,4 +9,5 @@ mod hostile;
 mod reads;
 mod refusals;
 mod script;
+mod targeting;
 mod watch;
