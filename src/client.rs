@@ -1,7 +1,7 @@
 //! The client: one deployment, as a user holds it.
 
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -20,6 +20,7 @@ use crate::driver::pool::PoolStatus;
 use crate::driver::route::Route;
 use crate::driver::run::Driver;
 use crate::driver::shared::Shared;
+use crate::driver::target;
 use crate::engine::address::ServerAddress;
 use crate::engine::op;
 use crate::engine::sdam::{
@@ -28,12 +29,14 @@ use crate::engine::sdam::{
 };
 use crate::engine::selection::{self, Criteria, OperationKind, ReadPreference};
 use crate::error::{Error, Result};
-use crate::event::{CommandEvent, Event, Events, PoolEvent};
+use crate::event::{CommandEvent, Event, Events, PoolEvent, SetChange};
 use crate::explain::Explanation;
 use crate::logging::Log;
 use crate::metadata;
 use crate::options::{ClientOptions, ServerChoice, ServerMonitoringMode, ServerSelector};
 use crate::resolve;
+use crate::statistics::Statistics;
+use crate::targeting::Targeting;
 use crate::transport::Transport;
 
 /// A MongoDB deployment: standalone, replica set or sharded cluster.
@@ -55,6 +58,16 @@ struct Handle {
 impl Drop for Handle {
     fn drop(&mut self) {
         self.shared.close();
+    }
+}
+
+/// A client that somebody else holds, or nobody any more.
+#[derive(Clone, Debug)]
+pub(crate) struct WeakClient(Weak<Handle>);
+
+impl WeakClient {
+    pub(crate) fn upgrade(&self) -> Option<Client> {
+        self.0.upgrade().map(|handle| Client { handle })
     }
 }
 
@@ -141,6 +154,57 @@ impl Client {
     /// What becomes of each command from now on. Nothing is copied for it while nobody asks.
     pub fn command_events(&self) -> Events<CommandEvent> {
         self.shared().observers.commands.subscribe()
+    }
+
+    /// What becomes of the replica set as a whole from now on: found, possibly changed, confirmed,
+    /// dropped.
+    ///
+    /// The stream begins with the latest change there was, and ends after `Dropped`.
+    pub fn set_changes(&self) -> Events<SetChange> {
+        self.shared().observers.sets.subscribe()
+    }
+
+    /// What the client believes about the deployment at this moment. Takes no lock.
+    pub fn description(&self) -> Arc<TopologyDescription> {
+        self.shared().view().topology.clone()
+    }
+
+    /// All servers that suit, as near as the fastest of them (`localThresholdMS`), in random order;
+    /// at once where there are any, else as soon as there are.
+    ///
+    /// Drop the future to stop waiting.
+    ///
+    /// # Errors
+    ///
+    /// If no server suits within the time-out, or none ever can; the error names each server with
+    /// the reason. If the client is shut down.
+    pub async fn hosts(&self, targeting: impl Into<Targeting>) -> Result<Vec<ServerAddress>> {
+        target::hosts(self.shared(), &targeting.into()).await
+    }
+
+    /// One of [`hosts`](Self::hosts): where an operation would go now.
+    ///
+    /// # Errors
+    ///
+    /// As [`hosts`](Self::hosts).
+    pub async fn host(&self, targeting: impl Into<Targeting>) -> Result<ServerAddress> {
+        target::host(self.shared(), &targeting.into()).await
+    }
+
+    /// Numbers of this moment: the servers, and what finding them cost so far.
+    pub fn statistics(&self) -> Statistics {
+        let (shared, view) = (self.shared(), self.shared().view());
+        shared.observers.counters.statistics(shared.transport.now(), &view.topology)
+    }
+
+    /// Whether the client was not shut down.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.shared().is_closed()
+    }
+
+    /// The same client, which this does not keep alive.
+    pub(crate) fn downgrade(&self) -> WeakClient {
+        WeakClient(Arc::downgrade(&self.handle))
     }
 
     /// The identity of the client's topology: all its events and log messages carry it.

@@ -44,8 +44,11 @@ pub mod event;
 mod explain;
 pub mod logging;
 mod metadata;
+pub mod registry;
 mod resolve;
 mod session;
+pub mod statistics;
+mod targeting;
 
 pub use bson;
 pub use client::{Client, Ping, Topology};
@@ -66,6 +69,8 @@ pub use engine::selection::{ReadPreference, ReadPreferenceMode};
 pub use error::{Error, ErrorKind, Result};
 pub use explain::Explanation;
 pub use options::ClientOptions;
+pub use registry::{Registry, RegistryError};
+pub use targeting::Targeting;
 
 /// The examples of the README, compiled by `cargo test --doc`.
 #[cfg(doctest)]

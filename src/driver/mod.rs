@@ -23,3 +23,4 @@ pub(crate) mod route;
 pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod shared;
+pub(crate) mod target;

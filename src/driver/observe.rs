@@ -14,8 +14,9 @@ use crate::engine::pool::{PoolEvent, PoolEventKind};
 use crate::engine::sdam::{Notice, TopologyId};
 use crate::engine::time::Instant;
 use crate::error::{Error, ErrorKind};
-use crate::event::{CommandEvent, CommandEventKind, Listeners, Subscribers};
+use crate::event::{CommandEvent, CommandEventKind, Listeners, SetListeners, Subscribers};
 use crate::logging::Log;
+use crate::statistics::Counters;
 use crate::transport::Transport;
 
 /// Everybody who listens to one client.
@@ -25,6 +26,9 @@ pub(crate) struct Observers {
     pub(crate) topology: Subscribers,
     pub(crate) pools: Listeners<PoolEvent>,
     pub(crate) commands: Listeners<CommandEvent>,
+    /// What becomes of the replica set as a whole.
+    pub(crate) sets: SetListeners,
+    pub(crate) counters: Counters,
     pub(crate) log: Log,
 }
 
@@ -32,11 +36,14 @@ impl Observers {
     pub(crate) fn new(topology_id: TopologyId, log: Log) -> Self {
         let (topology, pools, commands) =
             (Subscribers::default(), Listeners::default(), Listeners::default());
-        Self { topology_id, topology, pools, commands, log }
+        let (sets, counters) = (SetListeners::default(), Counters::default());
+        Self { topology_id, topology, pools, commands, sets, counters, log }
     }
 
     pub(crate) fn tell_topology(&self, event: Notice) {
         self.log.topology(&event);
+        self.counters.topology(event.at, &event.kind);
+        self.sets.apply(&event.kind);
         self.topology.tell(event);
     }
 

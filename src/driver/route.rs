@@ -62,6 +62,8 @@ impl<'a> Route<'a> {
             },
             read_preference: self.read_preference,
             deprioritized,
+            excluded: &[],
+            min_cluster_time: None,
             local_threshold: options.local_threshold,
             heartbeat_frequency: options.heartbeat_frequency,
             server_selector: options.server_selector.as_ref().map(ServerSelector::rule),

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::{Either, select as either};
 
@@ -65,10 +66,12 @@ pub(crate) async fn select(
 ) -> Result<Selected> {
     shared.check_clock();
     let Some(log) = shared.observers.log.selection(criteria, operation) else {
-        return wait(shared, criteria, None).await;
+        return wait(shared, criteria, shared.options.server_selection_timeout, None, try_select)
+            .await;
     };
     log.started(&shared.view().topology);
-    let outcome = wait(shared, criteria, Some(&log)).await;
+    let timeout = shared.options.server_selection_timeout;
+    let outcome = wait(shared, criteria, timeout, Some(&log), try_select).await;
     match &outcome {
         Ok(selected) => log.succeeded(&shared.view().topology, &selected.server.address),
         Err(error) => log.failed(&shared.view().topology, error),
@@ -76,15 +79,19 @@ pub(crate) async fn select(
     outcome
 }
 
-async fn wait(
+/// Waits until `attempt` finds something in the belief, up to `timeout`.
+pub(super) async fn wait<T>(
     shared: &Arc<Shared>,
     criteria: &Criteria<'_>,
+    timeout: Duration,
     log: Option<&SelectionLog<'_>>,
-) -> Result<Selected> {
-    if let Some(selected) = try_select(shared, criteria)? {
+    attempt: impl Fn(&Arc<Shared>, &Criteria<'_>) -> Result<Option<T>>,
+) -> Result<T> {
+    let call = shared.observers.counters.selection_begins();
+    if let Some(selected) = attempt(shared, criteria)? {
         return Ok(selected);
     }
-    let timeout = shared.options.server_selection_timeout;
+    let _call = call.waits(&shared.transport);
     if let Some(log) = log {
         log.waiting(&shared.view().topology, timeout);
     }
@@ -95,14 +102,14 @@ async fn wait(
     let _demand = shared.wait_for_server();
     loop {
         let changed = shared.changed();
-        if let Some(selected) = try_select(shared, criteria)? {
+        if let Some(selected) = attempt(shared, criteria)? {
             return Ok(selected);
         }
         if let Either::Right(_) = either(changed, &mut deadline).await {
             // Time that passed while nobody ran does not count.
             let lost = shared.stood_still(shared.transport.now()) - stood_still;
             if started + timeout + lost <= limit {
-                return Err(timed_out(shared, criteria));
+                return Err(timed_out(shared, criteria, timeout));
             }
             limit = started + timeout + lost;
             deadline = shared.transport.sleep_until(limit);
@@ -121,6 +128,9 @@ fn try_select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Option<Se
         Err(error) => return Err(Error::of_selection(error)),
     };
     let Some(pool) = view.pools.get(&server.address) else { return Ok(None) };
+    if !criteria.deprioritized.is_empty() && !criteria.deprioritized.contains(&server.address) {
+        shared.observers.counters.avoided_deprioritized();
+    }
     Ok(Some(Selected {
         server: server.clone(),
         topology_type: view.topology.topology_type,
@@ -130,9 +140,8 @@ fn try_select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Option<Se
 }
 
 /// ARCHITECTURE: every server with the reason why it was not chosen.
-fn timed_out(shared: &Shared, criteria: &Criteria<'_>) -> Error {
+fn timed_out(shared: &Shared, criteria: &Criteria<'_>, timeout: Duration) -> Error {
     let view = shared.view();
-    let timeout = shared.options.server_selection_timeout;
     let verdicts = selection::explain(&view.topology, criteria, shared.transport.now());
     let mut message = format!("no server was suitable for {criteria} within {timeout:?}");
     if !shared.is_running() {

@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use async_channel::{Receiver, Sender};
@@ -12,22 +12,50 @@ use futures_util::Stream;
 #[derive(Debug)]
 pub(crate) struct Listeners<T> {
     count: AtomicUsize,
+    closed: AtomicBool,
     senders: Mutex<Vec<Sender<T>>>,
 }
 
 impl<T> Default for Listeners<T> {
     fn default() -> Self {
-        Self { count: AtomicUsize::new(0), senders: Mutex::default() }
+        Self {
+            count: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            senders: Mutex::default(),
+        }
     }
 }
 
 impl<T: Clone> Listeners<T> {
     pub(crate) fn subscribe(&self) -> Events<T> {
-        let (sender, receiver) = async_channel::unbounded();
-        let mut senders = self.senders.lock().expect("not poisoned: sending does not panic");
-        senders.push(sender);
-        self.count.store(senders.len(), Ordering::Relaxed);
-        Events { receiver: Box::pin(receiver) }
+        self.subscribe_after(None)
+    }
+
+    /// A stream that begins with `first`; it has nothing else where no more is told.
+    pub(crate) fn subscribe_after(&self, first: Option<T>) -> Events<T> {
+        let (sender, events) = channel();
+        self.add(sender, first);
+        events
+    }
+
+    /// Tells `sender` too, `first` before all else.
+    pub(crate) fn add(&self, sender: Sender<T>, first: Option<T>) {
+        if let Some(first) = first {
+            // Where nobody listens any more, the next event finds out.
+            let _ = sender.try_send(first);
+        }
+        if !self.closed.load(Ordering::SeqCst) {
+            let mut senders = self.senders.lock().expect("not poisoned: sending does not panic");
+            senders.push(sender);
+            self.count.store(senders.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// Ends all streams: nothing more is told. Not to be called beside a subscription.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+        self.senders.lock().expect("not poisoned: sending does not panic").clear();
+        self.count.store(0, Ordering::Relaxed);
     }
 
     /// Whether nobody listens. One load.
@@ -44,6 +72,12 @@ impl<T: Clone> Listeners<T> {
         senders.retain(|sender| sender.try_send(event.clone()).is_ok());
         self.count.store(senders.len(), Ordering::Relaxed);
     }
+}
+
+/// A stream, and what tells it something; the stream ends when nobody has that any more.
+pub(crate) fn channel<T>() -> (Sender<T>, Events<T>) {
+    let (sender, receiver) = async_channel::unbounded();
+    (sender, Events { receiver: Box::pin(receiver) })
 }
 
 /// A stream of what happens from the moment on that it was asked for.

@@ -8,6 +8,7 @@
 
 mod command;
 mod listeners;
+mod sets;
 
 use std::sync::Mutex;
 
@@ -15,12 +16,15 @@ use async_channel::{Receiver, Sender};
 
 pub use command::{CommandEvent, CommandEventKind};
 pub use listeners::Events;
-pub(crate) use listeners::Listeners;
+pub(crate) use listeners::{Listeners, channel};
+pub(crate) use sets::SetListeners;
 
 pub use crate::engine::pool::{
     CheckOutFailedReason, ConnectionClosedReason, PoolEvent, PoolEventKind, PoolSettings,
 };
-pub use crate::engine::sdam::{EventKind, HeartbeatConnection, Notice as Event};
+pub use crate::engine::sdam::{
+    EventKind, HeartbeatConnection, Notice as Event, SetChange, SetState,
+};
 
 /// Everybody who listens. The first who subscribes hears what was told before.
 #[derive(Debug, Default)]

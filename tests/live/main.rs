@@ -10,4 +10,5 @@ mod hostile;
 mod reads;
 mod refusals;
 mod script;
+mod targeting;
 mod watch;

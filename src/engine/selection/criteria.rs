@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::raw::{CString, cstr};
-use bson::{RawArrayBuf, RawDocumentBuf};
+use bson::{RawArrayBuf, RawDocumentBuf, Timestamp};
 
 use super::explain::Span;
 use super::tags::write_tag_set;
@@ -282,6 +282,10 @@ pub struct Criteria<'a> {
     pub read_preference: &'a ReadPreference,
     /// Servers to avoid while others are suitable: those that this operation failed on.
     pub deprioritized: &'a [ServerAddress],
+    /// Servers that must not be chosen, even where no other is there.
+    pub excluded: &'a [ServerAddress],
+    /// Only servers that have written up to this moment, by their own word, while there are any.
+    pub min_cluster_time: Option<Timestamp>,
     /// How much slower than the fastest suitable server a server may be.
     pub local_threshold: Duration,
     /// The client's heartbeat interval, part of the estimate of staleness.
@@ -299,6 +303,8 @@ impl<'a> Criteria<'a> {
             operation: OperationKind::Read,
             read_preference,
             deprioritized: &[],
+            excluded: &[],
+            min_cluster_time: None,
             local_threshold: Duration::from_millis(15),
             heartbeat_frequency: Duration::from_secs(10),
             server_selector: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::tags::{matches, write_tag_set};
+use super::targeting::is_at;
 use super::window::LatencyWindow;
 use super::{Criteria, OperationKind, Role, Rule, Step, TagSet, staleness_limit, steps};
 use crate::engine::address::ServerAddress;
@@ -71,6 +72,10 @@ pub enum Reason {
     },
     /// The operation failed there before, and there are others.
     Deprioritized,
+    /// The caller excluded it.
+    Excluded,
+    /// It has not written up to the cluster time that is asked for, and others have.
+    BehindClusterTime,
     /// It does not answer a liveness probe, and there are others.
     Suspect,
     /// The user's own rule left it out.
@@ -145,6 +150,12 @@ fn why_not(
     let Some(step) = steps.iter().find(|step| step.role.admits(server.server_type)) else {
         return Some(Reason::WrongType { wanted: wanted(criteria, steps) });
     };
+    if criteria.excluded.contains(&server.address) {
+        return Some(Reason::Excluded);
+    }
+    if rule.is_some_and(|rule| !is_at(server, rule.min_cluster_time)) {
+        return Some(Reason::BehindClusterTime);
+    }
     if server.suspect && rule.is_some_and(|rule| !rule.suspects) {
         return Some(Reason::Suspect);
     }
@@ -180,6 +191,8 @@ fn filtered_out(
         let rule = Rule {
             role: step.role,
             avoided: &[],
+            excluded: criteria.excluded,
+            min_cluster_time: None,
             suspects: true,
             staleness: staleness_limit(topology, criteria),
             tags: Some(set),
@@ -232,6 +245,8 @@ impl Reason {
             Self::StalenessUnknown => "stalenessUnknown",
             Self::Tags { .. } => "tags",
             Self::Deprioritized => "deprioritized",
+            Self::Excluded => "excluded",
+            Self::BehindClusterTime => "behindClusterTime",
             Self::Suspect => "suspect",
             Self::Selector => "selector",
             Self::OutsideWindow { .. } => "outsideWindow",
@@ -272,6 +287,10 @@ impl fmt::Display for Reason {
                     write_tag_set(f, set)?;
                 }
                 Ok(())
+            }
+            Self::Excluded => f.write_str("excluded by the caller"),
+            Self::BehindClusterTime => {
+                f.write_str("has not written up to the cluster time asked for, others have")
             }
             Self::Deprioritized => f.write_str("avoided, because the operation failed there"),
             Self::Suspect => f.write_str("suspect: it does not answer a liveness probe"),

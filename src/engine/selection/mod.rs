@@ -7,10 +7,12 @@
 //! (SS-16, SS-26..28).
 
 mod criteria;
+mod document;
 mod explain;
 mod hints;
 mod staleness;
 mod tags;
+mod targeting;
 #[cfg(test)]
 mod testing;
 mod window;
@@ -18,10 +20,13 @@ mod window;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::Timestamp;
+
 pub use criteria::{
     Criteria, OperationKind, ReadPreference, ReadPreferenceMode, SelectionError, ServerSelector,
     TagSet, UnknownMode,
 };
+pub use document::{ReadPreferenceError, ReadPreferenceErrorKind};
 pub use explain::{Outcome, Reason, Verdict, explain};
 pub use hints::{Hint, hints};
 pub use staleness::{IDLE_WRITE_PERIOD, SMALLEST_MAX_STALENESS};
@@ -198,6 +203,8 @@ fn steps(topology: TopologyType, criteria: &Criteria<'_>) -> &'static [Step] {
 struct Rule<'c> {
     role: Role,
     avoided: &'c [ServerAddress],
+    excluded: &'c [ServerAddress],
+    min_cluster_time: Option<Timestamp>,
     /// Whether servers that do not answer a liveness probe may serve.
     suspects: bool,
     staleness: Option<StalenessLimit>,
@@ -206,8 +213,17 @@ struct Rule<'c> {
 
 impl<'c> Rule<'c> {
     /// The most preferred rule that any server passes; first without suspect and deprioritized
-    /// servers, then with suspects, then with all (SS-26).
+    /// servers, then with suspects, then with all (SS-26); all that first without those behind the
+    /// cluster time that is asked for, then with them (IC-68).
     fn find(topology: &TopologyDescription, criteria: &Criteria<'c>) -> Option<Self> {
+        let found = Self::find_in_time(topology, criteria);
+        if found.is_some() || criteria.min_cluster_time.is_none() {
+            return found;
+        }
+        Self::find_in_time(topology, &Criteria { min_cluster_time: None, ..*criteria })
+    }
+
+    fn find_in_time(topology: &TopologyDescription, criteria: &Criteria<'c>) -> Option<Self> {
         let steps = steps(topology.topology_type, criteria);
         let among = |avoided, suspects| {
             let of = |step: &Step| Self::of(*step, topology, criteria, avoided, suspects);
@@ -228,7 +244,10 @@ impl<'c> Rule<'c> {
         avoided: &'c [ServerAddress],
         suspects: bool,
     ) -> Option<Self> {
-        let mut rule = Self { role: step.role, avoided, suspects, staleness: None, tags: None };
+        let Criteria { excluded, min_cluster_time, .. } = *criteria;
+        let (role, staleness, tags) = (step.role, None, None);
+        let mut rule =
+            Self { role, avoided, excluded, min_cluster_time, suspects, staleness, tags };
         let preference = criteria.read_preference;
         if step.filtered {
             rule.staleness = staleness_limit(topology, criteria);
@@ -246,6 +265,8 @@ impl<'c> Rule<'c> {
     fn admits(&self, server: &ServerDescription) -> bool {
         self.role.admits(server.server_type)
             && !self.avoided.contains(&server.address)
+            && !self.excluded.contains(&server.address)
+            && targeting::is_at(server, self.min_cluster_time)
             && (self.suspects || !server.suspect)
             && self.staleness.is_none_or(|limit| limit.admits(server))
             && self.tags.is_none_or(|wanted| tags::matches(wanted, server.tags()))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::DateTime;
+use bson::{DateTime, Timestamp};
 
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::HelloReply;
@@ -37,6 +37,11 @@ impl Server {
 
     pub(super) fn tag(mut self, name: &str, value: &str) -> Self {
         self.reply().tags.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    pub(super) fn op_time(mut self, time: Timestamp) -> Self {
+        self.reply().last_write_op_time = Some(time);
         self
     }
 
