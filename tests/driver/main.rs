@@ -10,6 +10,7 @@ mod observed;
 mod options;
 mod pool;
 mod retry;
+mod rows;
 mod selection;
 mod sessions;
 mod srv;
