@@ -249,8 +249,8 @@ fn function(path: &str, name: &str) -> Result<(), String> {
     Err("the function is no test".to_owned())
 }
 
-/// A folder or a file of the specifications that is run; where they are there, the file must be, and
-/// a test of that description in it.
+/// A folder or a file of the specifications that is run; where they are there, the file must be,
+/// and a test of that description in it.
 fn suite(list: &str, name: &str) -> Result<(), String> {
     let (path, description) = match name.split_once("::") {
         Some((path, description)) => (path, Some(description)),

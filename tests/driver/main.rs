@@ -4,6 +4,7 @@
 mod cancellation;
 mod events;
 mod frozen;
+mod gaps;
 mod hostile;
 mod monitor;
 mod observed;
