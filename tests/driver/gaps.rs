@@ -4,10 +4,10 @@ use futures_util::{FutureExt, StreamExt};
 use portolan::bson::{Document, doc};
 use portolan::engine::sdam::RttAverage;
 use portolan::event::{Event, EventKind};
-use portolan::{Client, ReadPreference, ServerType, Topology, TopologyType};
+use portolan::{Client, ErrorKind, ReadPreference, ServerType, Topology, TopologyType};
 
 use super::support::server::Port;
-use super::support::{Bed, address, ms, secs, till};
+use super::support::{Bed, address, ms, pool, secs, till};
 
 fn heard(topology: &mut Topology) -> Vec<Event> {
     std::iter::from_fn(|| topology.next().now_or_never().flatten()).collect()
@@ -105,12 +105,15 @@ fn with_one_member_left_the_preference_decides() {
     assert_eq!(bed.now() - start, secs(30));
 }
 
-// MT-83, RK-21
+// MT-05, MT-83, RK-43
 #[test]
 fn a_server_alone_is_single_and_told_once() {
     let bed = Bed::standalone();
     let client = bed.client("heartbeatFrequencyMS=500");
     let mut topology = client.topology();
+    assert_eq!(client.topology().description().topology_type, TopologyType::Unknown);
+    bed.advance(ms(10));
+    assert_eq!(client.topology().description().topology_type, TopologyType::Single);
     bed.advance(secs(3));
     let told = heard(&mut topology);
     let count = |name: &str| told.iter().filter(|event| event.kind.name() == name).count();
@@ -151,4 +154,58 @@ fn a_repeated_failure_is_no_repeated_change() {
     let count = |name: &str| told.iter().filter(|event| event.kind.name() == name).count();
     assert!(count("serverHeartbeatFailed") >= 9);
     assert_eq!(count("serverDescriptionChanged"), 1, "the text of the first failure");
+}
+
+// SD-80
+#[test]
+fn a_displaced_primary_is_checked_at_once_and_keeps_its_connections() {
+    let bed = Bed::set(1);
+    for name in ["a:1", "b:1"] {
+        bed.with_server(name, |server| server.version = None);
+    }
+    // The checks of `b:1` come three seconds after those of `a:1`.
+    bed.with_server("b:1", |server| server.connect_delay = secs(3));
+    let client = bed.client("");
+    bed.advance(secs(5));
+    insert(&bed, &client);
+    bed.elect_among("b:1", 2, &[address("b:1")]);
+    bed.advance(secs(6));
+    bed.forget_log();
+    bed.advance(ms(2500));
+    let hellos = bed.named("hello");
+    let of = |name: &str| hellos.iter().find(|hello| hello.address == address(name));
+    let (b, a) = (of("b:1").expect("its check"), of("a:1").expect("a check out of turn"));
+    assert!(a.at > b.at && a.at - b.at < ms(20), "{:?} after {:?}", a.at, b.at);
+    assert_eq!(pool(&client, "a:1").connections, 1, "its pool is not cleared");
+}
+
+// SD-86
+#[test]
+fn a_secondary_s_version_of_the_configuration_counts_for_nothing() {
+    let bed = Bed::set(1);
+    bed.with_server("b:1", |server| {
+        server.hello.insert("setVersion", 99);
+    });
+    let client = bed.settled("");
+    let belief = client.topology().description();
+    assert_ne!(belief.max_set_version, Some(99));
+    assert!(belief.primary().is_some());
+}
+
+// SD-118
+#[test]
+fn limits_are_those_of_the_connection_s_own_handshake() {
+    let bed = Bed::set(0);
+    bed.with_server("a:1", |server| server.version = None);
+    let client = bed.settled("");
+    // The monitor has heard of no limit, and does not ask again before the command.
+    bed.with_server("a:1", |server| {
+        server.hello.insert("maxMessageSizeBytes", 1000);
+    });
+    let (database, large) = (client.database("shop"), "x".repeat(1000));
+    let error = bed
+        .run(async move { database.run_command(doc! { "distinct": large }).await })
+        .expect_err("too large");
+    assert!(matches!(error.kind(), ErrorKind::InvalidArgument(_)), "{error:?}");
+    assert_eq!(bed.named("distinct").len(), 0);
 }
