@@ -307,8 +307,7 @@ fn the_life_of_a_load_balanced_client_has_these_events_and_no_monitor() {
     let join = ping(&bed, &client);
     bed.advance(ms(10));
     join.take().expect("an answer").expect("a ping");
-    let closing = client.clone();
-    bed.run(async move { closing.shutdown().await });
+    bed.run(async move { client.shutdown().await });
     bed.settle();
     assert_eq!(
         names(&heard(&mut topology)),
