@@ -1,5 +1,6 @@
 //! Acceptance rows that are nobody else's: one small test each, named by its ID.
 
+use std::process::Command;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt};
@@ -361,4 +362,24 @@ fn the_time_of_a_socket_is_no_limit_of_a_monitor() {
     let start = bed.now();
     command(&bed, &client, "distinct").expect_err("too late");
     assert!(bed.now() - start < ms(60));
+}
+
+// SM-02: the environment is the process's, so that the platform is a process of its own.
+#[test]
+fn a_function_platform_is_polled() {
+    let bed = Bed::set(0);
+    let _client = bed.client("");
+    bed.advance(secs(25));
+    let streams = bed.named("hello").iter().any(|r| r.body.contains_key("maxAwaitTimeMS"));
+    let on_platform = std::env::var_os("K_SERVICE").is_some();
+    assert_eq!(streams, !on_platform);
+    if !on_platform {
+        let output = Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "rows::a_function_platform_is_polled"])
+            .env("K_SERVICE", "service")
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    }
 }
