@@ -50,10 +50,12 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "tidy",
-        about: "sizes, words and dependencies",
+        about: "sizes, words, dependencies, and a test for every acceptance row",
         needs: &[],
         kind: Kind::Tests,
-        work: |paths, log| log.run(cargo_test(paths).args(["--test", "tidy"])),
+        work: |paths, log| {
+            log.run(cargo_test(paths).args(["--test", "tidy", "--test", "features"]))
+        },
     },
     Suite {
         name: "spec",

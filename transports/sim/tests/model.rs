@@ -170,3 +170,41 @@ fn cursors_give_batches_and_secondaries_want_to_be_asked() {
     let again = world.one(0, doc! { "getMore": id, "collection": "c", "$db": "d" });
     assert_eq!(again.get_i32("code").ok(), Some(43));
 }
+
+fn version(hello: &Document) -> (bson::oid::ObjectId, i64) {
+    let version = hello.get_document("topologyVersion").expect("a version");
+    let process = version.get_object_id("processId").expect("a process");
+    (process, version.get_i64("counter").expect("a counter"))
+}
+
+// SM-23
+#[test]
+fn a_topology_version_counts_changes_of_one_process() {
+    let mut world = world(3);
+    let (process, first) = version(&world.one(0, doc! { "hello": 1 }));
+    assert_eq!(version(&world.one(0, doc! { "hello": 1 })), (process, first), "no change");
+    world.fault(0, Fault::StepDown);
+    let (same, second) = version(&world.one(0, doc! { "hello": 1 }));
+    assert_eq!((same, second), (process, first + 1));
+    world.fault(0, Fault::Kill);
+    world.fault(0, Fault::Restart);
+    assert_ne!(version(&world.one(0, doc! { "hello": 1 })).0, process, "a new process");
+}
+
+// SM-25, SM-26
+#[test]
+fn another_process_is_told_at_once_and_a_reply_alone_is_the_last() {
+    let mut world = world(3);
+    let hello = world.one(1, doc! { "hello": 1 });
+    let (_, counter) = version(&hello);
+    let stranger =
+        doc! { "processId": bson::oid::ObjectId::from_bytes([9; 12]), "counter": counter };
+    let other = doc! { "hello": 1, "topologyVersion": stranger, "maxAwaitTimeMS": 10_000_i64 };
+    assert_eq!(world.ask(1, other).len(), 1, "it does not wait");
+    let known = hello.get_document("topologyVersion").expect("a version").clone();
+    let body = doc! { "hello": 1, "topologyVersion": known, "maxAwaitTimeMS": 10_000_i64 };
+    assert!(world.ask(1, body).is_empty(), "it waits");
+    let replies = world.wake();
+    assert_eq!((replies.len(), replies[0].more_to_come), (1, false), "exhaust was not allowed");
+    assert!(world.fault(0, Fault::StepDown).is_empty(), "nobody waits any more");
+}
