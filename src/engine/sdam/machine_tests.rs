@@ -329,3 +329,25 @@ fn an_input_that_is_late_within_reason_is_no_standstill() {
     assert_eq!(rig.sdam.stood_still(), Duration::ZERO);
     assert_eq!(rig.kind("a"), ServerType::RSPrimary);
 }
+
+/// SM-14: an application's handshake is as good as a check, once a check has succeeded.
+#[test]
+fn a_handshake_of_an_application_updates_the_topology() {
+    let mut rig = Rig::new("a");
+    let address: ServerAddress = "a".parse().expect("an address");
+    let mut hello = primary();
+    hello.append(bson::raw::cstr!("tags"), rawdoc! { "dc": "oslo" });
+    let heard = || {
+        let reply = Box::new(HelloReply::parse(&hello).expect("a reply"));
+        Event::Handshaken { address: address.clone(), reply }
+    };
+    rig.put(heard());
+    assert_eq!(rig.kind("a"), ServerType::Unknown, "no check has succeeded yet");
+    rig.elapse();
+    let link = rig.open(LinkRole::Heartbeat);
+    rig.answer(&link, &primary(), Flags::NONE);
+    rig.put(heard());
+    let server = rig.sdam.topology().primary().expect("a primary").clone();
+    assert_eq!(server.tags().get("dc").map(String::as_str), Some("oslo"));
+    assert!(server.round_trip_time.is_some(), "and what was measured stays");
+}
