@@ -1,15 +1,12 @@
 //! The client: one deployment, as a user holds it.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_channel::Receiver;
 use bson::RawDocumentBuf;
 use bson::oid::ObjectId;
 use bson::raw::cstr;
-use futures_util::Stream;
 use futures_util::future::select;
 
 use crate::database::Database;
@@ -18,25 +15,26 @@ use crate::driver::execute::execute;
 use crate::driver::observe::Observers;
 use crate::driver::pool::PoolStatus;
 use crate::driver::route::Route;
-use crate::driver::run::Driver;
+use crate::driver::run::{Driver, run};
 use crate::driver::shared::Shared;
 use crate::driver::target;
 use crate::engine::address::ServerAddress;
 use crate::engine::op;
 use crate::engine::sdam::{
-    MonitorSettings, RescanSettings, Sdam, SdamSettings, ServerType, TopologyDescription,
-    TopologyId,
+    MonitorSettings, RescanSettings, ScanSettings, Sdam, SdamSettings, ServerType,
+    TopologyDescription, TopologyId,
 };
 use crate::engine::selection::{self, Criteria, OperationKind, ReadPreference};
 use crate::error::{Error, Result};
-use crate::event::{CommandEvent, Event, Events, PoolEvent, SetChange};
+use crate::event::{CommandEvent, Events, PoolEvent, SetChange};
 use crate::explain::Explanation;
 use crate::logging::Log;
 use crate::metadata;
-use crate::options::{ClientOptions, ServerChoice, ServerMonitoringMode, ServerSelector};
+use crate::options::{ClientOptions, ON_DEMAND_HEARTBEAT, ServerChoice, ServerMonitoringMode, ServerSelector};
 use crate::resolve;
 use crate::statistics::Statistics;
 use crate::targeting::Targeting;
+use crate::topology::Topology;
 use crate::transport::Transport;
 
 /// A MongoDB deployment: standalone, replica set or sharded cluster.
@@ -61,6 +59,13 @@ impl Drop for Handle {
     }
 }
 
+/// Who keeps what is believed up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Mode {
+    Background,
+    OnDemand,
+}
+
 /// A client that somebody else holds, or nobody any more.
 #[derive(Clone, Debug)]
 pub(crate) struct WeakClient(Weak<Handle>);
@@ -80,13 +85,52 @@ impl Client {
     /// TLS, an SRV host, a proxy): it says so rather than connect without them. What it leaves out
     /// because it only makes things faster is named in the client's
     /// [`options().warnings`](ClientOptions::warnings).
-    pub fn new(
+    pub fn new(options: ClientOptions, transport: Arc<dyn Transport>) -> Result<(Self, Driver)> {
+        let client = Self::build(options, transport, Mode::Background)?;
+        let driver = Driver::new(client.shared().clone());
+        Ok((client, driver))
+    }
+
+    /// A client over `transport` without any background work: servers are scanned when an operation
+    /// needs it, by the operation itself. For runtimes where nothing may run between requests.
+    ///
+    /// The specification's "single-threaded" monitoring. An operation looks at all servers first if
+    /// that was not done for [`heartbeat_frequency`](ClientOptions::heartbeat_frequency) (60 s by
+    /// default), or if what it found is known to be wrong. Where no server suits, it fails after one
+    /// scan: the server selection time-out does not count then, and selection may take as long as a
+    /// scan does (a connection's time-out). With
+    /// [`server_selection_try_once`](ClientOptions::server_selection_try_once)` = Some(false)` it
+    /// goes on scanning, and may take the time-out plus the time of one scan.
+    ///
+    /// One connection serves discovery and operations. A
+    /// [`snapshot`](ClientOptions::snapshot) of what an earlier client learned lets the first scan
+    /// begin with the primary. What a dropped cursor leaves on its server is cleaned up beside the
+    /// next operation. Otherwise the two modes behave alike, and select alike.
+    ///
+    /// # Errors
+    ///
+    /// As [`Client::new`].
+    pub fn on_demand(options: ClientOptions, transport: Arc<dyn Transport>) -> Result<Self> {
+        let client = Self::build(options, transport, Mode::OnDemand)?;
+        if let Some(attendance) = client.shared().attendance() {
+            attendance.put(run(client.shared().clone()));
+        }
+        Ok(client)
+    }
+
+    fn build(
         mut options: ClientOptions,
         transport: Arc<dyn Transport>,
-    ) -> Result<(Self, Driver)> {
+        mode: Mode,
+    ) -> Result<Self> {
         options.validate()?;
-        refuse_what_is_missing(&mut options)?;
+        refuse_what_is_missing(&mut options, mode)?;
         normalize(&mut options);
+        let by_mode = match mode {
+            Mode::Background => options.heartbeat_frequency(),
+            Mode::OnDemand => ON_DEMAND_HEARTBEAT,
+        };
+        options.heartbeat_frequency.get_or_insert(by_mode);
         let topology_id = TopologyId(ObjectId::new());
         let environment = metadata::environment();
         let client_metadata = metadata::describe(&options, &*transport, environment.clone())?;
@@ -96,6 +140,7 @@ impl Client {
             ServerMonitoringMode::Poll => false,
         };
         let seed = resolve::seed(topology_id.0);
+        let choices = options.selection_seed.unwrap_or(seed);
         let settings = SdamSettings {
             topology_id,
             seeds: options.hosts.clone(),
@@ -104,9 +149,10 @@ impl Client {
             load_balanced: options.load_balanced == Some(true),
             snapshot: options.snapshot.clone(),
             rescan: rescan(&options, seed),
+            scan: (mode == Mode::OnDemand).then_some(ScanSettings { seed: choices }),
             suspicion: options.suspicion,
             monitor: MonitorSettings {
-                heartbeat_frequency: options.heartbeat_frequency,
+                heartbeat_frequency: options.heartbeat_frequency(),
                 connect_timeout: options.connect_timeout.unwrap_or_default(),
                 streaming,
                 rtt_probe: options.rtt_probe,
@@ -117,13 +163,11 @@ impl Client {
             trace.settings(&settings);
         }
         let sdam = Sdam::new(settings);
-        let choices = options.selection_seed.unwrap_or(seed);
         let log = Log::new(topology_id, options.log_max_document_length);
         let observers = Arc::new(Observers::new(topology_id, log));
         let shared =
             Arc::new(Shared::new(options, transport, sdam, choices, client_metadata, observers));
-        let driver = Driver::new(shared.clone());
-        Ok((Self { handle: Arc::new(Handle { shared }) }, driver))
+        Ok(Self { handle: Arc::new(Handle { shared }) })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -140,8 +184,7 @@ impl Client {
     /// The first one made hears everything from the first event on, later ones what happens from
     /// then on. Events wait in memory until they are read: drop a `Topology` that nobody reads.
     pub fn topology(&self) -> Topology {
-        let events = self.shared().observers.topology.subscribe();
-        Topology { shared: self.shared().clone(), events: Box::pin(events) }
+        Topology::of(self.shared())
     }
 
     /// What happens in the pools of connections from now on.
@@ -246,7 +289,7 @@ impl Client {
             operation: kind,
             local_threshold: options.local_threshold,
             server_selector: options.server_selector.as_ref().map(ServerSelector::rule),
-            heartbeat_frequency: options.heartbeat_frequency,
+            heartbeat_frequency: options.heartbeat_frequency(),
             ..Criteria::read(preference)
         };
         let topology = self.shared().view().topology.clone();
@@ -376,7 +419,7 @@ fn rescan(options: &ClientOptions, seed: u64) -> Option<RescanSettings> {
         replica_sets: options.srv_poll_replica_sets,
         interval: options.srv_rescan_interval,
         ttl: options.srv_ttl.unwrap_or_default(),
-        heartbeat_frequency: options.heartbeat_frequency,
+        heartbeat_frequency: options.heartbeat_frequency(),
         limit: options.connect_timeout.unwrap_or_default(),
         seed,
     })
@@ -385,7 +428,7 @@ fn rescan(options: &ClientOptions, seed: u64) -> Option<RescanSettings> {
 /// What is announced for later is refused now, so that nobody sends data in the clear by surprise.
 ///
 /// What merely makes things faster is left out with a warning.
-fn refuse_what_is_missing(options: &mut ClientOptions) -> Result<()> {
+fn refuse_what_is_missing(options: &mut ClientOptions, mode: Mode) -> Result<()> {
     let mut warn = |what: &str| {
         let warning = format!("{what} is not supported by this version and is left out");
         if !options.warnings.contains(&warning) {
@@ -398,7 +441,7 @@ fn refuse_what_is_missing(options: &mut ClientOptions) -> Result<()> {
     if options.timeout.is_some() {
         warn("option timeoutMS");
     }
-    if options.server_selection_try_once.is_some() {
+    if options.server_selection_try_once.is_some() && mode == Mode::Background {
         // Server selection: "Multi-threaded drivers MUST NOT" offer it.
         warn("option serverSelectionTryOnce, which is for drivers without background monitoring,");
     }
@@ -452,32 +495,4 @@ pub struct Ping {
     pub server_type: ServerType,
     /// From the request to the answer on an established connection.
     pub duration: Duration,
-}
-
-/// What a client believes about its deployment, and the stream of events that change it.
-#[derive(Debug)]
-pub struct Topology {
-    shared: Arc<Shared>,
-    events: Pin<Box<Receiver<Event>>>,
-}
-
-impl Topology {
-    /// The present belief. Taking it costs no lock.
-    pub fn description(&self) -> Arc<TopologyDescription> {
-        self.shared.view().topology.clone()
-    }
-
-    /// Milliseconds since the client was created, on the clock of all its events.
-    pub fn now_ms(&self) -> f64 {
-        self.shared.transport.now().as_millis_f64()
-    }
-}
-
-impl Stream for Topology {
-    type Item = Event;
-
-    /// The next event; the stream ends after `TopologyClosed`.
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.events.as_mut().poll_next(cx)
-    }
 }

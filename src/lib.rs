@@ -49,9 +49,10 @@ mod resolve;
 mod session;
 pub mod statistics;
 mod targeting;
+mod topology;
 
 pub use bson;
-pub use client::{Client, Ping, Topology};
+pub use client::{Client, Ping};
 pub use collection::{
     Collection, CountDocuments, DeleteOne, DeleteResult, Find, FindOne, InsertMany,
     InsertManyResult, InsertOne, InsertOneResult, UpdateModifications, UpdateOne, UpdateResult,
@@ -71,6 +72,7 @@ pub use explain::Explanation;
 pub use options::ClientOptions;
 pub use registry::{Registry, RegistryError};
 pub use targeting::Targeting;
+pub use topology::Topology;
 
 /// The examples of the README, compiled by `cargo test --doc`.
 #[cfg(doctest)]

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use bson::Document;
 
 use super::execute::Run;
+use super::on_demand::attend;
 use super::pool::PooledConnection;
 use super::route::Route;
 use super::select::{Selected, select};
@@ -32,6 +33,10 @@ pub struct ServerConnection {
 
 impl ServerConnection {
     pub(crate) async fn take(shared: &Arc<Shared>, choice: ServerChoice) -> Result<Self> {
+        attend(shared, Self::take_attended(shared, choice)).await
+    }
+
+    async fn take_attended(shared: &Arc<Shared>, choice: ServerChoice) -> Result<Self> {
         let route = Route::read("admin", &choice.read_preference);
         // What is checked out runs nothing by itself: a ping stands for what will run.
         let run = Run::new(shared, &op::Ping, &route, None);
@@ -86,7 +91,8 @@ impl ServerConnection {
         let route = Route::read(database, &self.read_preference);
         let mut run = Run::new(&self.shared, &operation.clone(), &route, None);
         let selected = self.selected.again(&self.shared);
-        let ran = run.on_connection(&mut operation, &selected, &mut *self.connection).await;
+        let work = run.on_connection(&mut operation, &selected, &mut *self.connection);
+        let ran = attend(&self.shared, work).await;
         let reply = ran.map_err(|failed| failed.error)?.output;
         Document::try_from(reply).map_err(Error::bson)
     }

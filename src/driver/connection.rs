@@ -66,6 +66,13 @@ pub(crate) struct Handshake<'a> {
     pub(crate) connect_timeout: Option<Duration>,
 }
 
+/// A stream on which a monitor has shaken hands, for an operation.
+pub(crate) struct Offered {
+    pub(crate) framed: Framed,
+    /// What the server said of itself on it.
+    pub(crate) hello: Arc<HelloReply>,
+}
+
 /// Both ends' names of a connection.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Peer {
@@ -96,28 +103,28 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Opens a connection and shakes hands.
+    /// Opens a connection and shakes hands, or takes the one that a monitor has offered.
     pub(crate) async fn establish(
         transport: &dyn Transport,
         address: &ServerAddress,
         permit: Permit,
         interrupt: Arc<Interrupt>,
         handshake: Handshake<'_>,
+        offered: Option<Offered>,
     ) -> Result<Self, ConnectionError> {
         let limit = handshake.connect_timeout;
         let interrupted = interrupt.clone();
         let work = async {
+            if let Some(Offered { mut framed, hello }) = offered
+                && framed.is_silent().await
+            {
+                let mut connection = Self::over(framed, permit, interrupt, transport.now());
+                connection.greeted(hello);
+                return Ok(connection);
+            }
             let stream = transport.connect(address).await.map_err(FramedError::Io)?;
-            let mut connection = Self {
-                framed: Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE),
-                buffer: Vec::new(),
-                permit,
-                next_request: 1,
-                hello: Arc::default(),
-                interrupt,
-                last_used: transport.now(),
-                busy: false,
-            };
+            let framed = Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE);
+            let mut connection = Self::over(framed, permit, interrupt, transport.now());
             connection.say_hello(transport, &handshake).await?;
             Ok(connection)
         };
@@ -126,6 +133,26 @@ impl Connection {
             Either::Left((made, _)) => made,
             Either::Right((error, _)) => Err(error.into()),
         }
+    }
+
+    fn over(framed: Framed, permit: Permit, interrupt: Arc<Interrupt>, now: Instant) -> Self {
+        Self {
+            framed,
+            buffer: Vec::new(),
+            permit,
+            next_request: 1,
+            hello: Arc::default(),
+            interrupt,
+            last_used: now,
+            busy: false,
+        }
+    }
+
+    /// The server has said what it is.
+    fn greeted(&mut self, hello: Arc<HelloReply>) {
+        let max = Limits::of(&hello).max_message_size_bytes;
+        self.framed.set_max_message_size(max.saturating_add(FRAME_SLACK));
+        self.hello = hello;
     }
 
     async fn say_hello(
@@ -146,9 +173,7 @@ impl Connection {
         let Some(reply) = reply else { return Ok(()) };
         let hello = HelloReply::parse(reply.message.document()).map_err(ConnectionError::Hello)?;
         hello.check_load_balanced(handshake.load_balanced).map_err(ConnectionError::Hello)?;
-        let max = Limits::of(&hello).max_message_size_bytes;
-        self.framed.set_max_message_size(max.saturating_add(FRAME_SLACK));
-        self.hello = Arc::new(hello);
+        self.greeted(Arc::new(hello));
         Ok(())
     }
 
@@ -197,6 +222,23 @@ impl Connection {
         let silent = self.framed.is_silent().await;
         self.busy |= !silent;
         silent
+    }
+
+    /// Lends the stream to a monitor; until [`Connection::returned`] the connection is unusable.
+    pub(crate) fn lent(&mut self) -> &mut Framed {
+        self.busy = true;
+        &mut self.framed
+    }
+
+    /// The monitor's exchange on the stream has ended.
+    pub(crate) fn returned(&mut self, now: Instant) {
+        self.busy = self.framed.has_more();
+        self.last_used = now;
+    }
+
+    /// For how long nobody has used the connection.
+    pub(crate) fn rested(&self, now: Instant) -> Duration {
+        now - self.last_used
     }
 
     /// Whether the next exchange can begin.

@@ -22,7 +22,9 @@ pub(crate) async fn dial(
     let permit = slot.permit();
     let transport = &*shared.transport;
     let interrupt = slot.interrupt().clone();
-    let made = Connection::establish(transport, &address, permit, interrupt, handshake).await;
+    let offered = slot.take_offered();
+    let made =
+        Connection::establish(transport, &address, permit, interrupt, handshake, offered).await;
     match made {
         Ok(connection) => {
             let reply = Box::new((**connection.hello()).clone());

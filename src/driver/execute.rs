@@ -12,12 +12,11 @@ use bson::RawDocumentBuf;
 use futures_util::future::{Either, select as either};
 
 use super::connection::{Connection, ConnectionError};
-use super::dial::dial;
 use super::failed::{Failed, explain, kind_of};
 use super::framed::FramedError;
 use super::in_flight::goes_elsewhere;
 use super::observe::CommandWatch;
-use super::pool::{CheckedOut, PooledConnection, Slot};
+use super::on_demand::attend;
 use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
@@ -30,7 +29,7 @@ use crate::engine::op::{
 use crate::engine::sdam::{Failure, FailureKind, ServerType, Stage};
 use crate::engine::time::Instant;
 use crate::engine::wire::{Flags, WireError};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::session::ImplicitSession;
 
 /// What an operation gave, and where.
@@ -55,6 +54,20 @@ pub(crate) async fn execute<O: Operation>(
 
 /// Runs `operation` in `session`, or else in an implicit one of its own.
 pub(crate) async fn execute_in<O: Operation>(
+    shared: &Arc<Shared>,
+    operation: &mut O,
+    route: &Route<'_>,
+    session: Option<ImplicitSession>,
+) -> Result<Executed<O::Output>> {
+    let work = attempt_until_done(shared, operation, route, session);
+    match route.awaited {
+        true => attend(shared, work).await,
+        // A job of the driver future itself.
+        false => work.await,
+    }
+}
+
+async fn attempt_until_done<O: Operation>(
     shared: &Arc<Shared>,
     operation: &mut O,
     route: &Route<'_>,
@@ -98,8 +111,8 @@ const MAX_MOVES: u32 = 3;
 
 /// What is kept from one attempt to the next.
 pub(super) struct Run<'a> {
-    shared: &'a Arc<Shared>,
-    route: &'a Route<'a>,
+    pub(super) shared: &'a Arc<Shared>,
+    pub(super) route: &'a Route<'a>,
     kind: OperationKind,
     policy: RetryPolicy,
     session: Option<ImplicitSession>,
@@ -260,79 +273,6 @@ impl<'a> Run<'a> {
         })
     }
 
-    /// A connection to the selected server: an idle one that is alive, or a new one.
-    pub(super) async fn connect(&self, selected: &Selected) -> Result<PooledConnection, Failed> {
-        loop {
-            match self.check_out(selected).await? {
-                CheckedOut::Slot(slot) => return self.establish(slot).await,
-                CheckedOut::Connection(mut connection) => {
-                    if connection.is_alive(self.shared.transport.now()).await {
-                        return Ok(connection);
-                    }
-                }
-            }
-        }
-    }
-
-    async fn check_out(&self, selected: &Selected) -> Result<CheckedOut, Failed> {
-        let transport = &self.shared.transport;
-        let check_out = pin!(selected.pool.check_out(transport));
-        let limit = self.shared.options.wait_queue_timeout.filter(|_| self.route.awaited);
-        let checked_out = match limit {
-            None => check_out.await,
-            Some(limit) => {
-                let deadline = transport.sleep_until(transport.now() + limit);
-                match either(check_out, deadline).await {
-                    Either::Left((checked_out, _)) => checked_out,
-                    Either::Right(_) => return Err(self.waited_too_long(selected, limit)),
-                }
-            }
-        };
-        checked_out.map_err(|error| {
-            let (address, message) = (selected.pool.address().clone(), error.to_string());
-            let error = Error::new(ErrorKind::Pool { address, message });
-            let error = self.label_network_error(error, None);
-            Failed { error, trouble: Trouble::Unsent, avoid: None }
-        })
-    }
-
-    fn waited_too_long(&self, selected: &Selected, limit: Duration) -> Failed {
-        let status = selected.pool.status();
-        let message = format!(
-            "timed out after {limit:?} waiting for a connection: {} of at most {} are in use",
-            status.connections - status.idle,
-            self.shared.options.max_pool_size,
-        );
-        let address = selected.pool.address().clone();
-        Failed::unsent(Error::new(ErrorKind::Timeout { address, message }))
-    }
-
-    async fn establish(&self, slot: Slot) -> Result<PooledConnection, Failed> {
-        let address = slot.address().clone();
-        match dial(self.shared, slot).await {
-            Ok(connection) => Ok(connection),
-            Err(error) => Err(self.unreachable(&address, &error)),
-        }
-    }
-
-    /// No connection could be made. CMAP "Backpressure": that counts as overload, unless the server
-    /// answered something else than overload.
-    fn unreachable(&self, address: &ServerAddress, error: &ConnectionError) -> Failed {
-        let explained = self.label_network_error(explain(address, error), None);
-        let avoid = Some(address.clone());
-        match error {
-            ConnectionError::Framed(FramedError::Io(_)) | ConnectionError::Timeout { .. } => {
-                let error = explained
-                    .with_label(retry::SYSTEM_OVERLOADED_ERROR)
-                    .with_label(op::RETRYABLE_ERROR);
-                let retryable = self.may_retry_overload();
-                let trouble = Trouble::Overloaded { retryable, sent: false, base: None };
-                Failed { error, trouble, avoid }
-            }
-            _ => Failed { error: explained, trouble: Trouble::Unsent, avoid },
-        }
-    }
-
     /// Gives the operation its session and, for a retryable write, its transaction number.
     fn join_session(&mut self, server: &AttemptServer) -> Result<(), Failed> {
         if self.session.is_none() && self.policy.acknowledged && self.route.in_session {
@@ -466,12 +406,12 @@ impl<'a> Run<'a> {
         Failed { error, trouble, avoid }
     }
 
-    fn may_retry_overload(&self) -> bool {
+    pub(super) fn may_retry_overload(&self) -> bool {
         let RetryPolicy { retry_reads, retry_writes, .. } = self.policy;
         op::may_retry_overload(self.kind, retry_reads, retry_writes)
     }
 
-    fn label_network_error(&self, error: Error, server: Option<&AttemptServer>) -> Error {
+    pub(super) fn label_network_error(&self, error: Error, server: Option<&AttemptServer>) -> Error {
         if self.policy.labels_network_errors(server) {
             error.with_label(retry::RETRYABLE_WRITE_ERROR)
         } else {

@@ -6,7 +6,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_util::AsyncWriteExt;
 use futures_util::task::AtomicWaker;
@@ -122,36 +122,63 @@ impl Framed {
         transport: &dyn Transport,
         interrupt: Option<&Interrupt>,
     ) -> Result<Arrival, FramedError> {
+        poll_fn(|cx| self.poll_message(cx, transport, interrupt)).await
+    }
+
+    /// The poll of [`Framed::read`].
+    pub(crate) fn poll_message(
+        &mut self,
+        cx: &mut Context<'_>,
+        transport: &dyn Transport,
+        interrupt: Option<&Interrupt>,
+    ) -> Poll<Result<Arrival, FramedError>> {
         let mut at = None;
         loop {
             if let Some(frame) = self.framer.next_frame()? {
-                return Ok(Arrival { frame, at: at.unwrap_or_else(|| transport.now()) });
+                let at = at.unwrap_or_else(|| transport.now());
+                return Poll::Ready(Ok(Arrival { frame, at }));
             }
-            let count = poll_fn(|cx| {
-                let buffer = self.framer.unfilled(READ_SIZE);
-                let read = Pin::new(&mut *self.stream).poll_read(cx, buffer);
-                // What has arrived counts, whatever was found out about the server meanwhile.
-                if let (Poll::Pending, Some(interrupt)) = (&read, interrupt) {
-                    interrupt.check(cx)?;
-                }
-                read.map_err(FramedError::Io)
-            })
-            .await?;
+            let buffer = self.framer.unfilled(READ_SIZE);
+            let read = Pin::new(&mut *self.stream).poll_read(cx, buffer);
+            // What has arrived counts, whatever was found out about the server meanwhile.
+            if let (Poll::Pending, Some(interrupt)) = (&read, interrupt) {
+                interrupt.check(cx)?;
+            }
+            let count = ready!(read)?;
             if count == 0 {
-                return Err(self.ended().into());
+                return Poll::Ready(Err(self.ended().into()));
             }
             at = Some(self.stream.arrived_at().unwrap_or_else(|| transport.now()));
             self.framer.filled(count);
         }
     }
 
+    /// Writes what is left of `message` behind `written` bytes.
+    pub(crate) fn poll_write_message(
+        &mut self,
+        cx: &mut Context<'_>,
+        message: &[u8],
+        written: &mut usize,
+    ) -> Poll<Result<(), FramedError>> {
+        while *written < message.len() {
+            let stream = Pin::new(&mut *self.stream);
+            match ready!(stream.poll_write(cx, &message[*written..]))? {
+                0 => return Poll::Ready(Err(io::Error::from(io::ErrorKind::WriteZero).into())),
+                count => *written += count,
+            }
+        }
+        Pin::new(&mut *self.stream).poll_flush(cx).map_err(FramedError::Io)
+    }
+
     /// Whether nothing has arrived that nobody asked for, the end of the stream included.
     pub(crate) async fn is_silent(&mut self) -> bool {
-        poll_fn(|cx| {
-            let buffer = self.framer.unfilled(1);
-            Poll::Ready(Pin::new(&mut *self.stream).poll_read(cx, buffer).is_pending())
-        })
-        .await
+        poll_fn(|cx| Poll::Ready(self.poll_silent(cx))).await
+    }
+
+    /// The poll of [`Framed::is_silent`], which is never pending.
+    pub(crate) fn poll_silent(&mut self, cx: &mut Context<'_>) -> bool {
+        let buffer = self.framer.unfilled(1);
+        Pin::new(&mut *self.stream).poll_read(cx, buffer).is_pending()
     }
 
     /// Whether bytes have arrived behind the latest message.

@@ -1,11 +1,13 @@
 //! The shell over the engine: it carries bytes and time to the machines and does what they say.
 //!
 //! - [`run`]: the one future that runs the monitors of all servers ([`crate::Driver`]).
+//! - [`link`]: what carries the bytes of one connection of a monitor; [`on_demand`]: the same future,
+//!   run by whoever has an operation under way.
 //! - [`shared`]: what it and the operations share: the machine, the published topology, the pools.
 //! - [`framed`]: whole messages over a raw stream.
 //! - [`observe`]: who listens to what happens here: streams of events, log messages.
-//! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`] and [`execute`]:
-//!   their path; [`failed`]: what a failure of theirs means; [`checked_out`]: one connection in a
+//! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`], [`obtain`] and
+//!   [`execute`]: their path; [`failed`]: what a failure of theirs means; [`checked_out`]: one connection in a
 //!   user's hands.
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
@@ -17,7 +19,10 @@ pub(crate) mod execute;
 pub(crate) mod failed;
 pub(crate) mod framed;
 pub(crate) mod in_flight;
+pub(crate) mod link;
 pub(crate) mod observe;
+pub(crate) mod obtain;
+pub(crate) mod on_demand;
 pub(crate) mod pool;
 pub(crate) mod route;
 pub(crate) mod run;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_channel::{Receiver, Sender};
 
-use super::connection::Connection;
+use super::connection::{Connection, Offered};
 use super::framed::Interrupt;
 use super::in_flight::InFlight;
 use super::observe::PoolObserver;
@@ -42,13 +42,14 @@ pub(crate) struct ServerPool {
     in_flight: InFlight,
 }
 
-#[derive(Debug)]
 struct Core {
     machine: Pool<Connection>,
     observer: PoolObserver,
     waiters: BTreeMap<Ticket, Sender<Grant<Connection>>>,
     /// How to interrupt each connection, by its number.
     interrupts: BTreeMap<u64, (u64, Arc<Interrupt>)>,
+    /// A monitor's stream, for the next connection that is made.
+    offered: Option<Offered>,
 }
 
 impl ServerPool {
@@ -62,6 +63,7 @@ impl ServerPool {
             observer,
             waiters: BTreeMap::new(),
             interrupts: BTreeMap::new(),
+            offered: None,
         };
         let pool = Self { address, core: Mutex::new(core), in_flight: InFlight::default() };
         pool.change(|core| core.machine.created());
@@ -121,6 +123,7 @@ impl ServerPool {
         interrupt_in_use: bool,
     ) {
         self.change(|core| {
+            core.offered = None;
             core.machine.clear(now, generation, reason.clone(), interrupt_in_use);
             if interrupt_in_use {
                 core.interrupt(&self.address, generation, reason);
@@ -129,7 +132,30 @@ impl ServerPool {
     }
 
     pub(crate) fn close(&self, now: Instant) {
-        self.change(|core| core.machine.close(now));
+        self.change(|core| {
+            core.offered = None;
+            core.machine.close(now);
+        });
+    }
+
+    /// A monitor has no use for its stream: the next connection that is made is made of it.
+    pub(crate) fn offer(&self, offered: Offered) {
+        self.core().offered = Some(offered);
+    }
+
+    /// What was offered and not taken yet.
+    pub(crate) fn take_offered(&self) -> Option<Offered> {
+        self.core().offered.take()
+    }
+
+    /// A connection that nobody uses.
+    pub(crate) fn take_idle(
+        self: &Arc<Self>,
+        transport: &Arc<dyn Transport>,
+    ) -> Option<PooledConnection> {
+        let connection = self.change(|core| core.machine.check_out_idle(transport.now()))?;
+        let (pool, transport) = (self.clone(), transport.clone());
+        Some(PooledConnection { pool, transport, connection: Some(connection) })
     }
 
     /// A connection, or leave to make one; waits in turn for either.
@@ -186,6 +212,12 @@ impl ServerPool {
 
     fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().expect("not poisoned: the pool machine does not panic")
+    }
+}
+
+impl std::fmt::Debug for Core {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Core").field("machine", &self.machine).finish_non_exhaustive()
     }
 }
 
@@ -292,6 +324,11 @@ impl Slot {
 
     pub(crate) fn address(&self) -> &ServerAddress {
         &self.pool.address
+    }
+
+    /// The stream to make the connection of, if a monitor has offered one.
+    pub(crate) fn take_offered(&self) -> Option<Offered> {
+        self.pool.take_offered()
     }
 
     /// The connection could not be made.

@@ -15,11 +15,9 @@ use event_listener::EventListener;
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::framed::{Framed, FramedError};
+use super::link::{LinkEvent, LinkSlot, carry};
 use super::shared::{LinkAction, Shared};
-use crate::engine::sdam::{Event, LinkError, LinkId};
-use crate::engine::time::Instant;
-use crate::engine::wire::DEFAULT_MAX_MESSAGE_SIZE;
+use crate::engine::sdam::{Event, LinkId};
 use crate::resolve::srv_records;
 use crate::transport::{BoxFuture, MaybeSend};
 
@@ -36,7 +34,7 @@ pub struct Driver {
 
 impl Driver {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        Self { future: Box::pin(Runner::new(shared.clone()).run()), shared }
+        Self { future: run(shared.clone()), shared }
     }
 }
 
@@ -60,7 +58,10 @@ impl std::fmt::Debug for Driver {
     }
 }
 
-type LinkEvent = (Instant, Event);
+/// The background work of `shared`, which the future keeps alive.
+pub(crate) fn run(shared: Arc<Shared>) -> BoxFuture<'static, ()> {
+    Box::pin(Runner::new(shared).run())
+}
 
 struct Link {
     commands: Sender<Vec<u8>>,
@@ -121,7 +122,7 @@ impl Runner {
     fn start_work(&mut self) {
         for action in self.shared.take_link_actions() {
             match action {
-                LinkAction::Open(id) => self.open(id),
+                LinkAction::Open(id, slot) => self.open(id, slot),
                 LinkAction::Send(id, message) => {
                     if let Some(link) = self.links.get(&id) {
                         // A link that has ended has said so already.
@@ -146,10 +147,10 @@ impl Runner {
         }
     }
 
-    fn open(&mut self, id: LinkId) {
+    fn open(&mut self, id: LinkId, slot: Arc<LinkSlot>) {
         let (commands, inbox) = async_channel::unbounded();
         let (abort, registration) = AbortHandle::new_pair();
-        let work = carry(self.shared.clone(), id.clone(), inbox, self.events.0.clone());
+        let work = carry(self.shared.clone(), id.clone(), slot, inbox, self.events.0.clone());
         self.start(work, registration);
         self.links.insert(id, Link { commands, abort });
     }
@@ -201,57 +202,6 @@ impl Runner {
             Either::Left((Either::Left(_), _)) | Either::Right(_) => Woken::Else,
         }
     }
-}
-
-/// Carries bytes between one link and the engine, until either side ends it.
-async fn carry(
-    shared: Arc<Shared>,
-    id: LinkId,
-    commands: Receiver<Vec<u8>>,
-    events: Sender<LinkEvent>,
-) {
-    let transport = &*shared.transport;
-    let stream = match transport.connect(&id.address).await {
-        Ok(stream) => stream,
-        Err(error) => {
-            let error = LinkError::network(error);
-            let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
-            return;
-        }
-    };
-    let _ = events.send((transport.now(), Event::Opened(id.clone()))).await;
-    let mut framed = Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE);
-    let mut written = transport.now();
-    let error = loop {
-        let next = {
-            let read = pin!(framed.read(transport, None));
-            let command = pin!(commands.recv());
-            match select(read, command).await {
-                Either::Left((read, _)) => Either::Left(read),
-                Either::Right((command, _)) => Either::Right(command),
-            }
-        };
-        match next {
-            Either::Left(Ok(arrival)) => {
-                let link = id.clone();
-                let event = Event::Received { link, message: arrival.frame, written };
-                let _ = events.send((arrival.at, event)).await;
-            }
-            Either::Left(Err(error)) => break error,
-            Either::Right(Ok(message)) => {
-                written = transport.now();
-                if let Err(error) = framed.write(&message).await {
-                    break error;
-                }
-            }
-            Either::Right(Err(_)) => return,
-        }
-    };
-    let error = match error {
-        FramedError::Wire(error) => LinkError::from(error),
-        other => LinkError::network(other),
-    };
-    let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
 }
 
 /// Lets others on the same executor have their turn.

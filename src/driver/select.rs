@@ -11,7 +11,9 @@ use super::pool::ServerPool;
 use super::shared::Shared;
 use crate::engine::address::ServerAddress;
 use crate::engine::sdam::{ServerDescription, TopologyType};
-use crate::engine::selection::{self, Criteria};
+use crate::engine::selection::search::Step;
+use crate::engine::selection::{self, Criteria, Search};
+use crate::engine::time::Instant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging::SelectionLog;
 
@@ -85,11 +87,14 @@ pub(super) async fn wait<T>(
     criteria: &Criteria<'_>,
     timeout: Duration,
     log: Option<&SelectionLog<'_>>,
-    attempt: impl Fn(&Arc<Shared>, &Criteria<'_>) -> Result<Option<T>>,
+    attempt: impl Fn(&Arc<Shared>, &Criteria<'_>) -> Result<Option<Found<T>>>,
 ) -> Result<T> {
+    if shared.attendance().is_some() {
+        return search(shared, criteria, timeout, log, attempt).await;
+    }
     let call = shared.observers.counters.selection_begins();
-    if let Some(selected) = attempt(shared, criteria)? {
-        return Ok(selected);
+    if let Some(found) = attempt(shared, criteria)? {
+        return Ok(found.what);
     }
     let _call = call.waits(&shared.transport);
     if let Some(log) = log {
@@ -102,8 +107,8 @@ pub(super) async fn wait<T>(
     let _demand = shared.wait_for_server();
     loop {
         let changed = shared.changed();
-        if let Some(selected) = attempt(shared, criteria)? {
-            return Ok(selected);
+        if let Some(found) = attempt(shared, criteria)? {
+            return Ok(found.what);
         }
         if let Either::Right(_) = either(changed, &mut deadline).await {
             // Time that passed while nobody ran does not count.
@@ -117,7 +122,49 @@ pub(super) async fn wait<T>(
     }
 }
 
-fn try_select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Option<Selected>> {
+/// The same on demand: scans in between, as [`Search`] says.
+async fn search<T>(
+    shared: &Arc<Shared>,
+    criteria: &Criteria<'_>,
+    timeout: Duration,
+    log: Option<&SelectionLog<'_>>,
+    attempt: impl Fn(&Arc<Shared>, &Criteria<'_>) -> Result<Option<Found<T>>>,
+) -> Result<T> {
+    let mut call = Some(shared.observers.counters.selection_begins());
+    let try_once = shared.options.server_selection_try_once != Some(false);
+    let search = Search::new(shared.transport.now(), timeout, try_once);
+    let mut waiting = None;
+    loop {
+        let changed = shared.changed();
+        let Some(status) = shared.scan_status() else {
+            return Err(Error::new(ErrorKind::Shutdown));
+        };
+        let found = attempt(shared, criteria).inspect_err(|_| shared.mark_stale())?;
+        let now = shared.transport.now();
+        match (search.next(now, &status, found.as_ref().map(|found| found.checked)), found) {
+            (Step::Take, Some(found)) => return Ok(found.what),
+            (Step::Fail, _) => return Err(timed_out(shared, criteria, timeout)),
+            (Step::Scan, _) => shared.mark_stale(),
+            (Step::Take | Step::Wait, _) => {}
+        }
+        waiting.get_or_insert_with(|| {
+            if let Some(log) = log {
+                log.waiting(&shared.view().topology, timeout);
+            }
+            (call.take().map(|call| call.waits(&shared.transport)), shared.wait_for_server())
+        });
+        changed.await;
+    }
+}
+
+/// What an attempt has found.
+pub(super) struct Found<T> {
+    pub(super) what: T,
+    /// When the server was last checked; the first of several.
+    pub(super) checked: Option<Instant>,
+}
+
+fn try_select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Option<Found<Selected>>> {
     let view = shared.view();
     let busy = |address: &_| view.pools.get(address).map_or(0, |pool| pool.in_flight().count());
     let chosen = selection::select(&view.topology, criteria, busy, &mut shared.rng());
@@ -131,12 +178,13 @@ fn try_select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Option<Se
     if !criteria.deprioritized.is_empty() && !criteria.deprioritized.contains(&server.address) {
         shared.observers.counters.avoided_deprioritized();
     }
-    Ok(Some(Selected {
+    let selected = Selected {
         server: server.clone(),
         topology_type: view.topology.topology_type,
         pool: pool.clone(),
         flight: Some(Flight::begin(shared, pool)),
-    }))
+    };
+    Ok(Some(Found { what: selected, checked: server.last_update_time }))
 }
 
 /// ARCHITECTURE: every server with the reason why it was not chosen.
@@ -144,7 +192,10 @@ fn timed_out(shared: &Shared, criteria: &Criteria<'_>, timeout: Duration) -> Err
     let view = shared.view();
     let verdicts = selection::explain(&view.topology, criteria, shared.transport.now());
     let mut message = format!("no server was suitable for {criteria} within {timeout:?}");
-    if !shared.is_running() {
+    if shared.attendance().is_some() {
+        // What was tried is told of each server; a time-out there may have been none.
+        message = format!("no server was suitable for {criteria} after a scan of all servers");
+    } else if !shared.is_running() {
         message.push_str("; the Driver future was never polled: spawn it");
     }
     if verdicts.is_empty() {

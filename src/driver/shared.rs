@@ -12,13 +12,17 @@ use arc_swap::ArcSwap;
 use event_listener::EventListener;
 
 use super::dial::replenish;
+use super::link::LinkSlot;
 use super::observe::{Observers, PoolObserver};
+use super::on_demand::Attendance;
 use super::pool::ServerPool;
 use crate::engine::address::ServerAddress;
-use crate::engine::hello::ClientMetadata;
+use crate::engine::hello::{ClientMetadata, HelloReply};
 use crate::engine::pool::PoolSettings;
 use crate::engine::rng::Rng;
-use crate::engine::sdam::{Action, Event, Failure, LinkId, Sdam, TopologyDescription};
+use crate::engine::sdam::{
+    Action, Event, Failure, LinkId, ScanStatus, Sdam, TopologyDescription,
+};
 use crate::engine::time::Instant;
 use crate::options::ClientOptions;
 use crate::session::SessionPool;
@@ -34,9 +38,8 @@ pub(crate) struct View {
 }
 
 /// What the engine wants done with links and look-ups.
-#[derive(Debug)]
 pub(crate) enum LinkAction {
-    Open(LinkId),
+    Open(LinkId, Arc<LinkSlot>),
     Send(LinkId, Vec<u8>),
     Close(LinkId),
     LookUp(u64, String),
@@ -46,12 +49,15 @@ pub(crate) enum LinkAction {
 type Job = BoxFuture<'static, ()>;
 
 /// What is behind the mutex.
-#[derive(Debug)]
 struct Core {
     sdam: Sdam,
     pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
+    /// Where the stream of each link lies.
+    slots: BTreeMap<LinkId, Arc<LinkSlot>>,
     link_actions: VecDeque<LinkAction>,
     waiting: usize,
+    /// On demand: the operations that are under way.
+    attending: usize,
     closed: bool,
 }
 
@@ -70,6 +76,8 @@ pub(crate) struct Shared {
     changed: event_listener::Event,
     /// Notified when the driver future has something to do.
     input: event_listener::Event,
+    /// On demand: the driver future, for whoever has an operation under way.
+    attendance: Option<Attendance>,
     /// Work for the driver future; `None` once that has ended.
     jobs: Mutex<Option<Vec<Job>>>,
     rng: Mutex<Rng>,
@@ -100,11 +108,14 @@ impl Shared {
             pools: BTreeMap::new(),
             awaited_success: None,
         };
+        let attendance = sdam.scan_status().map(|_| Attendance::default());
         let core = Core {
             sdam,
             pools: BTreeMap::new(),
+            slots: BTreeMap::new(),
             link_actions: VecDeque::new(),
             waiting: 0,
+            attending: 0,
             closed: false,
         };
         Self {
@@ -117,6 +128,7 @@ impl Shared {
             view: ArcSwap::from_pointee(view),
             changed: event_listener::Event::new(),
             input: event_listener::Event::new(),
+            attendance,
             jobs: Mutex::new(Some(Vec::new())),
             rng: Mutex::new(Rng::seeded(seed)),
             running: AtomicBool::new(false),
@@ -144,8 +156,15 @@ impl Shared {
     /// future's.
     pub(crate) fn drive(self: &Arc<Self>, now: Instant, event: Event) {
         let mut core = self.core();
-        self.record(now, &event);
         core.closed |= matches!(event, Event::Close);
+        if let Event::Broken { link, .. } = &event {
+            core.slots.remove(link);
+        }
+        self.tell(now, core, event);
+    }
+
+    fn tell(self: &Arc<Self>, now: Instant, mut core: MutexGuard<'_, Core>, event: Event) {
+        self.record(now, &event);
         core.sdam.handle(now, event);
         self.perform(now, &mut core);
         self.set_overdue(&core);
@@ -177,17 +196,30 @@ impl Shared {
         if !self.is_closed() {
             self.drive(self.transport.now(), Event::Close);
         }
+        if let Some(attendance) = &self.attendance {
+            attendance.dismiss();
+        }
     }
 
     fn perform(self: &Arc<Self>, now: Instant, core: &mut Core) {
         let mut report = false;
         while let Some(action) = core.sdam.poll_action() {
             match action {
-                Action::OpenLink(link) => core.link_actions.push_back(LinkAction::Open(link)),
+                Action::OpenLink(link) => core.open_link(link, LinkSlot::default()),
+                Action::BorrowLink(link) => {
+                    let borrowed = |pool| LinkSlot::borrowed(pool, &self.transport);
+                    let slot = core.pools.get(&link.address).map(borrowed).unwrap_or_default();
+                    core.open_link(link, slot);
+                }
+                Action::OfferLink { link, reply } => core.let_go(now, link, Some(reply)),
+                Action::ReturnLink(link) => core.let_go(now, link, None),
                 Action::Send(link, message) => {
                     core.link_actions.push_back(LinkAction::Send(link, message));
                 }
-                Action::CloseLink(link) => core.link_actions.push_back(LinkAction::Close(link)),
+                Action::CloseLink(link) => {
+                    core.slots.remove(&link);
+                    core.link_actions.push_back(LinkAction::Close(link));
+                }
                 Action::LookUp { number, name } => {
                     core.link_actions.push_back(LinkAction::LookUp(number, name));
                 }
@@ -289,12 +321,40 @@ impl Shared {
         core.waiting = before.saturating_add_signed(change);
         if (before == 0) != (core.waiting == 0) && !core.closed {
             let demand = core.waiting > 0;
-            self.record(now, &Event::Demand(demand));
-            core.sdam.handle(now, Event::Demand(demand));
-            self.perform(now, &mut core);
-            self.set_overdue(&core);
-            drop(core);
-            self.input.notify(usize::MAX);
+            self.tell(now, core, Event::Demand(demand));
+        }
+    }
+
+    /// On demand: what an operation runs beside itself.
+    pub(crate) fn attendance(&self) -> Option<&Attendance> {
+        self.attendance.as_ref()
+    }
+
+    /// On demand: how fresh the belief is.
+    pub(crate) fn scan_status(&self) -> Option<ScanStatus> {
+        self.attendance.as_ref().and_then(|_| self.core().sdam.scan_status())
+    }
+
+    /// Counts an operation that is under way, on demand.
+    pub(crate) fn begin_attending(self: &Arc<Self>) -> Attending {
+        self.change_attending(1);
+        Attending { shared: self.clone() }
+    }
+
+    /// On demand: what is believed does not do.
+    pub(crate) fn mark_stale(self: &Arc<Self>) {
+        if self.attendance.is_some() {
+            self.drive(self.transport.now(), Event::Stale);
+        }
+    }
+
+    fn change_attending(self: &Arc<Self>, change: isize) {
+        let mut core = self.core();
+        let before = core.attending;
+        core.attending = before.saturating_add_signed(change);
+        if (before == 0) != (core.attending == 0) && !core.closed {
+            let attended = core.attending > 0;
+            self.tell(self.transport.now(), core, Event::Attended(attended));
         }
     }
 
@@ -383,9 +443,37 @@ impl Shared {
     }
 }
 
+impl Core {
+    fn open_link(&mut self, link: LinkId, slot: LinkSlot) {
+        let slot = Arc::new(slot);
+        self.slots.insert(link.clone(), slot.clone());
+        self.link_actions.push_back(LinkAction::Open(link, slot));
+    }
+
+    fn let_go(&mut self, now: Instant, link: LinkId, hello: Option<Arc<HelloReply>>) {
+        if let Some(slot) = self.slots.remove(&link)
+            && let Some(pool) = self.pools.get(&link.address)
+        {
+            slot.let_go(pool, now, hello);
+        }
+        self.link_actions.push_back(LinkAction::Close(link));
+    }
+}
+
 fn with_pool(core: &Core, address: &ServerAddress, act: impl FnOnce(&Arc<ServerPool>)) {
     if let Some(pool) = core.pools.get(address) {
         act(pool);
+    }
+}
+
+/// While it lives, an operation is under way, on demand.
+pub(crate) struct Attending {
+    shared: Arc<Shared>,
+}
+
+impl Drop for Attending {
+    fn drop(&mut self) {
+        self.shared.change_attending(-1);
     }
 }
 

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::select::wait;
+use super::on_demand::attend;
+use super::select::{Found, wait};
 use super::shared::Shared;
 use crate::engine::address::ServerAddress;
 use crate::engine::selection::{self, Criteria};
@@ -19,7 +20,8 @@ pub(crate) async fn hosts(
         let servers = selection::window(&view.topology, criteria).map_err(Error::of_selection)?;
         let mut hosts: Vec<_> = servers.iter().map(|server| server.address.clone()).collect();
         shared.rng().shuffle(&mut hosts);
-        Ok(Some(hosts).filter(|hosts| !hosts.is_empty()))
+        let checked = servers.iter().map(|server| server.last_update_time).min().flatten();
+        Ok(Some(Found { what: hosts, checked }).filter(|found| !found.what.is_empty()))
     })
     .await
 }
@@ -31,7 +33,10 @@ pub(crate) async fn host(shared: &Arc<Shared>, targeting: &Targeting) -> Result<
         let busy = |address: &_| view.pools.get(address).map_or(0, |pool| pool.in_flight().count());
         let server = selection::select(&view.topology, criteria, busy, &mut shared.rng())
             .map_err(Error::of_selection)?;
-        Ok(server.map(|server| server.address.clone()))
+        Ok(server.map(|server| Found {
+            what: server.address.clone(),
+            checked: server.last_update_time,
+        }))
     })
     .await
 }
@@ -39,7 +44,7 @@ pub(crate) async fn host(shared: &Arc<Shared>, targeting: &Targeting) -> Result<
 async fn target<T>(
     shared: &Arc<Shared>,
     targeting: &Targeting,
-    find: impl Fn(&Arc<Shared>, &Criteria<'_>) -> Result<Option<T>>,
+    find: impl Fn(&Arc<Shared>, &Criteria<'_>) -> Result<Option<Found<T>>>,
 ) -> Result<T> {
     let criteria = targeting.criteria(&shared.options);
     let timeout = targeting.timeout.unwrap_or(shared.options.server_selection_timeout);
@@ -49,5 +54,5 @@ async fn target<T>(
         }
         find(shared, criteria)
     };
-    wait(shared, &criteria, timeout, None, attempt).await
+    attend(shared, wait(shared, &criteria, timeout, None, attempt)).await
 }

@@ -181,10 +181,15 @@ pub struct ClientOptions {
     pub timeout: Option<Duration>,
     /// How long an operation waits for a suitable server.
     pub server_selection_timeout: Duration,
-    /// On-demand mode only: whether selection gives up after one scan.
+    /// On demand only ([`Client::on_demand`](crate::Client::on_demand)): whether selection gives up
+    /// after one scan of all servers, whatever time is left; `None` for yes.
     pub server_selection_try_once: Option<bool>,
-    /// The interval of checks of each server; at least 500 ms.
-    pub heartbeat_frequency: Duration,
+    /// On demand only: a connection that has rested for so long is asked for a sign of life before
+    /// an operation is sent on it (`socketCheckIntervalMS`).
+    pub socket_check_interval: Duration,
+    /// The interval of checks of each server; at least 500 ms. `None` for the specification's: 10 s
+    /// in the background, 60 s on demand.
+    pub heartbeat_frequency: Option<Duration>,
     /// How servers are monitored.
     pub server_monitoring_mode: ServerMonitoringMode,
     /// What measures round-trip times while servers are streamed from.
@@ -270,7 +275,8 @@ impl Default for ClientOptions {
             timeout: None,
             server_selection_timeout: Duration::from_secs(30),
             server_selection_try_once: None,
-            heartbeat_frequency: Duration::from_secs(10),
+            heartbeat_frequency: None,
+            socket_check_interval: Duration::from_secs(5),
             server_monitoring_mode: ServerMonitoringMode::Auto,
             rtt_probe: RttProbe::Hello,
             local_threshold: Duration::from_millis(15),
@@ -325,11 +331,23 @@ impl ClientOptions {
         crate::uri::ConnectionString::parse(uri)?.to_options_leniently()
     }
 
+    /// [`heartbeat_frequency`](Self::heartbeat_frequency), or what stands for `None` in a client
+    /// that monitors in the background.
+    pub(crate) fn heartbeat_frequency(&self) -> Duration {
+        self.heartbeat_frequency.unwrap_or(BACKGROUND_HEARTBEAT)
+    }
+
     /// Whether connections use TLS: see [`TlsOptions::is_enabled`].
     pub fn tls_enabled(&self) -> bool {
         self.tls.is_enabled(self.srv_host.is_some())
     }
 }
+
+/// "heartbeatFrequencyMS" of "multi-threaded and asynchronous drivers".
+const BACKGROUND_HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// "heartbeatFrequencyMS" of "single-threaded drivers".
+pub(crate) const ON_DEMAND_HEARTBEAT: Duration = Duration::from_secs(60);
 
 impl FromStr for ClientOptions {
     type Err = OptionsError;

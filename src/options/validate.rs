@@ -105,8 +105,8 @@ impl ClientOptions {
                 expected: expected.to_owned(),
             })
         };
-        if self.heartbeat_frequency < MIN_HEARTBEAT_FREQUENCY {
-            let millis = self.heartbeat_frequency.as_millis().to_string();
+        if self.heartbeat_frequency() < MIN_HEARTBEAT_FREQUENCY {
+            let millis = self.heartbeat_frequency().as_millis().to_string();
             return bad("heartbeatFrequencyMS", millis, "at least 500");
         }
         if let Some(interval) =
@@ -160,7 +160,7 @@ mod tests {
         assert_eq!(
             {
                 let options =
-                    ClientOptions { heartbeat_frequency: short, ..ClientOptions::default() };
+                    ClientOptions { heartbeat_frequency: Some(short), ..ClientOptions::default() };
                 options.validate().unwrap_err().to_string()
             },
             "option heartbeatFrequencyMS cannot be \"499\": it must be at least 500"

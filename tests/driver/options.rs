@@ -53,7 +53,7 @@ fn options_made_by_hand_are_checked() {
     let options = ClientOptions { max_connecting: 0, ..parsed(&bed, "") };
     let error = make(&bed, options).expect_err("nobody could ever connect");
     assert!(error.to_string().contains("maxConnecting"), "{error}");
-    let options = ClientOptions { heartbeat_frequency: ms(499), ..parsed(&bed, "") };
+    let options = ClientOptions { heartbeat_frequency: Some(ms(499)), ..parsed(&bed, "") };
     assert!(make(&bed, options).is_err());
 }
 
@@ -66,7 +66,7 @@ fn a_time_limit_of_zero_is_none_and_the_longest_is_no_overflow() {
             socket_timeout: Some(limit),
             wait_queue_timeout: Some(limit),
             max_idle_time: Some(limit),
-            heartbeat_frequency: limit.max(secs(10)),
+            heartbeat_frequency: Some(limit.max(secs(10))),
             server_selection_timeout: Duration::MAX,
             ..parsed(&bed, "")
         };

@@ -55,7 +55,7 @@ fn defaults_are_the_specifications() {
     let options = ClientOptions::parse("mongodb://a").expect("options");
     assert_eq!(options.local_threshold, ms(15));
     assert_eq!(options.server_selection_timeout, secs(30));
-    assert_eq!(options.heartbeat_frequency, secs(10));
+    assert_eq!(options.heartbeat_frequency, None);
     assert_eq!(options.connect_timeout, Some(secs(10)));
     assert_eq!(options.read_preference, ReadPreference::PRIMARY);
     assert_eq!((options.direct_connection, options.load_balanced), (None, None));

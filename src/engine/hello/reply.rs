@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use bson::{DateTime, RawBsonRef, RawDocument, Timestamp};
 
 use super::TopologyVersion;
+use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
 use crate::engine::address::ServerAddress;
 
 /// What a server says of itself, as typed facts.
@@ -84,6 +85,8 @@ pub enum ReplyError {
         message: String,
         /// The topology version that came with the error.
         topology_version: Option<TopologyVersion>,
+        /// Whether the server says that it is overloaded (label "SystemOverloadedError").
+        overload: bool,
     },
     /// The connection string says `loadBalanced=true`, and no load balancer is there.
     NotLoadBalanced,
@@ -141,6 +144,7 @@ impl HelloReply {
                 "ok" => failure.ok = truth("ok", value)?,
                 "code" => failure.code = integer("code", value)?.map(clamp),
                 "errmsg" => failure.message = text("errmsg", value)?,
+                "errorLabels" => failure.overload = has_overload_label(value),
                 name => reply.read_field(name, value)?,
             }
         }
@@ -237,13 +241,20 @@ struct Failure {
     ok: bool,
     code: Option<i32>,
     message: Option<String>,
+    overload: bool,
 }
 
 impl Failure {
     fn into_error(self, topology_version: Option<TopologyVersion>) -> ReplyError {
         let message = self.message.unwrap_or_else(|| "the reply has no ok: 1".to_owned());
-        ReplyError::Command { code: self.code, message, topology_version }
+        let Self { code, overload, .. } = self;
+        ReplyError::Command { code, message, topology_version, overload }
     }
+}
+
+fn has_overload_label(labels: RawBsonRef<'_>) -> bool {
+    let Some(labels) = labels.as_array() else { return false };
+    labels.into_iter().flatten().any(|label| label.as_str() == Some(SYSTEM_OVERLOADED_ERROR))
 }
 
 fn malformed(field: &str, found: &dyn fmt::Display) -> ReplyError {

@@ -1,15 +1,30 @@
 //! `ping`: whether a server answers.
 
-use bson::RawDocumentBuf;
 use bson::raw::cstr;
+use bson::{RawDocumentBuf, rawdoc};
 
 use super::{
     BuildError, CommandBuilder, CommandContext, Operation, OperationKind, ReplyFailure, reply,
 };
+use crate::engine::wire::{Flags, OpMsgBuilder, WireError};
 
 /// Asks a server for a sign of life.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Ping;
+
+impl Ping {
+    /// Writes a ping that belongs to no operation behind `into`.
+    ///
+    /// # Errors
+    ///
+    /// None: it is far shorter than the longest message.
+    pub fn encode(into: &mut Vec<u8>, request_id: i32) -> Result<Flags, WireError> {
+        let mut builder = OpMsgBuilder::begin(into, request_id, 0, Flags::NONE);
+        builder.body(&rawdoc! { "ping": 1, "$db": "admin" });
+        builder.finish()?;
+        Ok(Flags::NONE)
+    }
+}
 
 impl Operation for Ping {
     type Output = ();
@@ -38,7 +53,7 @@ impl Operation for Ping {
 
 #[cfg(test)]
 mod tests {
-    use bson::{doc, rawdoc};
+    use bson::doc;
 
     use super::*;
     use crate::engine::op::testing::plain;

@@ -229,6 +229,17 @@ impl<C: Numbered> Pool<C> {
         Err(ticket)
     }
 
+    /// An idle connection, where there is one and nobody waits; on-demand monitoring scans on it.
+    pub fn check_out_idle(&mut self, now: Instant) -> Option<C> {
+        if self.state != State::Ready || !self.queue.is_empty() {
+            return None;
+        }
+        let connection = self.take_idle(now)?;
+        self.notify(|_| PoolEventKind::ConnectionCheckOutStarted);
+        self.checked_out(now, now, connection.connection_id());
+        Some(connection)
+    }
+
     /// A waiter has given up.
     pub fn cancel(&mut self, now: Instant, ticket: Ticket) {
         let Some(place) = self.queue.iter().position(|(waiting, _)| *waiting == ticket) else {
@@ -359,17 +370,25 @@ impl<C: Numbered> Pool<C> {
     }
 
     fn grant(&mut self, now: Instant, asked: Instant) -> Option<Grant<C>> {
+        if let Some(connection) = self.take_idle(now) {
+            self.checked_out(now, asked, connection.connection_id());
+            return Some(Grant::Connection(connection));
+        }
+        self.permit(now, Some(asked)).map(Grant::Establish)
+    }
+
+    /// The idle connection that was used last; those that are past their time are discarded.
+    fn take_idle(&mut self, now: Instant) -> Option<C> {
         while let Some(idle) = self.idle.pop_back() {
             if idle.generation != self.generation {
                 self.discard(idle.connection, ConnectionClosedReason::Stale);
             } else if self.is_expired(&idle, now) {
                 self.discard(idle.connection, ConnectionClosedReason::Idle);
             } else {
-                self.checked_out(now, asked, idle.connection.connection_id());
-                return Some(Grant::Connection(idle.connection));
+                return Some(idle.connection);
             }
         }
-        self.permit(now, Some(asked)).map(Grant::Establish)
+        None
     }
 
     fn is_expired(&self, idle: &Idle<C>, now: Instant) -> bool {

@@ -25,6 +25,8 @@ pub enum Event {
     Elapsed,
     /// The stream of a link is open.
     Opened(LinkId),
+    /// The answer to [`Action::BorrowLink`], where there was a connection that has shaken hands.
+    Resumed(LinkId),
     /// A complete message arrived on a link.
     Received {
         /// The link.
@@ -68,6 +70,11 @@ pub enum Event {
     /// Whether any operation waits for a server. While one does, all servers are checked as often
     /// as the minimum of 500 ms allows.
     Demand(bool),
+    /// On demand: whether any operation is under way. While none is, nobody carries bytes or time
+    /// to the machine, and it wants nothing.
+    Attended(bool),
+    /// On demand: what is believed has been found wanting; scan before the next selection.
+    Stale,
 }
 
 /// Names one connection of a monitor or probe. An answer for a link that is no more is ignored.
@@ -96,6 +103,18 @@ pub enum LinkRole {
 pub enum Action {
     /// Open a stream to the link's server, without authentication.
     OpenLink(LinkId),
+    /// Use the connection of the link's server that was offered last, else one that is idle in its
+    /// pool ([`Event::Resumed`]); where there is none, open a stream ([`Event::Opened`]).
+    BorrowLink(LinkId),
+    /// The link is no more: its connection, which has shaken hands, is for operations.
+    OfferLink {
+        /// The link.
+        link: LinkId,
+        /// What the server said of itself on it.
+        reply: Arc<HelloReply>,
+    },
+    /// The link is no more: the connection goes back to the operations that it was taken from.
+    ReturnLink(LinkId),
     /// Write a message.
     Send(LinkId, Vec<u8>),
     /// Close the link, whatever it is doing.

@@ -71,8 +71,13 @@ pub(super) enum Reaction {
     /// Nothing.
     Ignore,
     /// The member is not what it was: mark it Unknown and check it soon; its connections are good
-    /// unless it is shutting down.
-    StateChanged { message: Arc<str>, topology_version: Option<TopologyVersion>, clear: bool },
+    /// unless it is shutting down. `rescan`: on demand, all servers are worth another look.
+    StateChanged {
+        message: Arc<str>,
+        topology_version: Option<TopologyVersion>,
+        clear: bool,
+        rescan: bool,
+    },
     /// The server cannot be reached: mark it Unknown, clear its pool, cancel the running check.
     Lost { message: Arc<str> },
 }
@@ -96,8 +101,12 @@ pub(super) fn judge(
                     return Reaction::Ignore;
                 }
                 let clear = codes::is_shutting_down(*code);
+                // "If a node is recovering for some time, an immediate scan may not gain useful
+                // information."
+                let rescan = clear || codes::is_not_writable_primary(*code, message);
                 let topology_version = *topology_version;
-                Reaction::StateChanged { message: message.clone(), topology_version, clear }
+                let message = message.clone();
+                Reaction::StateChanged { message, topology_version, clear, rescan }
             } else {
                 lost_unless(failure.stage == Stage::Established, message)
             }

@@ -5,13 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
-use bson::rawdoc;
 use serde::{Deserialize, Serialize};
 
 use super::settings::MonitorSettings;
 use crate::engine::hello::{HelloCommand, HelloReply, ReplyError, TopologyVersion};
+use crate::engine::op::Ping;
 use crate::engine::time::Instant;
-use crate::engine::wire::{self, Flags, OpMsgBuilder, WireError};
+use crate::engine::wire::{self, WireError};
 
 /// Why a check failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,6 +20,9 @@ pub struct LinkError {
     kind: LinkErrorKind,
     message: String,
     topology_version: Option<TopologyVersion>,
+    /// Whether the server answered so because it has too much to do.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    overload: bool,
 }
 
 /// What kind of failure it was.
@@ -48,7 +51,7 @@ impl LinkError {
     }
 
     fn new(kind: LinkErrorKind, message: String) -> Self {
-        Self { kind, message, topology_version: None }
+        Self { kind, message, topology_version: None, overload: false }
     }
 
     /// What happened, for people.
@@ -71,6 +74,11 @@ impl LinkError {
 
     pub(super) fn is_timeout(&self) -> bool {
         self.kind == LinkErrorKind::Timeout
+    }
+
+    /// Whether the server sheds load (label "SystemOverloadedError").
+    pub(super) fn is_overload(&self) -> bool {
+        self.overload
     }
 
     pub(super) fn topology_version(&self) -> Option<TopologyVersion> {
@@ -96,8 +104,9 @@ impl From<ReplyError> for LinkError {
     fn from(error: ReplyError) -> Self {
         let message = error.to_string();
         match error {
-            ReplyError::Command { topology_version, .. } => {
-                Self { topology_version, ..Self::new(LinkErrorKind::Command, message) }
+            ReplyError::Command { topology_version, overload, .. } => {
+                let error = Self::new(LinkErrorKind::Command, message);
+                Self { topology_version, overload, ..error }
             }
             ReplyError::Malformed { .. } | ReplyError::NotLoadBalanced => {
                 Self::new(LinkErrorKind::Protocol, message)
@@ -122,6 +131,8 @@ pub(super) struct Exchange {
     open: bool,
     /// Whether the server accepts `hello` in place of legacy hello.
     hello_ok: bool,
+    /// Whether it did on the connection before this one.
+    hello_was_ok: bool,
     /// Which message the next reply answers: a request, or the reply before it in a stream.
     awaited: i32,
     next_request: i32,
@@ -129,7 +140,8 @@ pub(super) struct Exchange {
 
 impl Exchange {
     pub(super) fn new(settings: Arc<MonitorSettings>) -> Self {
-        Self { settings, open: false, hello_ok: false, awaited: 0, next_request: 1 }
+        let (hello_ok, hello_was_ok) = (false, false);
+        Self { settings, open: false, hello_ok, hello_was_ok, awaited: 0, next_request: 1 }
     }
 
     /// The connection is gone.
@@ -150,6 +162,14 @@ impl Exchange {
         let first =
             HelloCommand { client_metadata: Some(&settings.metadata), ..HelloCommand::default() };
         self.encode(first)
+    }
+
+    /// The first hello on a connection that has shaken hands before.
+    pub(super) fn hello_again(&mut self) -> Vec<u8> {
+        self.open = true;
+        // Legacy hello is understood by all: where nothing is known, it will do.
+        self.hello_ok = self.hello_was_ok;
+        self.hello()
     }
 
     /// A hello that the server answers at once.
@@ -174,9 +194,8 @@ impl Exchange {
         self.awaited = self.next_request;
         self.next_request = self.next_request.wrapping_add(1);
         let mut message = Vec::new();
-        let mut builder = OpMsgBuilder::begin(&mut message, self.awaited, 0, Flags::NONE);
-        builder.body(&rawdoc! { "ping": 1, "$db": "admin" });
-        builder.finish().expect("a ping is far shorter than the longest message");
+        Ping::encode(&mut message, self.awaited)
+            .expect("a ping is far shorter than the longest message");
         message
     }
 
@@ -207,6 +226,7 @@ impl Exchange {
             self.awaited = parsed.header.request_id;
         }
         self.hello_ok = reply.hello_ok;
+        self.hello_was_ok = reply.hello_ok;
         Ok(Answer { reply, document: parsed.message.into_document(), more_to_come })
     }
 }

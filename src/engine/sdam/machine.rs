@@ -14,6 +14,7 @@ use super::member::{Member, MemberStep};
 use super::monitor::MIN_HEARTBEAT_FREQUENCY;
 use super::notice::{self, EventKind};
 use super::rescan::Rescan;
+use super::scan::Scanner;
 use super::server::ServerDescription;
 use super::settings::SdamSettings;
 use super::topology::{TopologyDescription, TopologyType};
@@ -36,6 +37,8 @@ pub struct Sdam {
     pub(super) next_look: Option<Instant>,
     pub(super) next_link: u64,
     pub(super) rescan: Option<Rescan>,
+    /// The scans of on-demand monitoring; `None` in the background.
+    pub(super) scanner: Option<Scanner>,
     pub(super) demand: bool,
     /// For how long nobody ran though the clock went on.
     pub(super) stood_still: Duration,
@@ -47,6 +50,7 @@ impl Sdam {
     pub fn new(settings: SdamSettings) -> Self {
         Self {
             rescan: settings.rescan.clone().map(Rescan::new),
+            scanner: settings.scan.map(Scanner::new),
             settings,
             topology: Arc::new(TopologyDescription::empty()),
             members: BTreeMap::new(),
@@ -98,8 +102,11 @@ impl Sdam {
 
     /// When to send [`Event::Elapsed`].
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.is_attended() {
+            return None;
+        }
         let members = self.members.values().filter_map(Member::timeout);
-        members.chain(self.next_look).chain(self.rescan_timeout()).min()
+        members.chain(self.next_look).chain(self.rescan_timeout()).chain(self.scan_timeout()).min()
     }
 
     /// Takes one input that happened at `now`.
@@ -117,6 +124,9 @@ impl Sdam {
             Event::Elapsed => self.elapse(now),
             Event::Opened(link) => {
                 self.with_link(now, &link, |member, steps| member.opened(now, link.role, steps));
+            }
+            Event::Resumed(link) => {
+                self.with_link(now, &link, |member, steps| member.resumed(now, steps));
             }
             Event::Received { link, message, written } => {
                 self.with_link(now, &link, |member, steps| {
@@ -139,10 +149,17 @@ impl Sdam {
             Event::Busy => self.next_look = self.look_after(now),
             Event::InFlight(oldest) => self.judge_in_flight(now, &oldest),
             Event::LookedUp { number, answer } => self.looked_up(now, number, answer),
-            Event::Demand(demand) => {
-                self.demand = demand;
-                self.members.values_mut().for_each(|member| member.expedite(demand));
-            }
+            Event::Demand(demand) => self.demanded(demand),
+            Event::Attended(attended) => self.attended(now, attended),
+            Event::Stale => self.outdated(),
+        }
+        self.scan(now);
+    }
+
+    fn demanded(&mut self, demand: bool) {
+        self.demand = demand;
+        if self.scanner.is_none() {
+            self.members.values_mut().for_each(|member| member.expedite(demand));
         }
     }
 
@@ -155,6 +172,7 @@ impl Sdam {
             let unknown = Arc::new(ServerDescription::unknown(seed.clone()));
             seeded.servers.insert(seed.clone(), unknown);
         }
+        self.open_scanner();
         self.notify(now, EventKind::TopologyOpening);
         self.rescan(now, |rescan, _| rescan.start(now));
         self.install(now, seeded, None);
@@ -246,13 +264,16 @@ impl Sdam {
     ) {
         for step in steps {
             match step {
-                MemberStep::Open(role) => {
+                MemberStep::Open { role, borrow } => {
                     let number = self.next_link;
                     self.next_link += 1;
                     let Some(member) = self.members.get_mut(address) else { continue };
                     member.set_link(role, Some(number));
                     let link = LinkId { address: address.clone(), role, number };
-                    self.actions.push_back(Action::OpenLink(link));
+                    self.actions.push_back(match borrow {
+                        true => Action::BorrowLink(link),
+                        false => Action::OpenLink(link),
+                    });
                 }
                 MemberStep::Send(role, message) => {
                     if let Some(link) = self.link(address, role) {
@@ -260,6 +281,10 @@ impl Sdam {
                     }
                 }
                 MemberStep::Close(role) => self.close_link(address, role),
+                MemberStep::Offer(reply) => {
+                    self.let_go(address, |link| Action::OfferLink { link, reply });
+                }
+                MemberStep::GiveBack => self.let_go(address, Action::ReturnLink),
                 MemberStep::Notify(kind) => self.notify(now, kind),
                 MemberStep::Checked(reply) => {
                     self.checked(now, address, *reply);
@@ -285,6 +310,17 @@ impl Sdam {
     fn link(&self, address: &ServerAddress, role: LinkRole) -> Option<LinkId> {
         let number = self.members.get(address)?.link(role)?;
         Some(LinkId { address: address.clone(), role, number })
+    }
+
+    /// The heartbeat's link is an operation's.
+    fn let_go(&mut self, address: &ServerAddress, action: impl FnOnce(LinkId) -> Action) {
+        let role = LinkRole::Heartbeat;
+        if let Some(link) = self.link(address, role) {
+            self.actions.push_back(action(link));
+        }
+        if let Some(member) = self.members.get_mut(address) {
+            member.set_link(role, None);
+        }
     }
 
     fn close_link(&mut self, address: &ServerAddress, role: LinkRole) {

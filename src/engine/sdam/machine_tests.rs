@@ -47,6 +47,7 @@ impl Rig {
             load_balanced: false,
             snapshot,
             rescan: None,
+            scan: None,
             suspicion: SuspicionSettings::default(),
             monitor,
         };

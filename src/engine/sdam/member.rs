@@ -9,6 +9,7 @@ use super::monitor::{self, Monitor};
 use super::notice::{EventKind, HeartbeatConnection};
 use super::probe::{self, Probe};
 use super::rtt::RttAverage;
+use super::scan::COOLDOWN;
 use super::server::ServerDescription;
 use super::settings::MonitorSettings;
 use super::suspicion::{self, Judgement, Standing, SuspicionSettings};
@@ -19,9 +20,11 @@ use crate::engine::time::Instant;
 /// What a member wants done or made known.
 #[derive(Debug)]
 pub(super) enum MemberStep {
-    Open(LinkRole),
+    Open { role: LinkRole, borrow: bool },
     Send(LinkRole, Vec<u8>),
     Close(LinkRole),
+    Offer(Arc<HelloReply>),
+    GiveBack,
     Notify(EventKind),
     Checked(Box<HelloReply>),
     CheckFailed(LinkError),
@@ -45,23 +48,27 @@ pub(super) struct Member {
     heartbeat_connected: bool,
     streaming: bool,
     standing: Standing,
+    /// Until when a scan passes over the server, which could not be reached.
+    cooling: Option<Instant>,
     pub(super) generation: u64,
 }
 
 impl Member {
-    /// A member whose first check is due at `now`, if it is `monitored` at all.
+    /// A member whose first check is due at `now`, if it is `monitored` at all; on demand, when it
+    /// is ordered.
     pub(super) fn new(
         address: &ServerAddress,
         settings: &MonitorSettings,
         now: Instant,
         monitored: bool,
+        on_demand: bool,
     ) -> Self {
         let settings = Arc::new(settings.clone());
         Self {
             address: address.clone(),
-            streaming: settings.streaming,
+            streaming: settings.streaming && !on_demand,
             standing: Standing::default(),
-            monitor: monitored.then(|| Monitor::new(settings.clone(), now)),
+            monitor: monitored.then(|| Monitor::new(settings.clone(), now, on_demand)),
             probe: Probe::new(settings),
             rtt: RttAverage::new(),
             heartbeat_link: None,
@@ -69,6 +76,7 @@ impl Member {
             heartbeat_connections: 0,
             server_connection_id: None,
             heartbeat_connected: false,
+            cooling: None,
             generation: 0,
         }
     }
@@ -103,6 +111,43 @@ impl Member {
         if let Some(monitor) = &mut self.monitor {
             monitor.request_check();
         }
+    }
+
+    /// Orders a check, on demand.
+    pub(super) fn order(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
+        self.monitored(now, steps, |monitor, steps| monitor.order(now, steps));
+    }
+
+    /// Whether the server is checked at all.
+    pub(super) fn is_monitored(&self) -> bool {
+        self.monitor.is_some()
+    }
+
+    pub(super) fn is_checking(&self) -> bool {
+        self.monitor.as_ref().is_some_and(Monitor::is_checking)
+    }
+
+    /// Whether a check failed by the network less than [`COOLDOWN`] before `now`.
+    pub(super) fn is_cooling(&self, now: Instant) -> bool {
+        self.cooling.is_some_and(|until| now < until)
+    }
+
+    /// Somebody runs again after `pause`, on demand; see [`Monitor::resume`].
+    pub(super) fn resume(
+        &mut self,
+        now: Instant,
+        pause: Duration,
+        steps: &mut Vec<MemberStep>,
+    ) -> bool {
+        let mut given_up = false;
+        self.monitored(now, steps, |monitor, steps| given_up = monitor.resume(now, pause, steps));
+        given_up
+    }
+
+    /// Nobody runs from now on, on demand: the probe is for operations that wait.
+    pub(super) fn rest(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
+        self.standing.forgive(now);
+        self.probed(now, steps, Probe::close);
     }
 
     /// Goes on from an average that was learned before.
@@ -151,6 +196,11 @@ impl Member {
             LinkRole::Heartbeat => self.monitored(now, steps, |m, steps| m.opened(now, steps)),
             LinkRole::Rtt => self.probed(now, steps, |probe, steps| probe.opened(now, steps)),
         }
+    }
+
+    /// The heartbeat's link is one that has shaken hands before.
+    pub(super) fn resumed(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
+        self.monitored(now, steps, |monitor, steps| monitor.resumed(now, steps));
     }
 
     pub(super) fn received(
@@ -246,26 +296,37 @@ impl Member {
                 let kind = EventKind::ServerHeartbeatStarted { connection, awaited };
                 steps.push(MemberStep::Notify(kind));
             }
-            Step::Open => steps.push(MemberStep::Open(role)),
+            Step::Open { borrow } => steps.push(MemberStep::Open { role, borrow }),
             Step::Send(message) => steps.push(MemberStep::Send(role, message)),
+            Step::GiveBack => {
+                self.heartbeat_connected = false;
+                steps.push(MemberStep::GiveBack);
+            }
             Step::Close => {
                 self.heartbeat_connected = false;
                 steps.push(MemberStep::Close(role));
             }
-            Step::Succeeded { awaited, duration, reply, document, sample } => {
+            Step::Succeeded { awaited, offer, duration, reply, document, sample } => {
                 self.learned(now, &reply, sample);
                 self.trust(now, steps);
+                let said = Arc::new(HelloReply::clone(&reply));
+                if offer {
+                    // Before anybody hears of the server, so that it is there for who waits.
+                    self.heartbeat_connected = false;
+                    steps.push(MemberStep::Offer(said.clone()));
+                }
                 steps.push(MemberStep::Notify(EventKind::ServerHeartbeatSucceeded {
                     connection: self.connection(),
                     awaited,
                     duration,
-                    reply: Arc::new(HelloReply::clone(&reply)),
+                    reply: said,
                     document,
                 }));
                 steps.push(MemberStep::Checked(reply));
             }
             Step::Failed { awaited, duration, error } => {
                 self.rtt.reset();
+                self.cooling = error.is_network().then(|| now + COOLDOWN);
                 let failure = error.message().into();
                 self.notify_failed(awaited, duration, failure, steps);
                 steps.push(MemberStep::CheckFailed(error));
@@ -285,6 +346,7 @@ impl Member {
             self.probe.start(now);
         }
         self.server_connection_id = reply.connection_id;
+        self.cooling = None;
     }
 
     fn notify_failed(
@@ -311,7 +373,7 @@ impl Member {
         tell(&mut self.probe, &mut inner);
         for step in inner {
             match step {
-                Step::Open => steps.push(MemberStep::Open(role)),
+                Step::Open => steps.push(MemberStep::Open { role, borrow: false }),
                 Step::Send(message) => steps.push(MemberStep::Send(role, message)),
                 Step::Close => steps.push(MemberStep::Close(role)),
                 Step::Sample(sample) => {

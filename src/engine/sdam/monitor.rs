@@ -3,6 +3,13 @@
 //! The machine of server-monitoring "Multi-threaded or asynchronous monitoring", for one server.
 //! It polls, or streams where the server can (awaitable hello with exhaust). Its connection is its
 //! own, without authentication. It speaks in [`Step`]s; the topology machine gives them addresses.
+//!
+//! On demand ([`super::scan`]) the same machine has no schedule: it checks when it is ordered to, on
+//! a connection that it gives back to the operations behind every check.
+//!
+//! While an operation waits, the connection of a server's first check is offered to it: it has
+//! shaken hands, and a new one would cost two round trips more. What nobody takes serves the next
+//! check, half a second later.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,15 +30,19 @@ pub const MIN_HEARTBEAT_FREQUENCY: Duration = Duration::from_millis(500);
 pub(super) enum Step {
     /// A check begins.
     Started { awaited: bool },
-    /// Open a new connection.
-    Open,
+    /// Open a new connection; `borrow`: or use again the one that was offered.
+    Open { borrow: bool },
     /// Write this message on the connection.
     Send(Vec<u8>),
     /// Close the connection.
     Close,
-    /// A check succeeded. `sample` is a round-trip time; a streamed reply gives none.
+    /// The connection is for operations again.
+    GiveBack,
+    /// A check succeeded. `sample` is a round-trip time; a streamed reply gives none. `offer`: the
+    /// connection is for operations from now on.
     Succeeded {
         awaited: bool,
+        offer: bool,
         duration: Duration,
         reply: Box<HelloReply>,
         document: Arc<RawDocumentBuf>,
@@ -48,6 +59,8 @@ pub(super) enum Step {
 enum State {
     /// The time of the next check; `earliest` is how far it may be brought forward.
     AwaitingCheck { until: Instant, earliest: Instant },
+    /// The order to check, on demand.
+    AwaitingOrder,
     /// The connection to open.
     AwaitingConnection { check: Check },
     /// A reply to a hello that is answered at once.
@@ -71,6 +84,8 @@ enum Next {
     Retry,
     /// Sleep.
     Sleep,
+    /// Check again after the least time, since the connection is in other hands.
+    CheckSoon,
 }
 
 /// A check that is under way.
@@ -78,6 +93,8 @@ enum Next {
 struct Check {
     started: Instant,
     deadline: Option<Instant>,
+    /// Nobody ran for a while in the middle of it: its duration is no round-trip time.
+    paused: bool,
 }
 
 /// The monitor of one server.
@@ -90,17 +107,24 @@ pub(super) struct Monitor {
     expedited: bool,
     /// Whether the latest check succeeded.
     known: bool,
+    /// Whether checks are ordered, rather than scheduled.
+    on_demand: bool,
+    /// Whether the latest connection was offered to operations.
+    offered: bool,
 }
 
 impl Monitor {
-    /// A monitor whose first check is due at `now`.
-    pub(super) fn new(settings: Arc<MonitorSettings>, now: Instant) -> Self {
+    /// A monitor whose first check is due at `now`, or when it is ordered.
+    pub(super) fn new(settings: Arc<MonitorSettings>, now: Instant, on_demand: bool) -> Self {
+        let scheduled = State::AwaitingCheck { until: now, earliest: now };
         Self {
             exchange: Exchange::new(settings.clone()),
             settings,
-            state: State::AwaitingCheck { until: now, earliest: now },
+            state: if on_demand { State::AwaitingOrder } else { scheduled },
             expedited: false,
             known: false,
+            on_demand,
+            offered: false,
         }
     }
 
@@ -111,8 +135,33 @@ impl Monitor {
             State::AwaitingConnection { check }
             | State::AwaitingReply { check }
             | State::AwaitingChange { check } => check.deadline,
-            State::AwaitingVerdict { .. } | State::Closed => None,
+            State::AwaitingOrder | State::AwaitingVerdict { .. } | State::Closed => None,
         }
+    }
+
+    /// Whether a check is under way.
+    pub(super) fn is_checking(&self) -> bool {
+        self.check().is_some() || matches!(self.state, State::AwaitingVerdict { .. })
+    }
+
+    /// The order to check now; ignored while a check is under way.
+    pub(super) fn order(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        if matches!(self.state, State::AwaitingOrder) {
+            self.start_check(now, steps);
+        }
+    }
+
+    /// Nobody ran for `pause`, on demand, and somebody does again. Whether a check that was under
+    /// way was given up: its connection may be half-open by now.
+    pub(super) fn resume(&mut self, now: Instant, pause: Duration, steps: &mut Vec<Step>) -> bool {
+        let Some(check) = self.check_mut() else { return false };
+        if pause < MIN_HEARTBEAT_FREQUENCY {
+            check.deadline = check.deadline.map(|deadline| deadline + pause);
+            check.paused = true;
+            return false;
+        }
+        self.cancel(now, "no operation was under way", steps);
+        true
     }
 
     /// Time has come to `now`: starts a check that is due, ends one that takes too long.
@@ -135,7 +184,7 @@ impl Monitor {
                 let limit = self.settings.connect_timeout.saturating_add(frequency);
                 self.fail(now, LinkError::timeout("no reply to an awaitable hello", limit), steps);
             }
-            State::AwaitingVerdict { .. } | State::Closed => {}
+            State::AwaitingOrder | State::AwaitingVerdict { .. } | State::Closed => {}
         }
     }
 
@@ -159,8 +208,22 @@ impl Monitor {
 
     /// The connection is open.
     pub(super) fn opened(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        self.say_hello(now, steps, Exchange::first_hello);
+    }
+
+    /// The connection that was offered, or another one of the operations, is the monitor's again.
+    pub(super) fn resumed(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        self.say_hello(now, steps, Exchange::hello_again);
+    }
+
+    fn say_hello(
+        &mut self,
+        now: Instant,
+        steps: &mut Vec<Step>,
+        hello: impl FnOnce(&mut Exchange) -> Vec<u8>,
+    ) {
         if let State::AwaitingConnection { check } = self.state {
-            steps.push(Step::Send(self.exchange.first_hello()));
+            steps.push(Step::Send(hello(&mut self.exchange)));
             let deadline = after(now, self.settings.connect_timeout);
             self.state = State::AwaitingReply { check: Check { deadline, ..check } };
         }
@@ -183,22 +246,35 @@ impl Monitor {
                 steps.push(Step::Close);
                 return;
             }
-            State::AwaitingConnection { .. } | State::AwaitingVerdict { .. } | State::Closed => {
-                return;
-            }
+            State::AwaitingOrder
+            | State::AwaitingConnection { .. }
+            | State::AwaitingVerdict { .. }
+            | State::Closed => return,
         };
         match self.exchange.read(message) {
+            // SM-22: a scan's connection is an operation's too, and not closed for that.
+            Err(error) if self.on_demand && error.is_overload() => self.put_off(now, steps),
             Err(error) => self.fail(now, error, steps),
             Ok(answer) => {
-                self.known = true;
-                let next = self.after_success(answer.reply.topology_version, answer.more_to_come);
+                let first = !std::mem::replace(&mut self.known, true);
+                let offer = self.on_demand || (self.expedited && first && !answer.more_to_come);
+                let version = answer.reply.topology_version;
+                let next = match self.after_success(version, answer.more_to_come) {
+                    Next::AwaitChange(_) if offer => Next::CheckSoon,
+                    next => next,
+                };
+                if offer {
+                    self.exchange.reset();
+                    self.offered = true;
+                }
                 self.state = State::AwaitingVerdict { next };
                 steps.push(Step::Succeeded {
                     awaited,
+                    offer,
                     duration: now - check.started,
                     reply: Box::new(answer.reply),
                     document: Arc::new(answer.document),
-                    sample: (!awaited).then(|| now - written),
+                    sample: (!awaited && !check.paused).then(|| now - written),
                 });
             }
         }
@@ -209,7 +285,7 @@ impl Monitor {
         match self.state {
             // An idle polling connection was closed by the server: the next check opens another.
             State::AwaitingCheck { .. } => self.exchange.reset(),
-            State::AwaitingVerdict { .. } | State::Closed => {}
+            State::AwaitingOrder | State::AwaitingVerdict { .. } | State::Closed => {}
             State::AwaitingConnection { .. }
             | State::AwaitingReply { .. }
             | State::AwaitingChange { .. } => self.fail(now, error, steps),
@@ -227,6 +303,10 @@ impl Monitor {
             }
             Next::Retry => self.start_check(now, steps),
             Next::Sleep => self.sleep(now),
+            Next::CheckSoon => {
+                let earliest = now + MIN_HEARTBEAT_FREQUENCY;
+                self.state = State::AwaitingCheck { until: earliest, earliest };
+            }
         }
     }
 
@@ -270,18 +350,35 @@ impl Monitor {
             State::AwaitingConnection { check }
             | State::AwaitingReply { check }
             | State::AwaitingChange { check } => Some(check),
-            State::AwaitingCheck { .. } | State::AwaitingVerdict { .. } | State::Closed => None,
+            State::AwaitingCheck { .. }
+            | State::AwaitingOrder
+            | State::AwaitingVerdict { .. }
+            | State::Closed => None,
+        }
+    }
+
+    fn check_mut(&mut self) -> Option<&mut Check> {
+        match &mut self.state {
+            State::AwaitingConnection { check }
+            | State::AwaitingReply { check }
+            | State::AwaitingChange { check } => Some(check),
+            State::AwaitingCheck { .. }
+            | State::AwaitingOrder
+            | State::AwaitingVerdict { .. }
+            | State::Closed => None,
         }
     }
 
     fn start_check(&mut self, now: Instant, steps: &mut Vec<Step>) {
         steps.push(Step::Started { awaited: false });
-        let check = Check { started: now, deadline: after(now, self.settings.connect_timeout) };
+        let deadline = after(now, self.settings.connect_timeout);
+        let check = Check { started: now, deadline, paused: false };
         if self.exchange.is_open() {
             steps.push(Step::Send(self.exchange.hello()));
             self.state = State::AwaitingReply { check };
         } else {
-            steps.push(Step::Open);
+            let borrow = std::mem::take(&mut self.offered) || self.on_demand;
+            steps.push(Step::Open { borrow });
             self.state = State::AwaitingConnection { check };
         }
     }
@@ -301,7 +398,8 @@ impl Monitor {
         // SM-32: a connect time-out of zero means no limit here either.
         let deadline = after(now, self.settings.connect_timeout)
             .map(|deadline| deadline + self.settings.heartbeat_frequency);
-        self.state = State::AwaitingChange { check: Check { started: now, deadline } };
+        let check = Check { started: now, deadline, paused: false };
+        self.state = State::AwaitingChange { check };
     }
 
     fn fail(&mut self, now: Instant, error: LinkError, steps: &mut Vec<Step>) {
@@ -316,7 +414,21 @@ impl Monitor {
         steps.push(Step::Failed { awaited, duration: now - started, error });
     }
 
+    /// The server sheds load: what is believed of it stays, and so does the connection.
+    fn put_off(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        let started = self.check().map_or(now, |check| check.started);
+        self.exchange.reset();
+        self.state = State::AwaitingOrder;
+        let reason = "the server is overloaded";
+        steps.push(Step::GiveBack);
+        steps.push(Step::Cancelled { awaited: false, duration: now - started, reason });
+    }
+
     fn sleep(&mut self, now: Instant) {
+        if self.on_demand {
+            self.state = State::AwaitingOrder;
+            return;
+        }
         let earliest = now + MIN_HEARTBEAT_FREQUENCY;
         let until = if self.expedited { earliest } else { now + self.settings.heartbeat_frequency };
         self.state = State::AwaitingCheck { until: until.max(earliest), earliest };

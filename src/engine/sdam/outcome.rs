@@ -57,7 +57,7 @@ impl Sdam {
         let load_balanced = self.topology.topology_type == TopologyType::LoadBalanced;
         match failure::judge(failed, member.generation, known.as_ref()) {
             Reaction::Ignore => {}
-            Reaction::StateChanged { message, topology_version, clear } => {
+            Reaction::StateChanged { message, topology_version, clear, rescan } => {
                 self.detection = Detection::ServerSaidSo;
                 if !load_balanced {
                     self.mark_unknown(now, address, message.clone(), topology_version);
@@ -67,6 +67,9 @@ impl Sdam {
                 }
                 if let Some(member) = self.members.get_mut(address) {
                     member.doubt();
+                }
+                if rescan {
+                    self.outdated();
                 }
             }
             Reaction::Lost { message } => {
@@ -233,7 +236,9 @@ impl Sdam {
         let monitored = next.topology_type != TopologyType::LoadBalanced;
         for address in next.servers.keys() {
             if !self.members.contains_key(address) {
-                let mut member = Member::new(address, &self.settings.monitor, now, monitored);
+                let settings = &self.settings.monitor;
+                let on_demand = self.scanner.is_some();
+                let mut member = Member::new(address, settings, now, monitored, on_demand);
                 member.expedite(self.demand);
                 self.members.insert(address.clone(), member);
                 self.actions.push_back(Action::OpenPool(address.clone()));
@@ -260,6 +265,7 @@ impl Sdam {
                 && let Some(member) = self.members.get_mut(address)
             {
                 member.doubt();
+                self.scan_again(address);
                 if self.settings.suspicion.enabled {
                     self.reconsider(address, "a newer primary was found");
                 }

@@ -85,6 +85,7 @@ impl Rig {
             load_balanced,
             snapshot: None,
             rescan: Some(settings),
+            scan: None,
             suspicion: Default::default(),
             monitor: MonitorSettings {
                 heartbeat_frequency: HEARTBEAT,

@@ -5,6 +5,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::rescan::RescanSettings;
+use super::scan::ScanSettings;
 use super::snapshot::TopologySnapshot;
 use super::suspicion::SuspicionSettings;
 use super::topology::{TopologyId, TopologyType};
@@ -75,6 +76,9 @@ pub struct SdamSettings {
     /// Whether, and how, the SRV records that the seeds came from are looked up again.
     #[serde(default)]
     pub rescan: Option<RescanSettings>,
+    /// On-demand monitoring, and how; `None` for monitoring in the background.
+    #[serde(default)]
+    pub scan: Option<ScanSettings>,
     /// How soon silence is noticed.
     #[serde(default)]
     pub suspicion: SuspicionSettings,

@@ -10,6 +10,7 @@ mod criteria;
 mod document;
 mod explain;
 mod hints;
+pub mod search;
 mod staleness;
 mod tags;
 mod targeting;
@@ -29,6 +30,7 @@ pub use criteria::{
 pub use document::{ReadPreferenceError, ReadPreferenceErrorKind};
 pub use explain::{Outcome, Reason, Verdict, explain};
 pub use hints::{Hint, hints};
+pub use search::Search;
 pub use staleness::{IDLE_WRITE_PERIOD, SMALLEST_MAX_STALENESS};
 
 use crate::engine::address::ServerAddress;

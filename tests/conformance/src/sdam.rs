@@ -62,6 +62,7 @@ impl Rig {
             load_balanced: options.load_balanced == Some(true),
             snapshot: None,
             rescan: None,
+            scan: None,
             suspicion: SuspicionSettings::default(),
             monitor: MonitorSettings {
                 heartbeat_frequency: Duration::from_millis(500),

@@ -148,7 +148,7 @@ type Found = Option<Option<Bson>>;
 fn time(options: &ClientOptions, name: &str) -> Found {
     let limit = match name {
         "connecttimeoutms" => options.connect_timeout,
-        "heartbeatfrequencyms" => Some(options.heartbeat_frequency),
+        "heartbeatfrequencyms" => options.heartbeat_frequency,
         "localthresholdms" => Some(options.local_threshold),
         "maxidletimems" => options.max_idle_time,
         "serverselectiontimeoutms" => Some(options.server_selection_timeout),

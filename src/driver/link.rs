@@ -1,0 +1,158 @@
+//! One connection of a monitor or probe: the task that carries its bytes, and the place where its
+//! stream lies, so that an operation can have it once the monitor has no use for it.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Poll;
+
+use async_channel::{Receiver, Sender};
+use futures_util::future::{Either, select};
+
+use super::connection::Offered;
+use super::framed::{Arrival, Framed, FramedError};
+use super::pool::{PooledConnection, ServerPool};
+use super::shared::Shared;
+use crate::engine::hello::HelloReply;
+use crate::engine::sdam::{Event, LinkError, LinkId};
+use crate::engine::time::Instant;
+use crate::engine::wire::DEFAULT_MAX_MESSAGE_SIZE;
+use crate::transport::Transport;
+
+/// What happened on a link, and when.
+pub(crate) type LinkEvent = (Instant, Event);
+
+/// Where the stream of one link lies.
+#[derive(Default)]
+pub(crate) struct LinkSlot(Mutex<Option<Stream>>);
+
+enum Stream {
+    Own(Framed),
+    /// A connection of the pool, which is lent for a check.
+    Lent(PooledConnection),
+}
+
+impl Stream {
+    fn framed(&mut self) -> &mut Framed {
+        match self {
+            Self::Own(framed) => framed,
+            Self::Lent(connection) => connection.lent(),
+        }
+    }
+}
+
+impl LinkSlot {
+    /// The slot of a link over a connection that has shaken hands: the one that was offered, else
+    /// one that is idle.
+    pub(crate) fn borrowed(pool: &Arc<ServerPool>, transport: &Arc<dyn Transport>) -> Self {
+        let offered = pool.take_offered().map(|offered| Stream::Own(offered.framed));
+        let stream = offered.or_else(|| pool.take_idle(transport).map(Stream::Lent));
+        Self(Mutex::new(stream))
+    }
+
+    /// The link is no more; its stream is for operations from now on.
+    pub(crate) fn let_go(&self, pool: &ServerPool, now: Instant, hello: Option<Arc<HelloReply>>) {
+        match (self.stream().take(), hello) {
+            (Some(Stream::Own(framed)), Some(hello)) if !framed.has_more() => {
+                pool.offer(Offered { framed, hello });
+            }
+            (Some(Stream::Lent(mut connection)), _) => connection.returned(now),
+            (Some(Stream::Own(_)) | None, _) => {}
+        }
+    }
+
+    fn stream(&self) -> MutexGuard<'_, Option<Stream>> {
+        self.0.lock().expect("not poisoned: a stream's poll does not panic")
+    }
+
+    /// Whether there is a stream, and nothing has arrived on it that nobody asked for.
+    async fn is_sound(&self) -> bool {
+        poll_fn(|cx| {
+            let mut stream = self.stream();
+            let Some(held) = stream.as_mut() else { return Poll::Ready(false) };
+            let sound = held.framed().poll_silent(cx);
+            if !sound {
+                *stream = None;
+            }
+            Poll::Ready(sound)
+        })
+        .await
+    }
+
+    /// The next message; `None` once the stream is in other hands.
+    async fn read(&self, transport: &dyn Transport) -> Option<Result<Arrival, FramedError>> {
+        poll_fn(|cx| match &mut *self.stream() {
+            None => Poll::Ready(None),
+            Some(stream) => stream.framed().poll_message(cx, transport, None).map(Some),
+        })
+        .await
+    }
+
+    async fn write(&self, message: &[u8]) -> Result<(), FramedError> {
+        let mut written = 0;
+        poll_fn(|cx| match &mut *self.stream() {
+            None => Poll::Ready(Ok(())),
+            Some(stream) => stream.framed().poll_write_message(cx, message, &mut written),
+        })
+        .await
+    }
+}
+
+/// Carries bytes between one link and the engine, until either side ends it.
+pub(crate) async fn carry(
+    shared: Arc<Shared>,
+    id: LinkId,
+    slot: Arc<LinkSlot>,
+    commands: Receiver<Vec<u8>>,
+    events: Sender<LinkEvent>,
+) {
+    let transport = &*shared.transport;
+    let begun = if slot.is_sound().await {
+        Event::Resumed(id.clone())
+    } else {
+        match transport.connect(&id.address).await {
+            Ok(stream) => {
+                let framed = Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE);
+                *slot.stream() = Some(Stream::Own(framed));
+                Event::Opened(id.clone())
+            }
+            Err(error) => {
+                let error = LinkError::network(error);
+                let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
+                return;
+            }
+        }
+    };
+    let _ = events.send((transport.now(), begun)).await;
+    let mut written = transport.now();
+    let error = loop {
+        let next = {
+            let read = pin!(slot.read(transport));
+            let command = pin!(commands.recv());
+            match select(read, command).await {
+                Either::Left((read, _)) => Either::Left(read),
+                Either::Right((command, _)) => Either::Right(command),
+            }
+        };
+        match next {
+            Either::Left(None) | Either::Right(Err(_)) => return,
+            Either::Left(Some(Ok(arrival))) => {
+                let link = id.clone();
+                let event = Event::Received { link, message: arrival.frame, written };
+                let _ = events.send((arrival.at, event)).await;
+            }
+            Either::Left(Some(Err(error))) => break error,
+            Either::Right(Ok(message)) => {
+                written = transport.now();
+                if let Err(error) = slot.write(&message).await {
+                    break error;
+                }
+            }
+        }
+    };
+    let error = match error {
+        FramedError::Wire(error) => LinkError::from(error),
+        other => LinkError::network(other),
+    };
+    let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
+}
