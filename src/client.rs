@@ -30,7 +30,9 @@ use crate::event::{CommandEvent, Events, PoolEvent, SetChange};
 use crate::explain::Explanation;
 use crate::logging::Log;
 use crate::metadata;
-use crate::options::{ClientOptions, ON_DEMAND_HEARTBEAT, ServerChoice, ServerMonitoringMode, ServerSelector};
+use crate::options::{
+    ClientOptions, ON_DEMAND_HEARTBEAT, ServerChoice, ServerMonitoringMode, ServerSelector,
+};
 use crate::resolve;
 use crate::statistics::Statistics;
 use crate::targeting::Targeting;

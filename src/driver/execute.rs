@@ -411,7 +411,11 @@ impl<'a> Run<'a> {
         op::may_retry_overload(self.kind, retry_reads, retry_writes)
     }
 
-    pub(super) fn label_network_error(&self, error: Error, server: Option<&AttemptServer>) -> Error {
+    pub(super) fn label_network_error(
+        &self,
+        error: Error,
+        server: Option<&AttemptServer>,
+    ) -> Error {
         if self.policy.labels_network_errors(server) {
             error.with_label(retry::RETRYABLE_WRITE_ERROR)
         } else {

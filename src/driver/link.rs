@@ -42,9 +42,14 @@ impl Stream {
 }
 
 impl LinkSlot {
-    /// The slot of a link over a connection that has shaken hands: the one that was offered, else
-    /// one that is idle.
-    pub(crate) fn borrowed(pool: &Arc<ServerPool>, transport: &Arc<dyn Transport>) -> Self {
+    /// The slot of a link over the connection that was offered.
+    pub(crate) fn offered(pool: &ServerPool) -> Self {
+        let offered = pool.take_offered();
+        Self(Mutex::new(offered.map(|offered| Stream::Own(offered.framed))))
+    }
+
+    /// The same, else over a connection that is idle.
+    pub(crate) fn offered_or_idle(pool: &Arc<ServerPool>, transport: &Arc<dyn Transport>) -> Self {
         let offered = pool.take_offered().map(|offered| Stream::Own(offered.framed));
         let stream = offered.or_else(|| pool.take_idle(transport).map(Stream::Lent));
         Self(Mutex::new(stream))

@@ -20,9 +20,7 @@ use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, HelloReply};
 use crate::engine::pool::PoolSettings;
 use crate::engine::rng::Rng;
-use crate::engine::sdam::{
-    Action, Event, Failure, LinkId, ScanStatus, Sdam, TopologyDescription,
-};
+use crate::engine::sdam::{Action, Event, Failure, LinkId, ScanStatus, Sdam, TopologyDescription};
 use crate::engine::time::Instant;
 use crate::options::ClientOptions;
 use crate::session::SessionPool;
@@ -206,8 +204,11 @@ impl Shared {
         while let Some(action) = core.sdam.poll_action() {
             match action {
                 Action::OpenLink(link) => core.open_link(link, LinkSlot::default()),
-                Action::BorrowLink(link) => {
-                    let borrowed = |pool| LinkSlot::borrowed(pool, &self.transport);
+                Action::BorrowLink { link, idle } => {
+                    let borrowed = |pool: &Arc<ServerPool>| match idle {
+                        true => LinkSlot::offered_or_idle(pool, &self.transport),
+                        false => LinkSlot::offered(pool),
+                    };
                     let slot = core.pools.get(&link.address).map(borrowed).unwrap_or_default();
                     core.open_link(link, slot);
                 }

@@ -33,10 +33,8 @@ pub(crate) async fn host(shared: &Arc<Shared>, targeting: &Targeting) -> Result<
         let busy = |address: &_| view.pools.get(address).map_or(0, |pool| pool.in_flight().count());
         let server = selection::select(&view.topology, criteria, busy, &mut shared.rng())
             .map_err(Error::of_selection)?;
-        Ok(server.map(|server| Found {
-            what: server.address.clone(),
-            checked: server.last_update_time,
-        }))
+        Ok(server
+            .map(|server| Found { what: server.address.clone(), checked: server.last_update_time }))
     })
     .await
 }

@@ -10,6 +10,7 @@ mod gaps;
 mod hostile;
 mod monitor;
 mod observed;
+mod on_demand;
 mod options;
 mod pool;
 mod registry;

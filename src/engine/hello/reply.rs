@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use bson::{DateTime, RawBsonRef, RawDocument, Timestamp};
 
 use super::TopologyVersion;
-use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
 use crate::engine::address::ServerAddress;
+use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
 
 /// What a server says of itself, as typed facts.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -25,7 +25,7 @@ pub enum Event {
     Elapsed,
     /// The stream of a link is open.
     Opened(LinkId),
-    /// The answer to [`Action::BorrowLink`], where there was a connection that has shaken hands.
+    /// The answer to [`Action::BorrowLink`] where there was a connection that has shaken hands.
     Resumed(LinkId),
     /// A complete message arrived on a link.
     Received {
@@ -103,9 +103,14 @@ pub enum LinkRole {
 pub enum Action {
     /// Open a stream to the link's server, without authentication.
     OpenLink(LinkId),
-    /// Use the connection of the link's server that was offered last, else one that is idle in its
-    /// pool ([`Event::Resumed`]); where there is none, open a stream ([`Event::Opened`]).
-    BorrowLink(LinkId),
+    /// Use a connection to the link's server that has shaken hands ([`Event::Resumed`]); where there
+    /// is none, open a stream ([`Event::Opened`]).
+    BorrowLink {
+        /// The link.
+        link: LinkId,
+        /// Whether one that is idle in the pool will do, besides the one that was offered.
+        idle: bool,
+    },
     /// The link is no more: its connection, which has shaken hands, is for operations.
     OfferLink {
         /// The link.

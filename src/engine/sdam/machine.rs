@@ -11,7 +11,7 @@ use std::time::Duration;
 use super::events::{Action, Event, LinkId, LinkRole};
 use super::failover::{Detection, FailoverWatch};
 use super::member::{Member, MemberStep};
-use super::monitor::MIN_HEARTBEAT_FREQUENCY;
+use super::monitor::{MIN_HEARTBEAT_FREQUENCY, Source};
 use super::notice::{self, EventKind};
 use super::rescan::Rescan;
 use super::scan::Scanner;
@@ -264,15 +264,16 @@ impl Sdam {
     ) {
         for step in steps {
             match step {
-                MemberStep::Open { role, borrow } => {
+                MemberStep::Open(role, source) => {
                     let number = self.next_link;
                     self.next_link += 1;
                     let Some(member) = self.members.get_mut(address) else { continue };
                     member.set_link(role, Some(number));
                     let link = LinkId { address: address.clone(), role, number };
-                    self.actions.push_back(match borrow {
-                        true => Action::BorrowLink(link),
-                        false => Action::OpenLink(link),
+                    self.actions.push_back(match source {
+                        Source::New => Action::OpenLink(link),
+                        Source::Offered => Action::BorrowLink { link, idle: false },
+                        Source::Operations => Action::BorrowLink { link, idle: true },
                     });
                 }
                 MemberStep::Send(role, message) => {
@@ -295,6 +296,7 @@ impl Sdam {
                     self.proceed(now, address);
                 }
                 MemberStep::RttChanged => self.refresh_rtt(address),
+                MemberStep::CheckAgain => self.scan_again(address),
             }
         }
     }

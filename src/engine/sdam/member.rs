@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::events::LinkRole;
 use super::link::LinkError;
-use super::monitor::{self, Monitor};
+use super::monitor::{self, Monitor, Sample, Source};
 use super::notice::{EventKind, HeartbeatConnection};
 use super::probe::{self, Probe};
 use super::rtt::RttAverage;
@@ -20,7 +20,7 @@ use crate::engine::time::Instant;
 /// What a member wants done or made known.
 #[derive(Debug)]
 pub(super) enum MemberStep {
-    Open { role: LinkRole, borrow: bool },
+    Open(LinkRole, Source),
     Send(LinkRole, Vec<u8>),
     Close(LinkRole),
     Offer(Arc<HelloReply>),
@@ -29,6 +29,8 @@ pub(super) enum MemberStep {
     Checked(Box<HelloReply>),
     CheckFailed(LinkError),
     RttChanged,
+    /// The scan is to check the server once more.
+    CheckAgain,
 }
 
 /// One server of the topology.
@@ -50,6 +52,8 @@ pub(super) struct Member {
     standing: Standing,
     /// Until when a scan passes over the server, which could not be reached.
     cooling: Option<Instant>,
+    /// Whether it was checked for a second time for the sake of a round-trip time.
+    looked_again: bool,
     pub(super) generation: u64,
 }
 
@@ -77,6 +81,7 @@ impl Member {
             server_connection_id: None,
             heartbeat_connected: false,
             cooling: None,
+            looked_again: false,
             generation: 0,
         }
     }
@@ -296,7 +301,7 @@ impl Member {
                 let kind = EventKind::ServerHeartbeatStarted { connection, awaited };
                 steps.push(MemberStep::Notify(kind));
             }
-            Step::Open { borrow } => steps.push(MemberStep::Open { role, borrow }),
+            Step::Open(source) => steps.push(MemberStep::Open(role, source)),
             Step::Send(message) => steps.push(MemberStep::Send(role, message)),
             Step::GiveBack => {
                 self.heartbeat_connected = false;
@@ -307,7 +312,7 @@ impl Member {
                 steps.push(MemberStep::Close(role));
             }
             Step::Succeeded { awaited, offer, duration, reply, document, sample } => {
-                self.learned(now, &reply, sample);
+                self.learned(now, &reply, sample, steps);
                 self.trust(now, steps);
                 let said = Arc::new(HelloReply::clone(&reply));
                 if offer {
@@ -338,9 +343,24 @@ impl Member {
     }
 
     /// What a successful check says about round-trip times and the connection.
-    fn learned(&mut self, now: Instant, reply: &HelloReply, sample: Option<Duration>) {
-        if let Some(sample) = sample {
-            self.rtt.add(sample);
+    fn learned(
+        &mut self,
+        now: Instant,
+        reply: &HelloReply,
+        sample: Sample,
+        steps: &mut Vec<MemberStep>,
+    ) {
+        match sample {
+            Sample::Streamed => {}
+            Sample::Measured(sample) => self.rtt.add(sample),
+            Sample::AtLeast(_) if self.rtt.average().is_some() => {}
+            // Without a round-trip time the server would count as near: look once more, and make
+            // do with less if that does not succeed either.
+            Sample::AtLeast(sample) if self.looked_again => self.rtt.add(sample),
+            Sample::AtLeast(_) => {
+                self.looked_again = true;
+                steps.push(MemberStep::CheckAgain);
+            }
         }
         if self.streaming && reply.topology_version.is_some() {
             self.probe.start(now);
@@ -373,7 +393,7 @@ impl Member {
         tell(&mut self.probe, &mut inner);
         for step in inner {
             match step {
-                Step::Open => steps.push(MemberStep::Open { role, borrow: false }),
+                Step::Open => steps.push(MemberStep::Open(role, Source::New)),
                 Step::Send(message) => steps.push(MemberStep::Send(role, message)),
                 Step::Close => steps.push(MemberStep::Close(role)),
                 Step::Sample(sample) => {

@@ -30,28 +30,49 @@ pub const MIN_HEARTBEAT_FREQUENCY: Duration = Duration::from_millis(500);
 pub(super) enum Step {
     /// A check begins.
     Started { awaited: bool },
-    /// Open a new connection; `borrow`: or use again the one that was offered.
-    Open { borrow: bool },
+    /// Open a new connection, or use one that is there.
+    Open(Source),
     /// Write this message on the connection.
     Send(Vec<u8>),
     /// Close the connection.
     Close,
     /// The connection is for operations again.
     GiveBack,
-    /// A check succeeded. `sample` is a round-trip time; a streamed reply gives none. `offer`: the
-    /// connection is for operations from now on.
+    /// A check succeeded. `offer`: the connection is for operations from now on.
     Succeeded {
         awaited: bool,
         offer: bool,
         duration: Duration,
         reply: Box<HelloReply>,
         document: Arc<RawDocumentBuf>,
-        sample: Option<Duration>,
+        sample: Sample,
     },
     /// A check failed; the server is to be marked Unknown.
     Failed { awaited: bool, duration: Duration, error: LinkError },
     /// A check was cancelled; the description stays ("CheckCancelledError").
     Cancelled { awaited: bool, duration: Duration, reason: &'static str },
+}
+
+/// What a check says of the round-trip time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sample {
+    /// Nothing: the server held the reply back.
+    Streamed,
+    /// This much.
+    Measured(Duration),
+    /// At least this much: nobody ran when the reply arrived.
+    AtLeast(Duration),
+}
+
+/// Where the connection of a check comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Source {
+    /// A new one.
+    New,
+    /// The one that was offered, if nobody took it.
+    Offered,
+    /// The same, or one of the operations that is idle.
+    Operations,
 }
 
 /// The states, each with what only it knows. The name says what is awaited.
@@ -93,8 +114,8 @@ enum Next {
 struct Check {
     started: Instant,
     deadline: Option<Instant>,
-    /// Nobody ran for a while in the middle of it: its duration is no round-trip time.
-    paused: bool,
+    /// For how long nobody ran in the middle of it.
+    paused: Duration,
 }
 
 /// The monitor of one server.
@@ -157,7 +178,7 @@ impl Monitor {
         let Some(check) = self.check_mut() else { return false };
         if pause < MIN_HEARTBEAT_FREQUENCY {
             check.deadline = check.deadline.map(|deadline| deadline + pause);
-            check.paused = true;
+            check.paused += pause;
             return false;
         }
         self.cancel(now, "no operation was under way", steps);
@@ -274,7 +295,11 @@ impl Monitor {
                     duration: now - check.started,
                     reply: Box::new(answer.reply),
                     document: Arc::new(answer.document),
-                    sample: (!awaited && !check.paused).then(|| now - written),
+                    sample: match awaited {
+                        true => Sample::Streamed,
+                        false if check.paused.is_zero() => Sample::Measured(now - written),
+                        false => Sample::AtLeast((now - written).saturating_sub(check.paused)),
+                    },
                 });
             }
         }
@@ -372,13 +397,17 @@ impl Monitor {
     fn start_check(&mut self, now: Instant, steps: &mut Vec<Step>) {
         steps.push(Step::Started { awaited: false });
         let deadline = after(now, self.settings.connect_timeout);
-        let check = Check { started: now, deadline, paused: false };
+        let check = Check { started: now, deadline, paused: Duration::ZERO };
         if self.exchange.is_open() {
             steps.push(Step::Send(self.exchange.hello()));
             self.state = State::AwaitingReply { check };
         } else {
-            let borrow = std::mem::take(&mut self.offered) || self.on_demand;
-            steps.push(Step::Open { borrow });
+            let offered = std::mem::take(&mut self.offered);
+            steps.push(Step::Open(match (self.on_demand, offered) {
+                (true, _) => Source::Operations,
+                (false, true) => Source::Offered,
+                (false, false) => Source::New,
+            }));
             self.state = State::AwaitingConnection { check };
         }
     }
@@ -388,7 +417,9 @@ impl Monitor {
     fn after_success(&self, version: Option<TopologyVersion>, more_to_come: bool) -> Next {
         match version {
             _ if more_to_come => Next::ReadOn,
-            Some(version) if self.settings.streaming => Next::AwaitChange(version),
+            Some(version) if self.settings.streaming && !self.on_demand => {
+                Next::AwaitChange(version)
+            }
             _ => Next::Sleep,
         }
     }
@@ -398,7 +429,7 @@ impl Monitor {
         // SM-32: a connect time-out of zero means no limit here either.
         let deadline = after(now, self.settings.connect_timeout)
             .map(|deadline| deadline + self.settings.heartbeat_frequency);
-        let check = Check { started: now, deadline, paused: false };
+        let check = Check { started: now, deadline, paused: Duration::ZERO };
         self.state = State::AwaitingChange { check };
     }
 

@@ -46,7 +46,7 @@ impl Search {
     pub fn next(&self, now: Instant, status: &ScanStatus, found: Option<Option<Instant>>) -> Step {
         if let Some(began) = status.began {
             return match found {
-                Some(Some(checked)) if checked >= began => Step::Take,
+                Some(Some(checked)) if checked > began => Step::Take,
                 _ => Step::Wait,
             };
         }
@@ -123,8 +123,9 @@ mod tests {
     fn while_a_scan_is_under_way_only_its_own_finds_are_taken() {
         let scanning = ScanStatus { began: Some(at(1000)), ..scanned(10) };
         let next = |found| search(true).next(at(1100), &scanning, found);
-        assert_eq!(next(Some(Some(at(999)))), Step::Wait);
-        assert_eq!(next(Some(Some(at(1000)))), Step::Take);
+        // What a snapshot says is as old as the scan.
+        assert_eq!(next(Some(Some(at(1000)))), Step::Wait);
+        assert_eq!(next(Some(Some(at(1001)))), Step::Take);
         assert_eq!(next(NOTHING), Step::Wait);
         let over = search(false).next(at(9000), &scanning, NOTHING);
         assert_eq!(over, Step::Wait, "time-out plus the time of a scan (SS-40)");

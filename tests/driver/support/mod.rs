@@ -198,6 +198,16 @@ impl Bed {
         client
     }
 
+    /// A client without a driver: its operations scan.
+    pub(crate) fn on_demand(&self, options: &str) -> Client {
+        self.on_demand_of(ClientOptions::parse(&self.uri(options)).expect("good options"))
+    }
+
+    pub(crate) fn on_demand_of(&self, mut options: ClientOptions) -> Client {
+        options.suspicion.enabled = false;
+        Client::on_demand(options, Arc::new(self.net.clone())).expect("a client")
+    }
+
     /// A client that has found all servers and stands still.
     pub(crate) fn settled(&self, options: &str) -> Client {
         let client = self.client(options);
