@@ -1,15 +1,12 @@
 //! The client: one deployment, as a user holds it.
 
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
 use std::time::Duration;
 
-use async_channel::Receiver;
 use bson::RawDocumentBuf;
 use bson::oid::ObjectId;
 use bson::raw::cstr;
-use futures_util::Stream;
 use futures_util::future::select;
 
 use crate::database::Database;
@@ -20,7 +17,6 @@ use crate::driver::pool::PoolStatus;
 use crate::driver::route::Route;
 use crate::driver::run::Driver;
 use crate::driver::shared::Shared;
-use crate::driver::target;
 use crate::engine::address::ServerAddress;
 use crate::engine::op;
 use crate::engine::sdam::{
@@ -29,14 +25,16 @@ use crate::engine::sdam::{
 };
 use crate::engine::selection::{self, Criteria, OperationKind, ReadPreference};
 use crate::error::{Error, Result};
-use crate::event::{CommandEvent, Event, Events, PoolEvent, SetChange};
+use crate::event::{CommandEvent, Events, PoolEvent, SetChange};
 use crate::explain::Explanation;
 use crate::logging::Log;
 use crate::metadata;
-use crate::options::{ClientOptions, ServerChoice, ServerMonitoringMode, ServerSelector};
+use crate::options::{
+    ClientOptions, DatabaseOptions, ServerChoice, ServerMonitoringMode, ServerSelector,
+};
 use crate::resolve;
 use crate::statistics::Statistics;
-use crate::targeting::Targeting;
+use crate::topology::Topology;
 use crate::transport::Transport;
 
 /// A MongoDB deployment: standalone, replica set or sharded cluster.
@@ -86,6 +84,7 @@ impl Client {
     ) -> Result<(Self, Driver)> {
         options.validate()?;
         refuse_what_is_missing(&mut options)?;
+        warn_of_what_is_deprecated(&mut options);
         normalize(&mut options);
         let topology_id = TopologyId(ObjectId::new());
         let environment = metadata::environment();
@@ -140,8 +139,7 @@ impl Client {
     /// The first one made hears everything from the first event on, later ones what happens from
     /// then on. Events wait in memory until they are read: drop a `Topology` that nobody reads.
     pub fn topology(&self) -> Topology {
-        let events = self.shared().observers.topology.subscribe();
-        Topology { shared: self.shared().clone(), events: Box::pin(events) }
+        Topology::new(self.shared().clone())
     }
 
     /// What happens in the pools of connections from now on.
@@ -169,28 +167,6 @@ impl Client {
         self.shared().view().topology.clone()
     }
 
-    /// All servers that suit, as near as the fastest of them (`localThresholdMS`), in random order;
-    /// at once where there are any, else as soon as there are.
-    ///
-    /// Drop the future to stop waiting.
-    ///
-    /// # Errors
-    ///
-    /// If no server suits within the time-out, or none ever can; the error names each server with
-    /// the reason. If the client is shut down.
-    pub async fn hosts(&self, targeting: impl Into<Targeting>) -> Result<Vec<ServerAddress>> {
-        target::hosts(self.shared(), &targeting.into()).await
-    }
-
-    /// One of [`hosts`](Self::hosts): where an operation would go now.
-    ///
-    /// # Errors
-    ///
-    /// As [`hosts`](Self::hosts).
-    pub async fn host(&self, targeting: impl Into<Targeting>) -> Result<ServerAddress> {
-        target::host(self.shared(), &targeting.into()).await
-    }
-
     /// Numbers of this moment: the servers, and what finding them cost so far.
     pub fn statistics(&self) -> Statistics {
         let (shared, view) = (self.shared(), self.shared().view());
@@ -214,7 +190,28 @@ impl Client {
 
     /// The database of this name.
     pub fn database(&self, name: &str) -> Database {
-        Database::new(self.clone(), name)
+        self.database_with_options(name, DatabaseOptions::default())
+    }
+
+    /// The database of this name, with defaults of its own for the operations of its collections.
+    ///
+    /// ```no_run
+    /// # fn example(client: &portolan::Client) {
+    /// use portolan::ReadPreference;
+    /// use portolan::bson::Document;
+    /// use portolan::options::{CollectionOptions, DatabaseOptions, ReadConcernLevel, WriteConcern};
+    ///
+    /// let reports = DatabaseOptions::default().read_preference(ReadPreference::secondary());
+    /// let reports = client.database_with_options("reports", reports);
+    /// let safe = CollectionOptions::default()
+    ///     .read_concern(ReadConcernLevel::Majority)
+    ///     .write_concern(WriteConcern::majority());
+    /// let invoices = reports.collection_with_options::<Document>("invoices", safe);
+    /// assert_eq!(invoices.read_preference(), &ReadPreference::secondary());
+    /// # }
+    /// ```
+    pub fn database_with_options(&self, name: &str, options: DatabaseOptions) -> Database {
+        Database::new(self.clone(), name, options)
     }
 
     /// The database that the connection string names.
@@ -431,6 +428,14 @@ fn refuse_what_is_missing(options: &mut ClientOptions) -> Result<()> {
     Ok(())
 }
 
+/// SS-19: "drivers SHOULD emit a deprecation warning".
+fn warn_of_what_is_deprecated(options: &mut ClientOptions) {
+    let warning = "read preference option hedge is deprecated since MongoDB 8.0; leave it out";
+    if options.read_preference.hedge.is_some() && !options.warnings.iter().any(|w| w == warning) {
+        options.warnings.push(warning.to_owned());
+    }
+}
+
 /// A time limit of zero means none, however it was set.
 fn normalize(options: &mut ClientOptions) {
     for limit in [
@@ -452,32 +457,4 @@ pub struct Ping {
     pub server_type: ServerType,
     /// From the request to the answer on an established connection.
     pub duration: Duration,
-}
-
-/// What a client believes about its deployment, and the stream of events that change it.
-#[derive(Debug)]
-pub struct Topology {
-    shared: Arc<Shared>,
-    events: Pin<Box<Receiver<Event>>>,
-}
-
-impl Topology {
-    /// The present belief. Taking it costs no lock.
-    pub fn description(&self) -> Arc<TopologyDescription> {
-        self.shared.view().topology.clone()
-    }
-
-    /// Milliseconds since the client was created, on the clock of all its events.
-    pub fn now_ms(&self) -> f64 {
-        self.shared.transport.now().as_millis_f64()
-    }
-}
-
-impl Stream for Topology {
-    type Item = Event;
-
-    /// The next event; the stream ends after `TopologyClosed`.
-    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.events.as_mut().poll_next(cx)
-    }
 }

@@ -49,9 +49,10 @@ mod resolve;
 mod session;
 pub mod statistics;
 mod targeting;
+mod topology;
 
 pub use bson;
-pub use client::{Client, Ping, Topology};
+pub use client::{Client, Ping};
 pub use collection::{
     Collection, CountDocuments, DeleteOne, DeleteResult, Find, FindOne, InsertMany,
     InsertManyResult, InsertOne, InsertOneResult, UpdateModifications, UpdateOne, UpdateResult,
@@ -70,7 +71,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use explain::Explanation;
 pub use options::ClientOptions;
 pub use registry::{Registry, RegistryError};
-pub use targeting::Targeting;
+pub use targeting::{HostFailure, Targeting};
+pub use topology::{MonitorStatus, Topology};
 
 /// The examples of the README, compiled by `cargo test --doc`.
 #[cfg(doctest)]

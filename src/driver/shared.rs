@@ -18,7 +18,9 @@ use crate::engine::address::ServerAddress;
 use crate::engine::hello::ClientMetadata;
 use crate::engine::pool::PoolSettings;
 use crate::engine::rng::Rng;
-use crate::engine::sdam::{Action, Event, Failure, LinkId, Sdam, TopologyDescription};
+use crate::engine::sdam::{
+    Action, Event, Failure, FailureKind, LinkId, Sdam, Stage, TopologyDescription,
+};
 use crate::engine::time::Instant;
 use crate::options::ClientOptions;
 use crate::session::SessionPool;
@@ -96,7 +98,7 @@ impl Shared {
         observers: Arc<Observers>,
     ) -> Self {
         let view = View {
-            topology: sdam.topology().clone(),
+            topology: Arc::new(sdam.seeded()),
             pools: BTreeMap::new(),
             awaited_success: None,
         };
@@ -163,6 +165,17 @@ impl Shared {
     /// Tells the engine that an operation failed in a way that may say something about its server.
     pub(crate) fn report(self: &Arc<Self>, failure: Failure) {
         self.drive(self.transport.now(), Event::Failed(failure));
+    }
+
+    /// The same of somebody who has no connection of the client's pools.
+    pub(crate) fn report_host(
+        self: &Arc<Self>,
+        address: &ServerAddress,
+        stage: Stage,
+        kind: FailureKind,
+    ) {
+        let Some(generation) = self.core().sdam.pool_generation(address) else { return };
+        self.report(Failure { address: address.clone(), generation, stage, kind });
     }
 
     /// An operation succeeded on `address`: worth telling only where a failover waits for it.
