@@ -218,8 +218,8 @@ mod tests {
         }
     }
 
-    // MT-14: of commands and pools, which are many, nothing is made while nobody listens. The events
-    // of a topology are few, and are made always: whoever listens first hears what came before.
+    // MT-14: of commands and pools, which are many, nothing is made while nobody listens. The
+    // events of a topology are few and always made: whoever listens first hears what came before.
     #[test]
     fn what_nobody_wants_to_hear_is_not_made() {
         let topology_id = TopologyId(ObjectId::new());

@@ -121,9 +121,9 @@ mod tests {
         assert!(listeners.is_empty(), "whoever left is forgotten at the next event");
     }
 
-    // IC-48, IC-114: in order; weakly: who stops listening is not kept; and nobody waits for whoever
-    // has not heard yet. Other than there, what waits at the end is heard: the specification's last
-    // event is of the end.
+    // IC-48, IC-114: in order; weakly: who stops listening is not kept; and nobody waits for
+    // whoever has not heard yet. Other than there, what waits at the end is heard: the
+    // specification's last event is of the end.
     #[test]
     fn events_wait_in_their_order_and_are_heard_behind_the_end() {
         let listeners = Listeners::default();

@@ -2,9 +2,10 @@
 //!
 //! Each component of the logging specification is a target: `portolan::topology`,
 //! `portolan::serverSelection`, `portolan::connection`, `portolan::command`. The specification's
-//! messages are of level `debug` but one of server selection, which is `info`. Beside them are three
-//! of this driver's own: another primary (`info`), an older version of the set's configuration and
-//! the removal of the last server (`warn`). Every message carries the client's `topologyId` beside the specification's fields. Whoever has a `tracing` subscriber sees them;
+//! messages are of level `debug` but one of server selection, which is `info`. Beside them are
+//! three of this driver's own: another primary (`info`), an older version of the set's
+//! configuration and the removal of the last server (`warn`). Every message carries the client's
+//! `topologyId` beside the specification's fields. Whoever has a `tracing` subscriber sees them;
 //! for whoever has none, [`init_from_env`] installs one that the specification's variables set up
 //! (`MONGODB_LOG_ALL`, `MONGODB_LOG_COMMAND` and so on). Commands that carry secrets are never
 //! shown.

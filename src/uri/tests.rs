@@ -129,7 +129,8 @@ fn an_unknown_way_of_monitoring_is_refused_by_its_name() {
         assert_eq!(
             error(&format!("mongodb://h/?serverMonitoringMode={unknown}")),
             format!(
-                "option serverMonitoringMode cannot be \"{unknown}\": it must be auto, stream or poll"
+                "option serverMonitoringMode cannot be \"{unknown}\": it must be auto, stream or \
+                 poll"
             )
         );
     }

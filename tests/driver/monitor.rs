@@ -280,8 +280,8 @@ fn round_trips_can_be_measured_by_pings() {
     assert!(rtt(&client) >= ms(80), "0.2 of each new sample");
 }
 
-// IC-32, IC-117: of two servers that are pinged, one leaves: it is pinged no more, the other is; and
-// behind the end of the client none is. IC-31: nor does a ping that fails end them.
+// IC-32, IC-117: of two servers that are pinged, one leaves: it is pinged no more, the other is;
+// and behind the end of the client none is. IC-31: nor does a ping that fails end them.
 #[test]
 fn pings_end_with_their_server_and_not_with_a_failure() {
     let bed = Bed::set(1);

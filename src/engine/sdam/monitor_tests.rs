@@ -143,8 +143,8 @@ impl Rig {
     }
 }
 
-// IC-115: success, a refusal, nonsense, a failure and silence, polled and streamed, of a server that
-// is not known yet.
+// IC-115: success, a refusal, nonsense, a failure and silence, polled and streamed, of a server
+// that is not known yet.
 #[test]
 fn the_first_check_has_one_outcome_and_one_consequence() {
     use LinkErrorKind as E;
