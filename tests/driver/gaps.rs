@@ -187,6 +187,24 @@ fn a_standalone_that_comes_back_goes_on() {
     assert!(bed.named("insert").len() >= 8);
 }
 
+// RK-29, RK-30: connections belong to one client and one server.
+#[test]
+fn each_client_has_connections_of_its_own() {
+    let bed = Bed::set(1);
+    let clients = [bed.settled(""), bed.settled("")];
+    for client in &clients {
+        for preference in [ReadPreference::primary(), ReadPreference::secondary()] {
+            let client = client.clone();
+            bed.run(async move { client.ping(preference).await }).expect("a ping");
+        }
+        assert_eq!((pool(client, "a:1").connections, pool(client, "b:1").connections), (1, 1));
+    }
+    let mut used: Vec<usize> = bed.named("ping").iter().map(|ping| ping.connection).collect();
+    used.sort_unstable();
+    used.dedup();
+    assert_eq!(used.len(), 4);
+}
+
 // RK-13: a server that becomes known is checked at once, whatever the others sleep.
 #[test]
 fn a_server_that_is_found_is_checked_at_once() {

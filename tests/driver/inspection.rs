@@ -26,7 +26,7 @@ fn known(client: &Client) -> (Vec<String>, Vec<String>) {
     )
 }
 
-// MT-01, MT-03, MT-08, MT-09, MT-10
+// MT-01, MT-03, MT-08, MT-09, MT-10, MT-44
 #[test]
 fn a_client_can_be_looked_at_at_any_time() {
     let bed = Bed::set(2);
@@ -54,8 +54,17 @@ fn a_client_can_be_looked_at_at_any_time() {
     let primary = client.description().primary().map(|server| server.address.clone());
     assert_eq!(primary, Some(address("a:1")));
 
+    let belief = client.description();
+    let primary = belief.primary().expect("a primary");
+    assert_eq!(primary.reply.set_name.as_deref(), Some("rs0"), "MT-44: what it said");
+    assert_eq!(primary.error, None);
+
     bed.kill("a:1");
     bed.advance(secs(1));
+    let belief = client.description();
+    let lost = belief.server(&address("a:1")).expect("a member");
+    let error = lost.error.as_ref().expect("MT-44: why it is Unknown");
+    assert!(error.message.contains("refused"), "{}", error.message);
     assert_eq!(known(&client).0, ["b:1", "c:1"], "its monitor failed");
     assert_eq!(client.to_string(), "rs0/a:1,b:1,c:1 (ON:3;OFF:0)", "and goes on");
     assert!(client.description().primary().is_none());

@@ -68,6 +68,36 @@ fn shape(topology: &TopologyDescription) -> (TopologyType, String) {
     (topology.topology_type, topology.servers.keys().map(ServerAddress::host).collect())
 }
 
+// SD-07, SD-08, RK-07, RK-08: by the names that users, logs and other drivers know them by.
+#[test]
+fn every_kind_has_the_specifications_name() {
+    let topologies = TopologyType::ALL.map(TopologyType::as_str);
+    let expected = [
+        "Single",
+        "ReplicaSetNoPrimary",
+        "ReplicaSetWithPrimary",
+        "Sharded",
+        "LoadBalanced",
+        "Unknown",
+    ];
+    assert_eq!(topologies, expected);
+    let mut servers = ServerType::ALL.map(ServerType::as_str);
+    servers.sort_unstable();
+    let expected = [
+        "LoadBalancer",
+        "Mongos",
+        "PossiblePrimary",
+        "RSArbiter",
+        "RSGhost",
+        "RSOther",
+        "RSPrimary",
+        "RSSecondary",
+        "Standalone",
+        "Unknown",
+    ];
+    assert_eq!(servers, expected);
+}
+
 // IC-114: one step from each kind of topology.
 #[test]
 fn one_description_makes_this_of_that() {
