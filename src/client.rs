@@ -1,13 +1,9 @@
 //! The client: one deployment, as a user holds it.
 
-use std::pin::pin;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bson::RawDocumentBuf;
 use bson::oid::ObjectId;
-use bson::raw::cstr;
-use futures_util::future::select;
 
 use crate::database::Database;
 use crate::driver::checked_out::ServerConnection;
@@ -17,7 +13,6 @@ use crate::driver::pool::PoolStatus;
 use crate::driver::route::Route;
 use crate::driver::run::{Driver, run};
 use crate::driver::shared::Shared;
-use crate::driver::target;
 use crate::engine::address::ServerAddress;
 use crate::engine::op;
 use crate::engine::sdam::{
@@ -31,11 +26,11 @@ use crate::explain::Explanation;
 use crate::logging::Log;
 use crate::metadata;
 use crate::options::{
-    ClientOptions, ON_DEMAND_HEARTBEAT, ServerChoice, ServerMonitoringMode, ServerSelector,
+    ClientOptions, DatabaseOptions, ON_DEMAND_HEARTBEAT, ServerChoice, ServerMonitoringMode,
+    ServerSelector,
 };
 use crate::resolve;
 use crate::statistics::Statistics;
-use crate::targeting::Targeting;
 use crate::topology::Topology;
 use crate::transport::Transport;
 
@@ -127,6 +122,7 @@ impl Client {
     ) -> Result<Self> {
         options.validate()?;
         refuse_what_is_missing(&mut options, mode)?;
+        warn_of_what_is_deprecated(&mut options);
         normalize(&mut options);
         let by_mode = match mode {
             Mode::Background => options.heartbeat_frequency(),
@@ -186,7 +182,7 @@ impl Client {
     /// The first one made hears everything from the first event on, later ones what happens from
     /// then on. Events wait in memory until they are read: drop a `Topology` that nobody reads.
     pub fn topology(&self) -> Topology {
-        Topology::of(self.shared())
+        Topology::new(self.shared().clone())
     }
 
     /// What happens in the pools of connections from now on.
@@ -214,28 +210,6 @@ impl Client {
         self.shared().view().topology.clone()
     }
 
-    /// All servers that suit, as near as the fastest of them (`localThresholdMS`), in random order;
-    /// at once where there are any, else as soon as there are.
-    ///
-    /// Drop the future to stop waiting.
-    ///
-    /// # Errors
-    ///
-    /// If no server suits within the time-out, or none ever can; the error names each server with
-    /// the reason. If the client is shut down.
-    pub async fn hosts(&self, targeting: impl Into<Targeting>) -> Result<Vec<ServerAddress>> {
-        target::hosts(self.shared(), &targeting.into()).await
-    }
-
-    /// One of [`hosts`](Self::hosts): where an operation would go now.
-    ///
-    /// # Errors
-    ///
-    /// As [`hosts`](Self::hosts).
-    pub async fn host(&self, targeting: impl Into<Targeting>) -> Result<ServerAddress> {
-        target::host(self.shared(), &targeting.into()).await
-    }
-
     /// Numbers of this moment: the servers, and what finding them cost so far.
     pub fn statistics(&self) -> Statistics {
         let (shared, view) = (self.shared(), self.shared().view());
@@ -259,7 +233,28 @@ impl Client {
 
     /// The database of this name.
     pub fn database(&self, name: &str) -> Database {
-        Database::new(self.clone(), name)
+        self.database_with_options(name, DatabaseOptions::default())
+    }
+
+    /// The database of this name, with defaults of its own for the operations of its collections.
+    ///
+    /// ```no_run
+    /// # fn example(client: &portolan::Client) {
+    /// use portolan::ReadPreference;
+    /// use portolan::bson::Document;
+    /// use portolan::options::{CollectionOptions, DatabaseOptions, ReadConcernLevel, WriteConcern};
+    ///
+    /// let reports = DatabaseOptions::default().read_preference(ReadPreference::secondary());
+    /// let reports = client.database_with_options("reports", reports);
+    /// let safe = CollectionOptions::default()
+    ///     .read_concern(ReadConcernLevel::Majority)
+    ///     .write_concern(WriteConcern::majority());
+    /// let invoices = reports.collection_with_options::<Document>("invoices", safe);
+    /// assert_eq!(invoices.read_preference(), &ReadPreference::secondary());
+    /// # }
+    /// ```
+    pub fn database_with_options(&self, name: &str, options: DatabaseOptions) -> Database {
+        Database::new(self.clone(), name, options)
     }
 
     /// The database that the connection string names.
@@ -302,41 +297,6 @@ impl Client {
             verdicts: selection::explain(&topology, &criteria, self.shared().transport.now()),
             hints: selection::hints(&topology),
         })
-    }
-
-    /// Ends all sessions on the server, closes all connections and stops monitoring. The last event
-    /// is `TopologyClosed`; operations that still wait fail.
-    ///
-    /// Takes a second at most, should the server not answer.
-    pub async fn shutdown(&self) {
-        let shared = self.shared();
-        let enough = shared.transport.sleep_until(shared.transport.now() + COURTESY);
-        let _ = select(pin!(self.end_sessions()), enough).await;
-        shared.close();
-    }
-
-    /// Sessions "endSessions": "run once when the MongoClient instance is shut down".
-    async fn end_sessions(&self) {
-        let shared = self.shared();
-        let sessions = shared.sessions.drain();
-        let reachable = {
-            let selector = shared.options.server_selector.as_ref().map(ServerSelector::rule);
-            let preferred = Criteria::read(&PRIMARY_PREFERRED);
-            let criteria = Criteria { server_selector: selector, ..preferred };
-            let view = shared.view();
-            selection::window(&view.topology, &criteria).is_ok_and(|servers| !servers.is_empty())
-        };
-        if !reachable {
-            return;
-        }
-        for some in sessions.chunks(ENDED_AT_ONCE) {
-            let Ok(mut operation) = op::RunCommand::new(end_sessions(some)) else { return };
-            let route = Route { in_session: false, ..Route::read("admin", &PRIMARY_PREFERRED) };
-            // "Drivers MUST ignore any errors"; where one batch fails, the next would too.
-            if execute(shared, &mut operation, &route).await.is_err() {
-                return;
-            }
-        }
     }
 
     /// A connection to a server of this choice, out of its pool, for commands of one's own.
@@ -395,21 +355,6 @@ impl Client {
     pub fn pools(&self) -> Vec<PoolStatus> {
         self.shared().view().pools.values().map(|pool| pool.status()).collect()
     }
-}
-
-/// How long [`Client::shutdown`] waits for the server to hear of it.
-const COURTESY: Duration = Duration::from_secs(1);
-
-/// "10,000 sessions at a time".
-const ENDED_AT_ONCE: usize = 10_000;
-
-static PRIMARY_PREFERRED: ReadPreference = ReadPreference::primary_preferred();
-
-fn end_sessions(sessions: &[RawDocumentBuf]) -> RawDocumentBuf {
-    let ids: bson::RawArrayBuf = sessions.iter().map(|lsid| &**lsid).collect();
-    let mut command = RawDocumentBuf::new();
-    command.append(cstr!("endSessions"), ids);
-    command
 }
 
 /// How to look for changes of the SRV records that the seeds came from.
@@ -474,6 +419,14 @@ fn refuse_what_is_missing(options: &mut ClientOptions, mode: Mode) -> Result<()>
         return missing("the options ask for the Stable API (server_api)");
     }
     Ok(())
+}
+
+/// SS-19: "drivers SHOULD emit a deprecation warning".
+fn warn_of_what_is_deprecated(options: &mut ClientOptions) {
+    let warning = "read preference option hedge is deprecated since MongoDB 8.0; leave it out";
+    if options.read_preference.hedge.is_some() && !options.warnings.iter().any(|w| w == warning) {
+        options.warnings.push(warning.to_owned());
+    }
 }
 
 /// A time limit of zero means none, however it was set.

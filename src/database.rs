@@ -12,7 +12,7 @@ use crate::driver::route::Route;
 use crate::engine::op;
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};
-use crate::options::{ReadConcern, WriteConcern};
+use crate::options::{CollectionOptions, DatabaseOptions, Defaults, ReadConcern, WriteConcern};
 use crate::transport::BoxFuture;
 
 /// A database of a deployment. Cheap to clone.
@@ -25,11 +25,13 @@ pub struct Database {
 struct Inner {
     client: Client,
     name: String,
+    defaults: Defaults,
 }
 
 impl Database {
-    pub(crate) fn new(client: Client, name: &str) -> Self {
-        Self { inner: Arc::new(Inner { client, name: name.to_owned() }) }
+    pub(crate) fn new(client: Client, name: &str, options: DatabaseOptions) -> Self {
+        let defaults = options.within(&Defaults::of(client.options()));
+        Self { inner: Arc::new(Inner { client, name: name.to_owned(), defaults }) }
     }
 
     /// The database's name.
@@ -44,7 +46,16 @@ impl Database {
 
     /// The collection of this name, its documents read and written as `T`.
     pub fn collection<T>(&self, name: &str) -> Collection<T> {
-        Collection::new(self.clone(), name)
+        self.collection_with_options(name, CollectionOptions::default())
+    }
+
+    /// The collection of this name, with defaults of its own.
+    pub fn collection_with_options<T>(
+        &self,
+        name: &str,
+        options: CollectionOptions,
+    ) -> Collection<T> {
+        Collection::new(self.clone(), name, options)
     }
 
     /// Runs any command; awaited, it gives the server's reply.
@@ -60,12 +71,23 @@ impl Database {
         }
     }
 
-    pub(crate) fn read_concern(&self) -> &ReadConcern {
-        &self.client().options().read_concern
+    /// Which servers may serve the reads of its collections, unless those say otherwise.
+    pub fn read_preference(&self) -> &ReadPreference {
+        &self.inner.defaults.read_preference
     }
 
-    pub(crate) fn write_concern(&self) -> &WriteConcern {
-        &self.client().options().write_concern
+    /// How safe the data of those reads must be, unless they say otherwise.
+    pub fn read_concern(&self) -> &ReadConcern {
+        &self.inner.defaults.read_concern
+    }
+
+    /// How safe the writes of its collections must be, unless those say otherwise.
+    pub fn write_concern(&self) -> &WriteConcern {
+        &self.inner.defaults.write_concern
+    }
+
+    pub(crate) fn defaults(&self) -> &Defaults {
+        &self.inner.defaults
     }
 }
 

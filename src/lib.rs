@@ -47,6 +47,7 @@ mod metadata;
 pub mod registry;
 mod resolve;
 mod session;
+mod shutdown;
 pub mod statistics;
 mod targeting;
 mod topology;
@@ -71,8 +72,8 @@ pub use error::{Error, ErrorKind, Result};
 pub use explain::Explanation;
 pub use options::ClientOptions;
 pub use registry::{Registry, RegistryError};
-pub use targeting::Targeting;
-pub use topology::Topology;
+pub use targeting::{HostFailure, Targeting};
+pub use topology::{MonitorStatus, Topology};
 
 /// The examples of the README, compiled by `cargo test --doc`.
 #[cfg(doctest)]

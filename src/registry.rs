@@ -15,6 +15,7 @@ use crate::engine::address::ServerAddress;
 use crate::error::Error;
 use crate::event::{self, Events, SetChange};
 use crate::options::{ClientOptions, Credential, TlsOptions};
+use crate::statistics::RegistryStatistics;
 
 /// The clients of a process, one per replica set. See the [module](self).
 ///
@@ -40,6 +41,8 @@ struct State {
     clients: BTreeMap<String, Entry>,
     /// Who wants to hear of all sets.
     listeners: Vec<Sender<SetChange>>,
+    /// How many clients there ever were.
+    created: u64,
     shut_down: bool,
 }
 
@@ -139,7 +142,8 @@ impl Registry {
     pub const fn new() -> Self {
         let clients = BTreeMap::new();
         let listeners = Vec::new();
-        Self { state: Mutex::new(State { clients, listeners, shut_down: false }) }
+        let state = State { clients, listeners, created: 0, shut_down: false };
+        Self { state: Mutex::new(state) }
     }
 
     /// The client for the set that the options name; `make` makes it where there is none. It must
@@ -165,6 +169,7 @@ impl Registry {
         let client = make(options).map_err(RegistryError::Client)?;
         let entry = Entry { client: client.downgrade(), tls, credential };
         state.clients.insert(name, entry);
+        state.created += 1;
         state.listeners.retain(|listener| !listener.is_closed());
         for listener in &state.listeners {
             client.shared().observers.sets.add(listener.clone());
@@ -216,6 +221,16 @@ impl Registry {
     /// Whether there is no client.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Numbers of this moment: how many clients there ever were, and those of each that is there.
+    pub fn statistics(&self) -> RegistryStatistics {
+        let state = self.state();
+        let sets = state.living().map(|(name, client)| (name.clone(), client.statistics()));
+        RegistryStatistics {
+            num_replica_set_monitors_created: state.created,
+            replica_sets: sets.collect(),
+        }
     }
 
     /// What becomes of all sets from now on, those of later clients too: see

@@ -29,6 +29,17 @@ pub struct Statistics {
     pub num_targeting_avoided_deprioritized: u64,
 }
 
+/// Numbers of the clients of a [`Registry`](crate::Registry), named as a server's `connPoolStats`
+/// names those of its own.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RegistryStatistics {
+    /// How many clients were made so far, those that have ended among them.
+    pub num_replica_set_monitors_created: u64,
+    /// Each set that there is a client for, by its name.
+    pub replica_sets: BTreeMap<String, Statistics>,
+}
+
 /// One server, as it is believed to be.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]

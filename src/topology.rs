@@ -1,5 +1,6 @@
-//! What a client believes about its deployment, as a user holds it.
+//! What a client believes about its deployment, as users see it.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -7,7 +8,9 @@ use std::task::{Context, Poll};
 use async_channel::Receiver;
 use futures_util::Stream;
 
+use crate::client::Client;
 use crate::driver::shared::Shared;
+use crate::engine::address::ServerAddress;
 use crate::engine::sdam::TopologyDescription;
 use crate::event::Event;
 
@@ -19,9 +22,9 @@ pub struct Topology {
 }
 
 impl Topology {
-    pub(crate) fn of(shared: &Arc<Shared>) -> Self {
-        let events = shared.observers.topology.subscribe();
-        Self { shared: shared.clone(), events: Box::pin(events) }
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let events = Box::pin(shared.observers.topology.subscribe());
+        Self { shared, events }
     }
 
     /// The present belief. Taking it costs no lock.
@@ -41,5 +44,37 @@ impl Stream for Topology {
     /// The next event; the stream ends after `TopologyClosed`.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
         self.events.as_mut().poll_next(cx)
+    }
+}
+
+/// The monitor of one server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MonitorStatus {
+    /// The server.
+    pub address: ServerAddress,
+    /// Whether it runs: not before the [`Driver`](crate::Driver) is polled, and not behind a load
+    /// balancer.
+    pub is_on: bool,
+}
+
+impl Client {
+    /// The monitors, one per server, in the order of the servers' addresses; none once the client
+    /// was shut down. What they found is in the [`description`](Self::description).
+    pub fn monitors(&self) -> Vec<MonitorStatus> {
+        let (shared, topology) = (self.shared(), self.description());
+        let is_on = shared.is_running() && topology.is_monitored();
+        let addresses = topology.servers.keys().cloned();
+        addresses.map(|address| MonitorStatus { address, is_on }).collect()
+    }
+}
+
+impl fmt::Display for Client {
+    /// The servers, and how many monitors are on and off: `rs0/a:27017,b:27017 (ON:2;OFF:0)`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let monitors = self.monitors();
+        let on = monitors.iter().filter(|monitor| monitor.is_on).count();
+        let servers = self.description().server_address();
+        let space = if servers.is_empty() { "" } else { " " };
+        write!(f, "{servers}{space}(ON:{on};OFF:{})", monitors.len() - on)
     }
 }

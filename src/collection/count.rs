@@ -42,9 +42,9 @@ impl CountDocuments {
         collation: Document => options.collation;
         /// How long the server may work on it.
         max_time: Duration => options.max_time;
-        /// Which servers may answer; by default the client's read preference.
+        /// Which servers may answer; by default the collection's read preference.
         read_preference: ReadPreference => settings.read_preference;
-        /// How safe the data must be; by default the client's read concern.
+        /// How safe the data must be; by default the collection's read concern.
         read_concern: ReadConcern => settings.read_concern;
     }
 }

@@ -43,7 +43,7 @@ impl DeleteOne {
         let_vars: Document => options.let_vars;
         /// Rules for comparing texts.
         collation: Document => options.collation;
-        /// How safe the write must be; by default the client's write concern.
+        /// How safe the write must be; by default the collection's write concern.
         write_concern: WriteConcern => write_concern;
     }
 }

@@ -56,9 +56,9 @@ impl<T> Find<T> {
         allow_disk_use: bool => options.allow_disk_use;
         /// Whether the cursor stays when nobody asks for more.
         no_cursor_timeout: bool => options.no_cursor_timeout;
-        /// Which servers may answer; by default the client's read preference.
+        /// Which servers may answer; by default the collection's read preference.
         read_preference: ReadPreference => settings.read_preference;
-        /// How safe the data must be; by default the client's read concern.
+        /// How safe the data must be; by default the collection's read concern.
         read_concern: ReadConcern => settings.read_concern;
     }
 }
@@ -113,9 +113,9 @@ impl<T> FindOne<T> {
         collation: Document => options.collation;
         /// How long the server may work on it.
         max_time: Duration => options.max_time;
-        /// Which servers may answer; by default the client's read preference.
+        /// Which servers may answer; by default the collection's read preference.
         read_preference: ReadPreference => settings.read_preference;
-        /// How safe the data must be; by default the client's read concern.
+        /// How safe the data must be; by default the collection's read concern.
         read_concern: ReadConcern => settings.read_concern;
     }
 }

@@ -38,7 +38,7 @@ impl InsertOne {
     }
 
     setters! {
-        /// How safe the write must be; by default the client's write concern.
+        /// How safe the write must be; by default the collection's write concern.
         write_concern: WriteConcern => 0.write_concern;
         /// Whether the collection's validation is passed over.
         bypass_document_validation: bool => 0.options.bypass_document_validation;
@@ -83,7 +83,7 @@ impl InsertMany {
     }
 
     setters! {
-        /// How safe the writes must be; by default the client's write concern.
+        /// How safe the writes must be; by default the collection's write concern.
         write_concern: WriteConcern => write_concern;
         /// Whether the collection's validation is passed over.
         bypass_document_validation: bool => options.bypass_document_validation;

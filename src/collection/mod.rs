@@ -23,7 +23,7 @@ use crate::driver::route::Route;
 pub use crate::engine::op::UpdateModifications;
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};
-use crate::options::{ReadConcern, WriteConcern};
+use crate::options::{CollectionOptions, Defaults, ReadConcern, WriteConcern};
 
 /// A collection whose documents are read and written as `T`. Cheap to clone.
 ///
@@ -48,6 +48,7 @@ pub struct Collection<T> {
 struct Inner {
     database: Database,
     name: String,
+    defaults: Defaults,
 }
 
 impl<T> Clone for Collection<T> {
@@ -63,8 +64,9 @@ impl<T> std::fmt::Debug for Collection<T> {
 }
 
 impl<T> Collection<T> {
-    pub(crate) fn new(database: Database, name: &str) -> Self {
-        let inner = Inner { database, name: name.to_owned() };
+    pub(crate) fn new(database: Database, name: &str, options: CollectionOptions) -> Self {
+        let defaults = options.within(database.defaults());
+        let inner = Inner { database, name: name.to_owned(), defaults };
         Self { inner: Arc::new(inner), read: PhantomData }
     }
 
@@ -76,6 +78,21 @@ impl<T> Collection<T> {
     /// The database that the collection belongs to.
     pub fn database(&self) -> &Database {
         &self.inner.database
+    }
+
+    /// Which servers may serve its reads, unless they say otherwise.
+    pub fn read_preference(&self) -> &ReadPreference {
+        &self.inner.defaults.read_preference
+    }
+
+    /// How safe the data of its reads must be, unless they say otherwise.
+    pub fn read_concern(&self) -> &ReadConcern {
+        &self.inner.defaults.read_concern
+    }
+
+    /// How safe its writes must be, unless they say otherwise.
+    pub fn write_concern(&self) -> &WriteConcern {
+        &self.inner.defaults.write_concern
     }
 
     /// The same collection, its documents read and written as `U`.
@@ -134,20 +151,18 @@ impl<T> Collection<T> {
         self.clone_with_type()
     }
 
-    /// Where a read goes. Its own settings win over the client's.
+    /// Where a read goes. Its own settings win over the collection's.
     fn read_route<'a>(&'a self, own: &'a ReadSettings) -> Route<'a> {
-        let database = &self.inner.database;
-        let inherited = &database.client().options().read_preference;
-        let read_preference = own.read_preference.as_ref().unwrap_or(inherited);
-        let read_concern = own.read_concern.as_ref().unwrap_or(database.read_concern());
+        let read_preference = own.read_preference.as_ref().unwrap_or(self.read_preference());
+        let read_concern = own.read_concern.as_ref().unwrap_or(self.read_concern());
         let read_concern = (!read_concern.is_default()).then(|| read_concern.to_document());
-        Route { read_concern, ..Route::read(database.name(), read_preference) }
+        Route { read_concern, ..Route::read(self.inner.database.name(), read_preference) }
     }
 
-    /// Where a write goes. Its own write concern wins over the client's.
+    /// Where a write goes. Its own write concern wins over the collection's.
     fn write_route<'a>(&'a self, own: Option<&WriteConcern>) -> Result<Route<'a>> {
         let database = &self.inner.database;
-        let concern = own.unwrap_or(database.write_concern());
+        let concern = own.unwrap_or(self.write_concern());
         concern.validate().map_err(Error::from)?;
         let document = (!concern.is_default()).then(|| concern.to_document());
         Ok(Route::write(database.name(), document))

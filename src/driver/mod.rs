@@ -14,6 +14,7 @@
 
 pub(crate) mod checked_out;
 pub(crate) mod connection;
+mod demand;
 pub(crate) mod dial;
 pub(crate) mod execute;
 pub(crate) mod failed;

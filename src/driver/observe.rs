@@ -190,3 +190,57 @@ impl CommandWatch {
         self.observers.commands.tell(event);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bson::oid::ObjectId;
+
+    use super::*;
+    use crate::transport::{BoxFuture, BoxStream};
+
+    /// A transport that nobody uses.
+    #[derive(Debug)]
+    struct Nowhere;
+
+    #[cfg_attr(not(target_arch = "wasm32"), async_trait::async_trait)]
+    #[cfg_attr(target_arch = "wasm32", async_trait::async_trait(?Send))]
+    impl Transport for Nowhere {
+        fn now(&self) -> Instant {
+            Instant::ZERO
+        }
+
+        fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
+            Box::pin(std::future::pending())
+        }
+
+        async fn connect(&self, _: &ServerAddress) -> std::io::Result<BoxStream> {
+            Err(std::io::Error::other("nowhere"))
+        }
+    }
+
+    // MT-14: of commands and pools, which are many, nothing is made while nobody listens. The
+    // events of a topology are few and always made: whoever listens first hears what came before.
+    #[test]
+    fn what_nobody_wants_to_hear_is_not_made() {
+        let topology_id = TopologyId(ObjectId::new());
+        let observers = Arc::new(Observers::new(topology_id, Log::new(topology_id, None)));
+        let transport: Arc<dyn Transport> = Arc::new(Nowhere);
+        let pool = {
+            let address = ServerAddress::tcp("a", 27017);
+            PoolObserver::new(observers.clone(), transport.clone(), address)
+        };
+        let watched = || observers.watch(&transport, "shop", "find").is_some();
+        assert!(!watched() && !pool.is_wanted());
+        let commands = observers.commands.subscribe();
+        assert!(watched() && !pool.is_wanted());
+        let pools = observers.pools.subscribe();
+        assert!(pool.is_wanted());
+        drop((commands, pools));
+        // The next of each finds out that nobody is left.
+        let mut watch = observers.watch(&transport, "shop", "ping").expect("still watched");
+        let peer = Peer { connection_id: 1, server_connection_id: None, service_id: None };
+        watch.started(&CommandBuilder::new(), 1, (&ServerAddress::tcp("a", 27017), peer));
+        pool.tell(PoolEventKind::PoolClosed);
+        assert!(!watched() && !pool.is_wanted());
+    }
+}

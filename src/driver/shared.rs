@@ -20,7 +20,9 @@ use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, HelloReply};
 use crate::engine::pool::PoolSettings;
 use crate::engine::rng::Rng;
-use crate::engine::sdam::{Action, Event, Failure, LinkId, ScanStatus, Sdam, TopologyDescription};
+use crate::engine::sdam::{
+    Action, Event, Failure, FailureKind, LinkId, Sdam, Stage, TopologyDescription,
+};
 use crate::engine::time::Instant;
 use crate::options::ClientOptions;
 use crate::session::SessionPool;
@@ -47,16 +49,16 @@ pub(crate) enum LinkAction {
 type Job = BoxFuture<'static, ()>;
 
 /// What is behind the mutex.
-struct Core {
-    sdam: Sdam,
+pub(super) struct Core {
+    pub(super) sdam: Sdam,
     pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
     /// Where the stream of each link lies.
     slots: BTreeMap<LinkId, Arc<LinkSlot>>,
     link_actions: VecDeque<LinkAction>,
-    waiting: usize,
+    pub(super) waiting: usize,
     /// On demand: the operations that are under way.
-    attending: usize,
-    closed: bool,
+    pub(super) attending: usize,
+    pub(super) closed: bool,
 }
 
 /// What the driver future and the operations share.
@@ -75,7 +77,7 @@ pub(crate) struct Shared {
     /// Notified when the driver future has something to do.
     input: event_listener::Event,
     /// On demand: the driver future, for whoever has an operation under way.
-    attendance: Option<Attendance>,
+    pub(super) attendance: Option<Attendance>,
     /// Work for the driver future; `None` once that has ended.
     jobs: Mutex<Option<Vec<Job>>>,
     rng: Mutex<Rng>,
@@ -102,7 +104,7 @@ impl Shared {
         observers: Arc<Observers>,
     ) -> Self {
         let view = View {
-            topology: sdam.topology().clone(),
+            topology: Arc::new(sdam.seeded()),
             pools: BTreeMap::new(),
             awaited_success: None,
         };
@@ -161,7 +163,12 @@ impl Shared {
         self.tell(now, core, event);
     }
 
-    fn tell(self: &Arc<Self>, now: Instant, mut core: MutexGuard<'_, Core>, event: Event) {
+    pub(super) fn tell(
+        self: &Arc<Self>,
+        now: Instant,
+        mut core: MutexGuard<'_, Core>,
+        event: Event,
+    ) {
         self.record(now, &event);
         core.sdam.handle(now, event);
         self.perform(now, &mut core);
@@ -180,6 +187,17 @@ impl Shared {
     /// Tells the engine that an operation failed in a way that may say something about its server.
     pub(crate) fn report(self: &Arc<Self>, failure: Failure) {
         self.drive(self.transport.now(), Event::Failed(failure));
+    }
+
+    /// The same of somebody who has no connection of the client's pools.
+    pub(crate) fn report_host(
+        self: &Arc<Self>,
+        address: &ServerAddress,
+        stage: Stage,
+        kind: FailureKind,
+    ) {
+        let Some(generation) = self.core().sdam.pool_generation(address) else { return };
+        self.report(Failure { address: address.clone(), generation, stage, kind });
     }
 
     /// An operation succeeded on `address`: worth telling only where a failover waits for it.
@@ -309,56 +327,6 @@ impl Shared {
         }
     }
 
-    /// Counts an operation that waits for a server; the engine checks all servers often meanwhile.
-    pub(crate) fn wait_for_server(self: &Arc<Self>) -> Demand {
-        self.change_waiting(1);
-        Demand { shared: self.clone() }
-    }
-
-    fn change_waiting(self: &Arc<Self>, change: isize) {
-        let now = self.transport.now();
-        let mut core = self.core();
-        let before = core.waiting;
-        core.waiting = before.saturating_add_signed(change);
-        if (before == 0) != (core.waiting == 0) && !core.closed {
-            let demand = core.waiting > 0;
-            self.tell(now, core, Event::Demand(demand));
-        }
-    }
-
-    /// On demand: what an operation runs beside itself.
-    pub(crate) fn attendance(&self) -> Option<&Attendance> {
-        self.attendance.as_ref()
-    }
-
-    /// On demand: how fresh the belief is.
-    pub(crate) fn scan_status(&self) -> Option<ScanStatus> {
-        self.attendance.as_ref().and_then(|_| self.core().sdam.scan_status())
-    }
-
-    /// Counts an operation that is under way, on demand.
-    pub(crate) fn begin_attending(self: &Arc<Self>) -> Attending {
-        self.change_attending(1);
-        Attending { shared: self.clone() }
-    }
-
-    /// On demand: what is believed does not do.
-    pub(crate) fn mark_stale(self: &Arc<Self>) {
-        if self.attendance.is_some() {
-            self.drive(self.transport.now(), Event::Stale);
-        }
-    }
-
-    fn change_attending(self: &Arc<Self>, change: isize) {
-        let mut core = self.core();
-        let before = core.attending;
-        core.attending = before.saturating_add_signed(change);
-        if (before == 0) != (core.attending == 0) && !core.closed {
-            let attended = core.attending > 0;
-            self.tell(self.transport.now(), core, Event::Attended(attended));
-        }
-    }
-
     /// Leaves a piece of work to the driver future; once that has ended, nobody does it.
     pub(crate) fn leave_job(&self, job: Job) {
         if let Some(jobs) = &mut *self.jobs() {
@@ -439,7 +407,7 @@ impl Shared {
         self.running.load(Ordering::Relaxed)
     }
 
-    fn core(&self) -> MutexGuard<'_, Core> {
+    pub(super) fn core(&self) -> MutexGuard<'_, Core> {
         self.core.lock().expect("not poisoned: the engine does not panic")
     }
 }
@@ -464,27 +432,5 @@ impl Core {
 fn with_pool(core: &Core, address: &ServerAddress, act: impl FnOnce(&Arc<ServerPool>)) {
     if let Some(pool) = core.pools.get(address) {
         act(pool);
-    }
-}
-
-/// While it lives, an operation is under way, on demand.
-pub(crate) struct Attending {
-    shared: Arc<Shared>,
-}
-
-impl Drop for Attending {
-    fn drop(&mut self) {
-        self.shared.change_attending(-1);
-    }
-}
-
-/// While it lives, an operation waits for a server.
-pub(crate) struct Demand {
-    shared: Arc<Shared>,
-}
-
-impl Drop for Demand {
-    fn drop(&mut self) {
-        self.shared.change_waiting(-1);
     }
 }

@@ -121,6 +121,26 @@ mod tests {
         assert!(listeners.is_empty(), "whoever left is forgotten at the next event");
     }
 
+    // IC-48, IC-114: in order; weakly: who stops listening is not kept; and nobody waits for
+    // whoever has not heard yet. Other than there, what waits at the end is heard: the
+    // specification's last event is of the end.
+    #[test]
+    fn events_wait_in_their_order_and_are_heard_behind_the_end() {
+        let listeners = Listeners::default();
+        let (mut slow, gone) = (listeners.subscribe(), listeners.subscribe());
+        (0..100).for_each(|event| listeners.tell(event));
+        assert_eq!(listeners.senders.lock().map(|senders| senders.len()).ok(), Some(2));
+        drop(gone);
+        listeners.tell(100);
+        assert_eq!(listeners.senders.lock().map(|senders| senders.len()).ok(), Some(1));
+        listeners.close();
+        listeners.tell(101);
+        let heard: Vec<i32> = std::iter::from_fn(|| slow.next().now_or_never().flatten()).collect();
+        assert_eq!(heard, (0..=100).collect::<Vec<_>>());
+        assert_eq!(slow.next().now_or_never(), Some(None), "the end");
+        assert_eq!(listeners.subscribe().next().now_or_never(), Some(None), "of later ones too");
+    }
+
     #[test]
     fn a_stream_ends_with_those_who_tell() {
         let listeners = Listeners::<i32>::default();

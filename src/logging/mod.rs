@@ -1,8 +1,10 @@
 //! Log messages, through [`tracing`], with the specifications' texts, levels and fields.
 //!
 //! Each component of the logging specification is a target: `portolan::topology`,
-//! `portolan::serverSelection`, `portolan::connection`, `portolan::command`. All messages are of
-//! level `debug` but one of server selection, which is `info`. Every message carries the client's
+//! `portolan::serverSelection`, `portolan::connection`, `portolan::command`. The specification's
+//! messages are of level `debug` but one of server selection, which is `info`. Beside them are
+//! three of this driver's own: another primary (`info`), an older version of the set's
+//! configuration and the removal of the last server (`warn`). Every message carries the client's
 //! `topologyId` beside the specification's fields. Whoever has a `tracing` subscriber sees them;
 //! for whoever has none, [`init_from_env`] installs one that the specification's variables set up
 //! (`MONGODB_LOG_ALL`, `MONGODB_LOG_COMMAND` and so on). Commands that carry secrets are never
@@ -34,12 +36,13 @@ pub use subscriber::{LogSubscriber, init_from_env};
 
 pub(crate) use selection::SelectionLog;
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use bson::RawDocument;
 
 use crate::engine::address::ServerAddress;
-use crate::engine::sdam::TopologyId;
+use crate::engine::sdam::{PrimaryWatch, TopologyId};
 
 /// The specification's components, as `tracing` targets.
 const TOPOLOGY: &str = "portolan::topology";
@@ -55,6 +58,7 @@ const MAX_DOCUMENT_LENGTH: usize = 1_000;
 pub(crate) struct Log {
     topology_id: String,
     max_document_length: usize,
+    primaries: Mutex<PrimaryWatch>,
 }
 
 impl Log {
@@ -65,6 +69,7 @@ impl Log {
         Self {
             topology_id: topology_id.0.to_hex(),
             max_document_length: max_document_length.unwrap_or(MAX_DOCUMENT_LENGTH),
+            primaries: Mutex::default(),
         }
     }
 

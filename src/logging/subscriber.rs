@@ -174,4 +174,53 @@ mod tests {
         );
         assert_eq!(text.lines().count(), 1);
     }
+
+    /// Logs one message as the environment says, in a process of its own: what it wrote to standard
+    /// error. The environment and the default subscriber are the process's.
+    fn logged_to(path: &str) -> String {
+        let output = std::process::Command::new(std::env::current_exe().expect("this program"))
+            .args(["--exact", "logging::subscriber::tests::logs_as_the_environment_says"])
+            .arg("--nocapture")
+            .env("MONGODB_LOG_CONNECTION", "debug")
+            .env("MONGODB_LOG_PATH", path)
+            .env("PORTOLAN_TEST_LOGS", "1")
+            .output()
+            .expect("it runs");
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("1 passed"), "{text}");
+        String::from_utf8_lossy(&output.stderr).into_owned()
+    }
+
+    #[test]
+    fn logs_as_the_environment_says() {
+        if std::env::var_os("PORTOLAN_TEST_LOGS").is_some() {
+            assert_eq!(init_from_env().ok(), Some(true));
+            tracing::debug!(target: "portolan::connection", "Connection ready");
+        }
+    }
+
+    // EV-22
+    #[test]
+    fn a_file_is_appended_to_and_one_that_cannot_be_written_is_standard_error() {
+        let folder = std::env::temp_dir().join(format!("portolan-log-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let file = folder.join("driver.log");
+        let path = file.to_str().expect("text");
+        for messages in [1, 2] {
+            assert_eq!(logged_to(path).matches("Connection ready").count(), 0);
+            let text = std::fs::read_to_string(&file).expect("the log");
+            assert_eq!(text.matches("Connection ready").count(), messages, "{text}");
+        }
+        for unwritable in [folder.clone(), folder.join("no/such/folder/driver.log")] {
+            let text = logged_to(unwritable.to_str().expect("text"));
+            assert_eq!(text.matches("Connection ready").count(), 1, "{text}");
+            assert!(text.contains("MONGODB_LOG_PATH: "), "it says why: {text}");
+        }
+        for stream in ["stderr", "STDERR"] {
+            let text = logged_to(stream);
+            assert_eq!(text.matches("Connection ready").count(), 1, "{text}");
+            assert!(!text.contains("MONGODB_LOG_PATH"), "{text}");
+        }
+        std::fs::remove_dir_all(&folder).expect("removed");
+    }
 }

@@ -2,13 +2,16 @@
 //!
 //! Specification: server-discovery-and-monitoring-logging-and-monitoring "Log Messages".
 
-use tracing::{Level, debug, enabled};
+use tracing::{Level, debug, enabled, info, warn};
 
 use super::{Log, TOPOLOGY, host_and_port, millis};
-use crate::engine::sdam::{EventKind, HeartbeatConnection, Notice, TopologyDescription};
+use crate::engine::sdam::{
+    EventKind, HeartbeatConnection, Notice, TopologyDescription, set_version_rollback,
+};
 
 impl Log {
     pub(crate) fn topology(&self, event: &Notice) {
+        self.notable(event);
         if !enabled!(target: TOPOLOGY, Level::DEBUG) {
             return;
         }
@@ -55,6 +58,43 @@ impl Log {
             // ServerDescriptionChanged is "intentionally omitted": the topology's message has it.
             // Events of this driver's own are no messages of the specification.
             _ => {}
+        }
+    }
+
+    /// What is worth a look in normal operation too. Not of the specification, so that it has
+    /// levels of its own.
+    fn notable(&self, event: &Notice) {
+        let EventKind::TopologyDescriptionChanged { previous, new } = &event.kind else { return };
+        let id = &*self.topology_id;
+        let mut primaries = self.primaries.lock().expect("not poisoned: the watch cannot panic");
+        if let Some(change) = primaries.apply(event.at, &event.kind) {
+            info!(
+                target: TOPOLOGY,
+                topologyId = id,
+                replicaSet = new.set_name.as_deref(),
+                previousPrimary = %change.previous,
+                newPrimary = %change.new,
+                durationSinceLastChangeMS = millis(change.since),
+                "Primary changed"
+            );
+        }
+        if let Some((before, now)) = set_version_rollback(previous, new) {
+            warn!(
+                target: TOPOLOGY,
+                topologyId = id,
+                replicaSet = new.set_name.as_deref(),
+                previousSetVersion = before,
+                newSetVersion = now,
+                "The set's configuration has an older version than before"
+            );
+        }
+        if new.is_deserted() && !previous.is_deserted() {
+            warn!(
+                target: TOPOLOGY,
+                topologyId = id,
+                reasons = departures(new),
+                "No server is left in the topology: no operation can succeed any more"
+            );
         }
     }
 
@@ -116,4 +156,10 @@ pub(super) fn described(topology: &TopologyDescription) -> String {
         separator = ", ";
     }
     text
+}
+
+/// Why each server was removed.
+fn departures(topology: &TopologyDescription) -> String {
+    let texts: Vec<String> = topology.left_out.values().map(ToString::to_string).collect();
+    texts.join("; ")
 }

@@ -5,6 +5,7 @@
 
 mod concern;
 mod credential;
+mod defaults;
 mod error;
 mod selector;
 mod tls;
@@ -18,6 +19,8 @@ use std::time::Duration;
 pub use concern::{Acknowledgment, ReadConcern, ReadConcernLevel, WriteConcern};
 pub(crate) use credential::CredentialParts;
 pub use credential::{AuthMechanism, Credential};
+pub(crate) use defaults::Defaults;
+pub use defaults::{CollectionOptions, DatabaseOptions};
 pub use error::OptionsError;
 pub use selector::{ServerChoice, ServerSelector};
 pub use tls::TlsOptions;
@@ -138,6 +141,11 @@ pub struct ServerApi {
 #[derive(Clone, Debug, PartialEq)]
 pub struct ClientOptions {
     /// The seeds; empty while they are to be looked up by [`srv_host`](Self::srv_host).
+    ///
+    /// Name a few, not all: every seed is monitored from the start, and who waits for a server has
+    /// each of them checked twice a second. A long seed list that names servers which are down, or
+    /// which are no members any more, costs connections and time, and tells the client nothing that
+    /// one living member would not.
     pub hosts: Vec<ServerAddress>,
     /// The host name whose SRV records name the seeds (`mongodb+srv://`).
     pub srv_host: Option<String>,

@@ -170,4 +170,66 @@ mod tests {
         };
         assert!(check(tags).starts_with("readPreference "));
     }
+
+    // IC-43: no seed, one server alone with several seeds, a set's name where there can be no set,
+    // a set without a name, an interval that is too short.
+    #[test]
+    fn what_makes_no_topology_is_refused_by_its_options() {
+        type Change = fn(&mut ClientOptions);
+        let refused = |change: Change| {
+            let mut options = ClientOptions::default();
+            change(&mut options);
+            options.validate().map_err(|error| error.options().join(" "))
+        };
+        let two = |o: &mut ClientOptions| o.hosts.push("b".parse().unwrap());
+        assert_eq!(refused(two), Ok(()));
+        let table: [(Change, &str); 7] = [
+            (|o| o.hosts.clear(), ""),
+            (
+                |o| {
+                    o.hosts.push("b".parse().unwrap());
+                    o.direct_connection = Some(true);
+                },
+                "directConnection",
+            ),
+            (
+                |o| {
+                    o.hosts.push("b".parse().unwrap());
+                    o.load_balanced = Some(true);
+                },
+                "loadBalanced",
+            ),
+            (
+                |o| {
+                    o.repl_set_name = Some("rs".to_owned());
+                    o.load_balanced = Some(true);
+                },
+                "loadBalanced replicaSet",
+            ),
+            (
+                |o| {
+                    o.direct_connection = Some(true);
+                    o.load_balanced = Some(true);
+                },
+                "loadBalanced directConnection",
+            ),
+            (|o| o.repl_set_name = Some(String::new()), "replicaSet"),
+            (|o| o.heartbeat_frequency = Some(Duration::from_millis(499)), "heartbeatFrequencyMS"),
+        ];
+        for (number, (change, options)) in table.into_iter().enumerate() {
+            assert_eq!(refused(change), Err(options.to_owned()), "case {number}");
+        }
+        assert_eq!(refused(|o| o.heartbeat_frequency = Some(MIN_HEARTBEAT_FREQUENCY)), Ok(()));
+    }
+
+    // SD-117: "manuals should warn": both where the option is described and where a user begins.
+    #[test]
+    fn the_manual_warns_of_long_seed_lists() {
+        let of_the_option = include_str!("mod.rs");
+        let field = of_the_option.find("pub hosts: Vec<ServerAddress>").expect("the seeds");
+        let before = &of_the_option[..field];
+        let description = &before[before.rfind("pub struct ClientOptions").expect("it")..];
+        assert!(description.contains("A long seed list"), "{description}");
+        assert!(include_str!("../../README.md").contains("a long seed list"));
+    }
 }

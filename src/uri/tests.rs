@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::engine::selection::ReadPreferenceMode;
-use crate::options::{Acknowledgment, ClientOptions};
+use crate::options::{Acknowledgment, ClientOptions, ServerMonitoringMode};
 
 fn options(query: &str) -> ClientOptions {
     ClientOptions::parse(&format!("mongodb://h/?{query}")).unwrap()
@@ -66,6 +66,35 @@ fn errors_say_what_to_do() {
     assert!(error("mongodb://a,b/?directConnection=true").contains("there are 2"));
 }
 
+// IC-107, IC-108: other than there, the slash before the options may be left out, as the
+// specification says now; whether a value may be empty is the option's business.
+#[test]
+fn what_has_no_form_is_refused_with_what_to_write_instead() {
+    let table = [
+        ("mongodb://h/?a=1?b=2", "more than one ?"),
+        ("mongodb://h/?=1", "no name"),
+        ("mongodb://h/?a", "has no ="),
+        ("mongodb://h/?replicaSet=", "replicaSet"),
+        ("mongodb://u@x:p@h", "percent-encoded"),
+        ("mongodb://u:p:q@h", "percent-encoded"),
+        ("mongodb://u:p%@h", "percent-encoded"),
+        ("mongodb://u:p/q@h", "percent-encoded"),
+        ("mongodb://", "there is no host"),
+        ("mongodb:///?replicaSet=rs", "there is no host"),
+        ("mongodb://u:p@", "there is no host"),
+        ("mongodb://a,,b", "host 2 is empty"),
+        ("mongodb:///tmp/mongodb.sock", "there is no host"),
+        ("mongodb://%2Ftmp%2Fmongodb", "ends in .sock"),
+    ];
+    for (uri, expected) in table {
+        let text = error(uri);
+        assert!(text.contains(expected), "{uri}: {text}");
+    }
+    let socket = ClientOptions::parse("mongodb://%2Ftmp%2Fmongodb.sock").unwrap().hosts;
+    assert_eq!(socket[0].to_string(), "/tmp/mongodb.sock");
+    assert_eq!(options("").hosts, ClientOptions::parse("mongodb://h?w=1").unwrap().hosts);
+}
+
 #[test]
 fn a_bad_value_is_an_error_that_names_option_value_and_range() {
     assert_eq!(
@@ -83,6 +112,52 @@ fn a_bad_value_is_an_error_that_names_option_value_and_range() {
     let lenient = ClientOptions::parse_leniently("mongodb://h/?heartbeatFrequencyMS=499").unwrap();
     assert_eq!(lenient.heartbeat_frequency, None);
     assert!(lenient.warnings[0].contains("heartbeatFrequencyMS"), "{:?}", lenient.warnings);
+}
+
+// IC-17: how servers are monitored is one of three words, as it was one of two there.
+#[test]
+fn an_unknown_way_of_monitoring_is_refused_by_its_name() {
+    for (text, mode) in [
+        ("auto", ServerMonitoringMode::Auto),
+        ("stream", ServerMonitoringMode::Stream),
+        ("poll", ServerMonitoringMode::Poll),
+    ] {
+        assert_eq!(options(&format!("serverMonitoringMode={text}")).server_monitoring_mode, mode);
+    }
+    assert_eq!(options("").server_monitoring_mode, ServerMonitoringMode::Auto);
+    for unknown in ["scanning", "streamable", "sdam", "Poll"] {
+        assert_eq!(
+            error(&format!("mongodb://h/?serverMonitoringMode={unknown}")),
+            format!(
+                "option serverMonitoringMode cannot be \"{unknown}\": it must be auto, stream or \
+                 poll"
+            )
+        );
+    }
+}
+
+// IC-111
+#[test]
+fn the_name_of_the_set_makes_a_set_and_what_is_shown_is_in_one_form() {
+    let parsed = |uri: &str| {
+        let options = ClientOptions::parse(uri).unwrap();
+        let hosts: Vec<_> = options.hosts.iter().map(ToString::to_string).collect();
+        (hosts.join(","), options.repl_set_name)
+    };
+    let hosts = || "b:27017,a:5".to_owned();
+    assert_eq!(parsed("mongodb://B,a:5/?replicaSet=rs0"), (hosts(), Some("rs0".to_owned())));
+    assert_eq!(parsed("mongodb://B,a:5"), (hosts(), None));
+    let default = ClientOptions::default();
+    assert_eq!((&*default.hosts[0].to_string(), default.hosts.len()), ("localhost:27017", 1));
+    let shown = |uri: &str| ConnectionString::parse(uri).unwrap().to_string();
+    let canonical = "mongodb://...@b:27017,a:5/shop?replicaSet=...&appName=...";
+    for uri in [
+        "mongodb://u:hunter2@B,a:5/shop?replicaSet=rs0&appName=till",
+        "mongodb://u:hunter%32@%42:27017,A:5/sh%6Fp?replicaSet=rs0&&appName=t%69ll&",
+    ] {
+        assert_eq!(shown(uri), canonical);
+    }
+    assert_eq!(shown("mongodb://h"), "mongodb://h:27017/");
 }
 
 #[test]

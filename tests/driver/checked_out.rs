@@ -56,6 +56,28 @@ fn commands_run_on_one_connection_to_the_primary() {
     assert_eq!(bed.named("distinct")[3].connection, sent[0].connection, "it went back");
 }
 
+/// MT-15, MT-17: what the client prefers by itself, and the primary whatever it prefers.
+#[test]
+fn the_clients_preference_and_the_primary_are_both_to_be_had() {
+    let bed = Bed::set(1);
+    let client = bed.settled("readPreference=secondary");
+    for (to_primary, expected) in [(false, "b:1"), (true, "a:1")] {
+        let client = client.clone();
+        let address = bed.run(async move {
+            let own = client.options().read_preference.clone();
+            let work = async |connection: &mut ServerConnection| {
+                distinct(connection, 1).await?;
+                Ok::<_, portolan::Error>(connection.address().to_string())
+            };
+            match to_primary {
+                true => client.with_primary(work).await,
+                false => client.with_server(own, work).await,
+            }
+        });
+        assert_eq!(address.expect("no failure"), expected);
+    }
+}
+
 /// MT-16, MT-18.
 #[test]
 fn the_choice_of_the_server_is_the_callers() {

@@ -81,6 +81,26 @@ fn a_read_leaves_a_frozen_secondary_for_another_one() {
     assert!(frozen.server_type.is_known(), "and not called Unknown before the specification does");
 }
 
+// MT-82: the first attempt meets the frozen primary, the second one the one member that is left.
+#[test]
+fn a_read_that_may_leaves_a_frozen_primary_for_the_secondary_that_is_left() {
+    let bed = Bed::set(2);
+    let client = watchful(&bed, "");
+    warm(&bed, &client);
+    freeze(&bed, "a:1");
+    freeze(&bed, "b:1");
+    let till = till(&client);
+    let preferred = ReadPreference::primary_preferred();
+    let join =
+        bed.spawn(async move { till.find_one(doc! {}).read_preference(preferred).await.map(drop) });
+    let took = time(&bed, &join);
+    join.take().expect("ended").expect("no error reaches the caller");
+    let asked: Vec<String> = bed.named("find").iter().map(|r| r.address.to_string()).collect();
+    assert_eq!(asked.first().map(String::as_str), Some("a:1"), "{asked:?}");
+    assert_eq!(asked.last().map(String::as_str), Some("c:1"), "{asked:?}");
+    assert!(took < secs(5), "no time-out of ten seconds is waited for: {took:?}");
+}
+
 #[test]
 fn a_thawed_server_is_trusted_again() {
     let bed = Bed::set(2);

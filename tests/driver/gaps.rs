@@ -125,6 +125,142 @@ fn a_server_alone_is_single_and_told_once() {
     assert_eq!(belief.server(&address("a:1")).map(|s| s.server_type), Some(ServerType::Standalone));
 }
 
+// RK-43: unknown, and unknown still; two standalones that belong to nothing.
+#[test]
+fn who_is_not_there_and_who_does_not_belong_is_not_selected() {
+    let fails = |bed: &Bed, client: &Client| {
+        let (client, start) = (client.clone(), bed.now());
+        let outcome = bed.run(async move { client.ping(ReadPreference::nearest()).await });
+        let error = outcome.expect_err("nobody suits");
+        assert!(matches!(error.kind(), ErrorKind::ServerSelection { .. }), "{error}");
+        assert_eq!(bed.now() - start, ms(700));
+    };
+    let bed = Bed::standalone();
+    bed.with_server("a:1", |server| server.port = Port::Refusing);
+    let client = bed.client("serverSelectionTimeoutMS=700");
+    for _ in 0..2 {
+        fails(&bed, &client);
+        let belief = client.topology().description();
+        assert_eq!(belief.topology_type, TopologyType::Unknown);
+        let server = belief.server(&address("a:1")).expect("the seed");
+        assert_eq!(server.server_type, ServerType::Unknown);
+    }
+    let names = ["a:1", "b:1"].map(str::to_owned);
+    let bed = Bed::each(&names, &doc! { "isWritablePrimary": true, "maxWireVersion": 21 });
+    let uri = "mongodb://a:1,b:1/?serverSelectionTimeoutMS=700";
+    let client = bed.client_of(uri.parse().expect("options"));
+    fails(&bed, &client);
+    let belief = client.topology().description();
+    assert_eq!((belief.topology_type, belief.servers.len()), (TopologyType::Unknown, 0));
+}
+
+// RK-44
+#[test]
+fn a_standalone_that_comes_back_goes_on() {
+    let bed = Bed::standalone();
+    let client = bed.settled("heartbeatFrequencyMS=1000");
+    let kind = |client: &Client| {
+        let belief = client.topology().description();
+        belief.server(&address("a:1")).map(|server| server.server_type)
+    };
+    let (counter, till) = (client.clone(), till(&client));
+    let inserted = bed.spawn(async move {
+        let mut inserted = 0;
+        for n in 0..8 {
+            inserted += usize::from(till.insert_one(doc! { "n": n }).await.is_ok());
+            // Between two of them the server goes away and comes back.
+            let _ = counter.ping(ReadPreference::nearest()).await;
+        }
+        inserted
+    });
+    bed.advance(ms(15));
+    assert!(!inserted.is_done());
+    bed.kill("a:1");
+    bed.advance(secs(3));
+    assert_eq!(kind(&client), Some(ServerType::Unknown));
+    assert!(!inserted.is_done(), "it waits");
+    bed.with_server("a:1", |server| server.port = Port::Open);
+    bed.advance(secs(3));
+    assert_eq!(kind(&client), Some(ServerType::Standalone));
+    let inserted = inserted.take().expect("done");
+    assert!(inserted >= 7, "at most the one that was under way failed: {inserted}");
+    assert!(bed.named("insert").len() >= 8);
+}
+
+// RK-29, RK-30: connections belong to one client and one server.
+#[test]
+fn each_client_has_connections_of_its_own() {
+    let bed = Bed::set(1);
+    let clients = [bed.settled(""), bed.settled("")];
+    for client in &clients {
+        for preference in [ReadPreference::primary(), ReadPreference::secondary()] {
+            let client = client.clone();
+            bed.run(async move { client.ping(preference).await }).expect("a ping");
+        }
+        assert_eq!((pool(client, "a:1").connections, pool(client, "b:1").connections), (1, 1));
+    }
+    let mut used: Vec<usize> = bed.named("ping").iter().map(|ping| ping.connection).collect();
+    used.sort_unstable();
+    used.dedup();
+    assert_eq!(used.len(), 4);
+}
+
+// RK-13: a server that becomes known is checked at once, whatever the others sleep.
+#[test]
+fn a_server_that_is_found_is_checked_at_once() {
+    let bed = Bed::set(2);
+    for name in ["a:1", "b:1", "c:1"] {
+        bed.with_server(name, |server| server.version = None);
+    }
+    bed.net.state().change(&address("a:1"), |hello| {
+        hello.insert("hosts", vec!["a:1", "b:1"]);
+    });
+    let client = bed.client("");
+    bed.advance(secs(5));
+    assert!(!client.description().contains(&address("c:1")));
+    bed.net.state().change(&address("a:1"), |hello| {
+        hello.insert("hosts", vec!["a:1", "b:1", "c:1"]);
+    });
+    bed.forget_log();
+    bed.advance(secs(6));
+    let hellos = bed.named("hello");
+    let first = |name: &str| {
+        let hello = hellos.iter().find(|hello| hello.address == address(name));
+        hello.map(|hello| hello.at).expect("a check")
+    };
+    assert!(first("c:1") - first("a:1") < ms(10), "as soon as a:1 has named it");
+    assert!(client.description().is_host_up(&address("c:1")));
+}
+
+// MT-47
+#[test]
+fn a_check_is_told_measured_and_then_believed() {
+    let bed = Bed::set(0);
+    bed.with_server("a:1", |server| server.version = None);
+    let client = bed.client("");
+    let mut topology = client.topology();
+    bed.advance(secs(1));
+    let told = heard(&mut topology);
+    let names: Vec<&str> = told.iter().map(|event| event.kind.name()).collect();
+    let expected = [
+        "topologyOpening",
+        "topologyDescriptionChanged",
+        "serverOpening",
+        "serverHeartbeatStarted",
+        "serverHeartbeatSucceeded",
+        "serverDescriptionChanged",
+        "topologyDescriptionChanged",
+    ];
+    assert_eq!(names, expected);
+    let EventKind::ServerDescriptionChanged { new, .. } = &told[5].kind else { panic!() };
+    assert_eq!(new.round_trip_time, Some(ms(2)), "measured before it is believed");
+    let end = told[4].at;
+    bed.advance(secs(10));
+    let next = heard(&mut topology);
+    assert_eq!(next[0].kind.name(), "serverHeartbeatStarted");
+    assert_eq!(next[0].at - end, secs(10), "then it sleeps");
+}
+
 // MT-84
 #[test]
 fn the_average_weighs_as_it_did_in_pharo() {

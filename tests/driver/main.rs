@@ -4,10 +4,14 @@
 mod cancellation;
 mod checked_out;
 mod chosen;
+mod defaults;
 mod events;
 mod frozen;
 mod gaps;
 mod hostile;
+mod in_window;
+mod inspection;
+mod logs;
 mod monitor;
 mod observed;
 mod on_demand;

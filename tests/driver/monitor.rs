@@ -279,3 +279,39 @@ fn round_trips_can_be_measured_by_pings() {
     bed.advance(secs(2));
     assert!(rtt(&client) >= ms(80), "0.2 of each new sample");
 }
+
+// IC-32, IC-117: of two servers that are pinged, one leaves: it is pinged no more, the other is;
+// and behind the end of the client none is. IC-31: nor does a ping that fails end them.
+#[test]
+fn pings_end_with_their_server_and_not_with_a_failure() {
+    let bed = Bed::set(1);
+    let mut options = ClientOptions::parse(&bed.uri("heartbeatFrequencyMS=1000")).expect("options");
+    options.rtt_probe = RttProbe::Ping;
+    let client = bed.client_of(options);
+    bed.advance(ms(2500));
+    let pings = |bed: &Bed| {
+        let pings = bed.named("ping");
+        let of = |name| pings.iter().filter(|ping| ping.address == address(name)).count();
+        let counts = (of("a:1"), of("b:1"));
+        bed.forget_log();
+        counts
+    };
+    assert_eq!(pings(&bed), (3, 3));
+    bed.rule("a:1", "ping", 2, Act::HangUp);
+    bed.advance(secs(6));
+    let (a, b) = pings(&bed);
+    assert!((4..=6).contains(&a) && b == 6, "{a} and {b}");
+    bed.net.state().change(&address("a:1"), |hello| {
+        hello.insert("hosts", vec!["a:1"]);
+    });
+    bed.advance(ms(100));
+    assert!(client.topology().description().server(&address("b:1")).is_none());
+    let _ = pings(&bed);
+    bed.advance(secs(5));
+    assert_eq!(pings(&bed), (5, 0));
+    bed.run(async move { client.shutdown().await });
+    bed.settle();
+    let _ = pings(&bed);
+    bed.advance(secs(5));
+    assert_eq!(pings(&bed), (0, 0));
+}

@@ -200,6 +200,27 @@ fn one_stream_tells_what_becomes_of_all_sets() {
     drop(other);
 }
 
+// IC-93, IC-94
+#[test]
+fn the_numbers_of_all_sets_are_there_at_once() {
+    let (bed, registry) = (Bed::set(1), Registry::new());
+    let client = get(&registry, &bed, RS0);
+    let other = get(&registry, &bed, "mongodb://x:1/?replicaSet=other");
+    bed.advance(ms(600));
+    let numbers = serde_json::to_value(registry.statistics()).expect("JSON");
+    assert_eq!(numbers["numReplicaSetMonitorsCreated"], 2);
+    let sets = numbers["replicaSets"].as_object().expect("sets");
+    assert_eq!(sets.keys().collect::<Vec<_>>(), ["other", "rs0"]);
+    let hosts = sets["rs0"]["hosts"].as_array().expect("hosts");
+    assert_eq!((&hosts[0]["addr"], &hosts[1]["addr"]), (&"a:1".into(), &"b:1".into()));
+    assert!(hosts.iter().all(|host| host["pingTimeMillis"].as_f64() == Some(2.0)), "{hosts:?}");
+    drop((client, other));
+    let _again = get(&registry, &bed, RS0);
+    let numbers = registry.statistics();
+    assert_eq!(numbers.num_replica_set_monitors_created, 3, "ever");
+    assert_eq!(numbers.replica_sets.len(), 1, "now");
+}
+
 // IC-05, IC-16
 #[test]
 fn a_client_that_its_holder_shut_down_is_not_given_again() {

@@ -237,7 +237,7 @@ fn round_trip_times_begin_anew_after_a_failure() {
     assert_eq!(server(&client, "a:1").round_trip_time, Some(ms(80)), "nothing of the 2 ms");
 }
 
-// SM-46, EV-09
+// SM-46, EV-09, IC-46, MT-64
 #[test]
 fn a_hello_that_fails_clears_the_pool_and_is_not_repeated_at_once() {
     let (bed, client) = polled();
@@ -256,9 +256,16 @@ fn a_hello_that_fails_clears_the_pool_and_is_not_repeated_at_once() {
     let (started, failed) = (checks("serverHeartbeatStarted"), checks("serverHeartbeatFailed"));
     assert_eq!(failed.len(), 1);
     assert_eq!(started[1] - failed[0], ms(1000), "it waits");
+    let failure = told.iter().find_map(|event| match &event.kind {
+        EventKind::ServerHeartbeatFailed { connection, failure, .. } => Some((connection, failure)),
+        _ => None,
+    });
+    let (connection, failure) = failure.expect("as counted");
+    assert_eq!(connection.address, address("a:1"));
+    assert!(failure.contains("8000") && failure.contains("no"), "{failure}");
 }
 
-// EV-07, EV-08
+// EV-07, EV-08, IC-46, MT-62, MT-63
 #[test]
 fn a_check_on_a_new_connection_begins_before_the_connection() {
     let bed = Bed::set(0);
@@ -269,11 +276,19 @@ fn a_check_on_a_new_connection_begins_before_the_connection() {
     let told = heard(&mut topology);
     let started = told.iter().find(|event| event.kind.name() == "serverHeartbeatStarted");
     assert_eq!(started.expect("a check").at, bed.net.state().dialled[0].0);
-    let duration = told.iter().find_map(|event| match &event.kind {
-        EventKind::ServerHeartbeatSucceeded { duration, awaited: false, .. } => Some(*duration),
+    assert_eq!(started.and_then(|event| event.kind.address()), Some(&address("a:1")));
+    let succeeded = told.iter().find_map(|event| match &event.kind {
+        EventKind::ServerHeartbeatSucceeded { connection, duration, reply, document, .. } => {
+            Some((event.at, connection, *duration, reply, document))
+        }
         _ => None,
     });
-    assert!(duration.expect("a success") > secs(2), "connecting counts");
+    let (at, connection, duration, reply, document) = succeeded.expect("a success");
+    assert!(duration > secs(2), "connecting counts");
+    assert_eq!(at - bed.net.state().dialled[0].0, duration);
+    assert_eq!(connection.address, address("a:1"));
+    assert_eq!(reply.set_name.as_deref(), Some("rs0"));
+    assert_eq!(document.get_str("setName").ok(), Some("rs0"), "the reply as it came");
     assert_eq!(server(&client, "a:1").round_trip_time, Some(ms(2)), "but is no round trip");
 }
 

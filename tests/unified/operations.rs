@@ -7,10 +7,10 @@ use std::time::Duration;
 use bson::{Bson, Document};
 use futures_util::TryStreamExt;
 use portolan::engine::op::Hint;
-use portolan::{Error, UpdateModifications};
+use portolan::{Collection, Error, UpdateModifications};
 
 use crate::schema::Operation;
-use crate::world::{Item, TestCollection, World, number, read_preference};
+use crate::world::{Item, World, number, read_preference};
 
 /// The operations of entities, with their arguments.
 pub(crate) const BUILT: &[(&str, &[&str])] = &[
@@ -89,7 +89,7 @@ pub(crate) async fn run(world: &World, operation: &Operation) -> Outcome {
         }
         (Item::Database(database), "runCommand") => {
             let command = document(required(arguments, "command")?)?;
-            let mut run = database.database.run_command(command);
+            let mut run = database.run_command(command);
             if let Some(preference) = arguments.get("readPreference") {
                 run = run.read_preference(read_preference(&document(preference)?)?);
             }
@@ -106,14 +106,8 @@ pub(crate) async fn run(world: &World, operation: &Operation) -> Outcome {
     }
 }
 
-async fn find(on: &TestCollection, arguments: &Document) -> Outcome {
-    let mut find = on.collection.find(filter(arguments)?);
-    if let Some(preference) = &on.options.read_preference {
-        find = find.read_preference(preference.clone());
-    }
-    if let Some(concern) = &on.options.read_concern {
-        find = find.read_concern(concern.clone());
-    }
+async fn find(on: &Collection<Document>, arguments: &Document) -> Outcome {
+    let mut find = on.find(filter(arguments)?);
     options!(find, arguments, {
         "sort" => sort(document),
         "limit" => limit(signed),
@@ -134,14 +128,8 @@ async fn find(on: &TestCollection, arguments: &Document) -> Outcome {
     Ok(found.map(Output::Documents))
 }
 
-async fn find_one(on: &TestCollection, arguments: &Document) -> Outcome {
-    let mut find = on.collection.find_one(filter(arguments)?);
-    if let Some(preference) = &on.options.read_preference {
-        find = find.read_preference(preference.clone());
-    }
-    if let Some(concern) = &on.options.read_concern {
-        find = find.read_concern(concern.clone());
-    }
+async fn find_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
+    let mut find = on.find_one(filter(arguments)?);
     options!(find, arguments, {
         "sort" => sort(document),
         "skip" => skip(number),
@@ -155,14 +143,8 @@ async fn find_one(on: &TestCollection, arguments: &Document) -> Outcome {
     Ok(find.await.map(|found| Output::Value(value(found))))
 }
 
-async fn count(on: &TestCollection, arguments: &Document) -> Outcome {
-    let mut count = on.collection.count_documents(filter(arguments)?);
-    if let Some(preference) = &on.options.read_preference {
-        count = count.read_preference(preference.clone());
-    }
-    if let Some(concern) = &on.options.read_concern {
-        count = count.read_concern(concern.clone());
-    }
+async fn count(on: &Collection<Document>, arguments: &Document) -> Outcome {
+    let mut count = on.count_documents(filter(arguments)?);
     options!(count, arguments, {
         "limit" => limit(number),
         "skip" => skip(number),
@@ -174,11 +156,8 @@ async fn count(on: &TestCollection, arguments: &Document) -> Outcome {
     Ok(count.await.map(|count| Output::Value(Some(integer(count)))))
 }
 
-async fn insert_one(on: &TestCollection, arguments: &Document) -> Outcome {
-    let mut insert = on.collection.insert_one(document(required(arguments, "document")?)?);
-    if let Some(concern) = &on.options.write_concern {
-        insert = insert.write_concern(concern.clone());
-    }
+async fn insert_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
+    let mut insert = on.insert_one(document(required(arguments, "document")?)?);
     options!(insert, arguments, {
         "bypassDocumentValidation" => bypass_document_validation(truth),
         "comment" => comment(any),
@@ -188,12 +167,9 @@ async fn insert_one(on: &TestCollection, arguments: &Document) -> Outcome {
     }))
 }
 
-async fn insert_many(on: &TestCollection, arguments: &Document) -> Outcome {
+async fn insert_many(on: &Collection<Document>, arguments: &Document) -> Outcome {
     let documents = documents(required(arguments, "documents")?)?;
-    let mut insert = on.collection.insert_many(documents);
-    if let Some(concern) = &on.options.write_concern {
-        insert = insert.write_concern(concern.clone());
-    }
+    let mut insert = on.insert_many(documents);
     options!(insert, arguments, {
         "ordered" => ordered(truth),
         "bypassDocumentValidation" => bypass_document_validation(truth),
@@ -206,15 +182,12 @@ async fn insert_many(on: &TestCollection, arguments: &Document) -> Outcome {
     }))
 }
 
-async fn update_one(on: &TestCollection, arguments: &Document) -> Outcome {
+async fn update_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
     let update = match required(arguments, "update")? {
         Bson::Array(_) => UpdateModifications::from(documents(&arguments["update"])?),
         other => UpdateModifications::from(document(other)?),
     };
-    let mut operation = on.collection.update_one(filter(arguments)?, update);
-    if let Some(concern) = &on.options.write_concern {
-        operation = operation.write_concern(concern.clone());
-    }
+    let mut operation = on.update_one(filter(arguments)?, update);
     options!(operation, arguments, {
         "upsert" => upsert(truth),
         "arrayFilters" => array_filters(documents),
@@ -236,11 +209,8 @@ async fn update_one(on: &TestCollection, arguments: &Document) -> Outcome {
     }))
 }
 
-async fn delete_one(on: &TestCollection, arguments: &Document) -> Outcome {
-    let mut delete = on.collection.delete_one(filter(arguments)?);
-    if let Some(concern) = &on.options.write_concern {
-        delete = delete.write_concern(concern.clone());
-    }
+async fn delete_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
+    let mut delete = on.delete_one(filter(arguments)?);
     options!(delete, arguments, {
         "hint" => hint(hint),
         "comment" => comment(any),

@@ -5,13 +5,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_std::task::JoinHandle;
 use bson::{Bson, Document};
-use portolan::options::{Acknowledgment, ReadConcern, ReadConcernLevel, WriteConcern};
+use portolan::options::{
+    Acknowledgment, CollectionOptions, DatabaseOptions, ReadConcern, ReadConcernLevel, WriteConcern,
+};
 use portolan::{Collection, Database, ReadPreference, ReadPreferenceMode, TopologyDescription};
 
 use crate::client::TestClient;
 use crate::deployment::{Deployment, Deployments, Kind};
 use crate::matching::Names;
-use crate::schema::{CollectionOptions, Entity};
+use crate::schema::{self, Entity};
 
 /// What one test has made.
 pub(crate) struct World {
@@ -28,32 +30,11 @@ pub(crate) type Running = JoinHandle<Result<(), String>>;
 #[derive(Clone)]
 pub(crate) enum Item {
     Client(Arc<TestClient>),
-    Database(TestDatabase),
-    Collection(TestCollection),
+    Database(Database),
+    Collection(Collection<Document>),
     Thread(Arc<Mutex<Option<Running>>>),
     Topology(Arc<TopologyDescription>),
     Value(Bson),
-}
-
-/// A database, with what its collections inherit.
-#[derive(Clone)]
-pub(crate) struct TestDatabase {
-    pub(crate) database: Database,
-    options: Concerns,
-}
-
-/// A collection, with what its operations are given that do not say otherwise.
-#[derive(Clone)]
-pub(crate) struct TestCollection {
-    pub(crate) collection: Collection<Document>,
-    pub(crate) options: Concerns,
-}
-
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Concerns {
-    pub(crate) read_concern: Option<ReadConcern>,
-    pub(crate) read_preference: Option<ReadPreference>,
-    pub(crate) write_concern: Option<WriteConcern>,
 }
 
 impl World {
@@ -75,15 +56,20 @@ impl World {
                 }
                 Entity::Database(database) => {
                     let client = self.client(&database.client)?;
-                    let options = concerns(&database.database_options)?;
-                    let made = client.client.database(&database.database_name);
-                    (&database.id, Item::Database(TestDatabase { database: made, options }))
+                    let options = defaults(&database.database_options)?;
+                    let options = DatabaseOptions {
+                        read_preference: options.read_preference,
+                        read_concern: options.read_concern,
+                        write_concern: options.write_concern,
+                    };
+                    let name = &database.database_name;
+                    let made = client.client.database_with_options(name, options);
+                    (&database.id, Item::Database(made))
                 }
                 Entity::Collection(entity) => {
                     let database = self.database(&entity.database)?;
-                    let collection = database.database.collection(&entity.collection_name);
-                    let options = concerns(&entity.collection_options)?.or(&database.options);
-                    let made = TestCollection { collection, options };
+                    let options = defaults(&entity.collection_options)?;
+                    let made = database.collection_with_options(&entity.collection_name, options);
                     (&entity.id, Item::Collection(made))
                 }
                 Entity::Thread(thread) => (&thread.id, Item::Thread(Arc::default())),
@@ -114,7 +100,7 @@ impl World {
         }
     }
 
-    fn database(&self, id: &str) -> Result<TestDatabase, String> {
+    fn database(&self, id: &str) -> Result<Database, String> {
         match self.item(id)? {
             Item::Database(database) => Ok(database),
             _ => Err(format!("entity {id} is no database")),
@@ -162,23 +148,11 @@ impl Names for World {
     }
 }
 
-impl Concerns {
-    /// What is not set here comes from `inherited`.
-    fn or(self, inherited: &Self) -> Self {
-        let inherited = inherited.clone();
-        Self {
-            read_concern: self.read_concern.or(inherited.read_concern),
-            read_preference: self.read_preference.or(inherited.read_preference),
-            write_concern: self.write_concern.or(inherited.write_concern),
-        }
-    }
-}
-
-fn concerns(options: &CollectionOptions) -> Result<Concerns, String> {
+fn defaults(options: &schema::CollectionOptions) -> Result<CollectionOptions, String> {
     if options.timeout_ms.is_some() {
         return Err("timeoutMS is not built yet".to_owned());
     }
-    Ok(Concerns {
+    Ok(CollectionOptions {
         read_concern: options.read_concern.as_ref().map(read_concern).transpose()?,
         read_preference: options.read_preference.as_ref().map(read_preference).transpose()?,
         write_concern: options.write_concern.as_ref().map(write_concern).transpose()?,

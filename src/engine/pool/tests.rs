@@ -126,6 +126,30 @@ fn clearing_closes_idle_connections_refuses_waiters_and_outdates_those_in_use() 
     assert_eq!(pool.check_out(NOW), Ok(permit(3, 1)));
 }
 
+// MT-61, GAP-09: all that are idle, at once.
+#[test]
+fn clearing_closes_every_idle_connection() {
+    let mut pool = pool(3, 3);
+    for id in 1..=3 {
+        pool.check_out(NOW).expect("room");
+        pool.established(NOW, id);
+    }
+    for connection in ["a", "b", "c"] {
+        pool.check_in(NOW, connection, 0);
+    }
+    assert!(actions(&mut pool).is_empty());
+    pool.clear(NOW, 1, "it broke".into(), false);
+    let mut closed: Vec<&str> = actions(&mut pool)
+        .into_iter()
+        .filter_map(|action| match action {
+            PoolAction::Discard(connection) => Some(connection),
+            _ => None,
+        })
+        .collect();
+    closed.sort_unstable();
+    assert_eq!(closed, ["a", "b", "c"]);
+}
+
 #[test]
 fn a_connection_that_was_idle_too_long_is_closed() {
     let mut pool = pool(1, 1);

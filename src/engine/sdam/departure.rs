@@ -66,7 +66,9 @@ impl fmt::Display for DepartureReason {
             Self::OtherName { me } => {
                 write!(f, "the set's configuration calls it {me}; the client uses that name")
             }
-            Self::OtherKind { found } => write!(f, "it is a {found}, unlike the other servers"),
+            Self::OtherKind { found } => {
+                write!(f, "it is a {found}, which is no part of such a deployment")
+            }
             Self::NotListed { by } => write!(f, "the primary {by} does not list it as a member"),
         }
     }

@@ -111,4 +111,42 @@ mod tests {
         assert_eq!(judge(greatest, no_election, 16), Verdict::Accepted(kept));
         assert_eq!(judge(greatest, claim(Some(1), None), 16), Verdict::Accepted(greatest));
     }
+
+    // IC-88, IC-114: every pair of claims, in the order in which later ones win.
+    #[test]
+    fn since_6_0_every_pair_of_claims_is_ordered() {
+        let parts = [None, Some(1), Some(2)];
+        let ascending: Vec<Claim> = parts
+            .iter()
+            .flat_map(|election| parts.map(|version| claim(*election, version.map(i64::from))))
+            .collect();
+        assert_eq!(ascending.len(), 9);
+        for (i, greatest) in ascending.iter().enumerate() {
+            for (j, arriving) in ascending.iter().enumerate() {
+                let accepted = judge(*greatest, *arriving, 17) == Verdict::Accepted(*arriving);
+                assert_eq!(accepted, i <= j, "{arriving} behind {greatest}");
+            }
+        }
+    }
+
+    // SD-78, IC-114: servers before 6.0, where a claim with a part missing is never stale.
+    #[test]
+    fn before_6_0_only_whole_claims_are_compared() {
+        let parts = [None, Some(1), Some(2)];
+        let claims = || {
+            let pairs = parts.iter().flat_map(|version| parts.map(|election| (*version, election)));
+            pairs.map(|(version, election)| claim(election, version.map(i64::from)))
+        };
+        let whole = |claim: &Claim| Some((claim.set_version?, claim.election_id?.bytes()));
+        for greatest in claims() {
+            for arriving in claims() {
+                let older = match (whole(&greatest), whole(&arriving)) {
+                    (Some(greatest), Some(arriving)) => arriving < greatest,
+                    _ => false,
+                };
+                let stale = judge(greatest, arriving, 16) == Verdict::Stale;
+                assert_eq!(stale, older, "{arriving} behind {greatest}");
+            }
+        }
+    }
 }

@@ -122,3 +122,7 @@ pub(super) fn judge(
 fn lost_unless(ignored: bool, message: &Arc<str>) -> Reaction {
     if ignored { Reaction::Ignore } else { Reaction::Lost { message: message.clone() } }
 }
+
+#[cfg(test)]
+#[path = "failure_tests.rs"]
+mod tests;

@@ -4,7 +4,7 @@
 //! [`Event::Elapsed`] is due at [`Sdam::poll_timeout`]; later is harmless, and much later says that
 //! the process stood still ([`super::standstill`]).
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,7 +47,10 @@ pub struct Sdam {
 
 impl Sdam {
     /// A machine that knows nothing yet and does nothing before [`Event::Open`].
-    pub fn new(settings: SdamSettings) -> Self {
+    pub fn new(mut settings: SdamSettings) -> Self {
+        // A seed that is named twice is one seed: how many there are decides about a standalone.
+        let mut known = BTreeSet::new();
+        settings.seeds.retain(|seed| known.insert(seed.clone()));
         Self {
             rescan: settings.rescan.clone().map(Rescan::new),
             scanner: settings.scan.map(Scanner::new),
@@ -163,8 +166,8 @@ impl Sdam {
         }
     }
 
-    /// SDAM "Client construction": the seeds become Unknown servers.
-    fn open(&mut self, now: Instant) {
+    /// What there is to believe before [`Event::Open`]: the seeds, as Unknown servers.
+    pub fn seeded(&self) -> TopologyDescription {
         let mut seeded = TopologyDescription::empty();
         seeded.topology_type = self.settings.initial_type();
         seeded.set_name.clone_from(&self.settings.set_name);
@@ -172,6 +175,12 @@ impl Sdam {
             let unknown = Arc::new(ServerDescription::unknown(seed.clone()));
             seeded.servers.insert(seed.clone(), unknown);
         }
+        seeded
+    }
+
+    /// SDAM "Client construction": the seeds become Unknown servers.
+    fn open(&mut self, now: Instant) {
+        let seeded = self.seeded();
         self.open_scanner();
         self.notify(now, EventKind::TopologyOpening);
         self.rescan(now, |rescan, _| rescan.start(now));

@@ -9,7 +9,7 @@ use super::*;
 use crate::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
 use crate::engine::sdam::suspicion::SuspicionSettings;
 use crate::engine::sdam::{
-    LinkError, MonitorSettings, RttProbe, ServerType, TopologyId, TopologySnapshot,
+    LinkError, MonitorSettings, RttProbe, ServerType, SetWatch, TopologyId, TopologySnapshot,
 };
 use crate::engine::wire::{Flags, Header, OpMsgBuilder};
 
@@ -278,6 +278,48 @@ fn a_seed_under_another_name_is_remembered_with_the_reason() {
         left_out,
         ["seed:27017 was left out: the primary seed:27017 does not list it as a member"]
     );
+}
+
+// IC-13, IC-14: seeds count once, in their order; what is believed at first is a set without a
+// primary, and the first thing told of it is that it was found.
+#[test]
+fn seeds_begin_a_set_without_a_primary() {
+    let mut settings = Rig::new("a").sdam.settings().clone();
+    settings.seeds = ["b", "a", "b:27017", "c", "A"].map(|seed| seed.parse().unwrap()).to_vec();
+    let mut sdam = Sdam::new(settings.clone());
+    let seeds: Vec<&str> = sdam.settings().seeds.iter().map(ServerAddress::host).collect();
+    assert_eq!(seeds, ["b", "a", "c"]);
+    let believed = (TopologyType::ReplicaSetNoPrimary, Some("rs"), 3);
+    let shape = |topology: &TopologyDescription| {
+        let known = topology.servers.values().any(|server| server.server_type.is_known());
+        assert!(!known, "nothing is known yet");
+        (topology.topology_type, topology.set_name.clone(), topology.servers.len())
+    };
+    let expected = (believed.0, believed.1.map(str::to_owned), believed.2);
+    assert_eq!(shape(&sdam.seeded()), expected);
+    sdam.handle(Instant::ZERO, Event::Open);
+    assert_eq!(shape(sdam.topology()), expected);
+    let (mut watch, mut told, mut links) = (SetWatch::new(), Vec::new(), Vec::new());
+    for action in std::iter::from_fn(|| sdam.poll_action()) {
+        if let Action::Notify(event) = action {
+            told.extend(watch.apply(&event.kind).iter().map(ToString::to_string));
+        }
+    }
+    assert_eq!(told, ["set rs found"]);
+    sdam.handle(sdam.poll_timeout().expect("the first checks"), Event::Elapsed);
+    for action in std::iter::from_fn(|| sdam.poll_action()) {
+        if let Action::OpenLink(link) = action {
+            links.push((link.address.host().to_owned(), link.role));
+        }
+    }
+    let heartbeat = |host: &str| (host.to_owned(), LinkRole::Heartbeat);
+    assert_eq!(links, ["a", "b", "c"].map(heartbeat), "one monitor each");
+
+    // A standalone that is named twice is one server, not two of which neither belongs.
+    settings.set_name = None;
+    settings.seeds = vec!["a".parse().unwrap(); 2];
+    let alone = Sdam::new(settings);
+    assert_eq!(alone.settings().seeds.len(), 1);
 }
 
 /// GAP-07.

@@ -470,3 +470,7 @@ impl Monitor {
 fn after(now: Instant, limit: Duration) -> Option<Instant> {
     link::deadline(now, limit)
 }
+
+#[cfg(test)]
+#[path = "monitor_tests.rs"]
+pub(super) mod tests;

@@ -233,7 +233,7 @@ impl Sdam {
     }
 
     pub(super) fn open_arrived(&mut self, now: Instant, next: &TopologyDescription) {
-        let monitored = next.topology_type != TopologyType::LoadBalanced;
+        let monitored = next.is_monitored();
         for address in next.servers.keys() {
             if !self.members.contains_key(address) {
                 let settings = &self.settings.monitor;

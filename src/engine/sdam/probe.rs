@@ -203,3 +203,7 @@ impl Probe {
         };
     }
 }
+
+#[cfg(test)]
+#[path = "probe_tests.rs"]
+mod tests;

@@ -1,11 +1,13 @@
 //! Questions about one belief, answered without waiting.
 
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::server::{ServerDescription, ServerType};
-use super::topology::TopologyDescription;
+use super::topology::{TopologyDescription, TopologyType};
 use crate::engine::address::ServerAddress;
+use crate::engine::selection;
 
 impl TopologyDescription {
     /// Whether the server is the primary.
@@ -28,6 +30,34 @@ impl TopologyDescription {
         self.primary().is_some()
     }
 
+    /// The servers that answered the last time that they were asked, in the order of their
+    /// addresses.
+    pub fn known_servers(&self) -> impl Iterator<Item = &Arc<ServerDescription>> {
+        self.servers.values().filter(|server| server.server_type.is_known())
+    }
+
+    /// The secondaries that are known, in the order of their addresses.
+    pub fn secondaries(&self) -> impl Iterator<Item = &Arc<ServerDescription>> {
+        self.servers.values().filter(|server| server.server_type == ServerType::RSSecondary)
+    }
+
+    /// Whether a write would find a server now ("hasWritableServer").
+    pub fn has_writable_server(&self) -> bool {
+        selection::has_writable_server(self)
+    }
+
+    /// Whether its servers are monitored at all: a load balancer is not (load-balancers
+    /// "Monitoring").
+    pub fn is_monitored(&self) -> bool {
+        self.topology_type != TopologyType::LoadBalanced
+    }
+
+    /// Whether all servers were removed, because none of them belongs here. No check will bring one
+    /// back; only new SRV records can.
+    pub fn is_deserted(&self) -> bool {
+        self.servers.is_empty() && !self.left_out.is_empty()
+    }
+
     /// The average round-trip time of the server; `None` until it was measured.
     pub fn ping_time(&self, address: &ServerAddress) -> Option<Duration> {
         self.server(address)?.round_trip_time
@@ -35,23 +65,18 @@ impl TopologyDescription {
 
     /// The least of the wire versions that known servers speak at least; 0 when none is known.
     pub fn min_wire_version(&self) -> i32 {
-        self.known().map(|server| server.reply.min_wire_version).min().unwrap_or(0)
+        self.known_servers().map(|server| server.reply.min_wire_version).min().unwrap_or(0)
     }
 
     /// The greatest of the wire versions that known servers speak at most; [`i32::MAX`] when none
     /// is known.
     pub fn max_wire_version(&self) -> i32 {
-        self.known().map(|server| server.reply.max_wire_version).max().unwrap_or(i32::MAX)
+        self.known_servers().map(|server| server.reply.max_wire_version).max().unwrap_or(i32::MAX)
     }
 
     /// The deployment in a word: `rs0/a:27017,b:27017`; without a set's name, the hosts alone.
     pub fn server_address(&self) -> String {
         named_hosts(self.set_name.as_deref(), self.servers.keys())
-    }
-
-    fn known(&self) -> impl Iterator<Item = &ServerDescription> {
-        let known = |server: &&ServerDescription| server.server_type.is_known();
-        self.servers.values().map(|server| &**server).filter(known)
     }
 }
 
@@ -70,8 +95,6 @@ pub(super) fn named_hosts<'h>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::engine::hello::HelloReply;
 
@@ -134,5 +157,50 @@ mod tests {
         topology.set_name = None;
         assert_eq!(topology.server_address(), "a:27017,b:27017");
         assert_eq!(TopologyDescription::empty().server_address(), "");
+    }
+
+    // MT-10, MT-38
+    #[test]
+    fn servers_by_what_they_are() {
+        let mut topology = topology(vec![
+            server("c", ServerType::RSSecondary, (0, 21)),
+            server("a", ServerType::RSSecondary, (0, 21)),
+            server("b", ServerType::RSPrimary, (0, 21)),
+            server("d", ServerType::RSArbiter, (0, 21)),
+            server("e", ServerType::Unknown, (0, 0)),
+        ]);
+        topology.topology_type = TopologyType::ReplicaSetWithPrimary;
+        fn names<'s>(servers: impl Iterator<Item = &'s Arc<ServerDescription>>) -> String {
+            servers.map(|server| server.address.host()).collect()
+        }
+        assert_eq!(names(topology.servers.values()), "abcde");
+        assert_eq!(names(topology.known_servers()), "abcd");
+        assert_eq!(names(topology.secondaries()), "ac");
+        assert_eq!(names(topology.primary().into_iter()), "b");
+        assert!(topology.has_writable_server() && topology.is_monitored());
+        topology.topology_type = TopologyType::ReplicaSetNoPrimary;
+        topology.servers.remove(&address("b"));
+        assert!(!topology.has_writable_server() && topology.primary().is_none());
+        topology.topology_type = TopologyType::LoadBalanced;
+        assert!(!topology.is_monitored());
+    }
+
+    // MT-11: beside those of Pharo, the types that it does not have.
+    #[test]
+    fn steady_is_what_needs_no_haste() {
+        use TopologyType as T;
+        let with = |topology_type, kind| {
+            let mut topology = topology(vec![server("a", kind, (0, 21))]);
+            topology.topology_type = topology_type;
+            topology.is_steady()
+        };
+        assert!(with(T::Single, ServerType::Standalone));
+        assert!(with(T::ReplicaSetWithPrimary, ServerType::RSPrimary));
+        assert!(with(T::Sharded, ServerType::Mongos));
+        assert!(with(T::LoadBalanced, ServerType::LoadBalancer));
+        for crisis in [T::Unknown, T::ReplicaSetNoPrimary, T::Single, T::Sharded] {
+            assert!(!with(crisis, ServerType::Unknown), "{crisis}");
+        }
+        assert!(!with(T::ReplicaSetNoPrimary, ServerType::RSSecondary));
     }
 }

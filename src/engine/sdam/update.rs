@@ -248,3 +248,7 @@ mod tests {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "update_tests.rs"]
+mod steps;

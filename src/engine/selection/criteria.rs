@@ -112,8 +112,8 @@ pub struct ReadPreference {
     /// How far behind a secondary may be; `None` for no limit. At least 90 seconds and at least
     /// 10 seconds more than the heartbeat interval. Not with mode primary.
     pub max_staleness: Option<Duration>,
-    /// Whether mongos may hedge the read; `None` leaves it to the server. Deprecated: hedged reads
-    /// end with MongoDB 8.0.
+    /// Whether mongos may hedge the read; `None` leaves it to the server and sends nothing.
+    /// Deprecated: see [`with_hedge`](Self::with_hedge).
     pub hedge: Option<bool>,
 }
 
@@ -165,6 +165,14 @@ impl ReadPreference {
     #[must_use]
     pub fn with_max_staleness(mut self, limit: Duration) -> Self {
         self.max_staleness = Some(limit);
+        self
+    }
+
+    /// Says whether mongos may hedge the read: ask two servers and take the first answer.
+    #[deprecated(note = "hedged reads are deprecated since MongoDB 8.0: leave it out")]
+    #[must_use]
+    pub fn with_hedge(mut self, hedge: Hedge) -> Self {
+        self.hedge = Some(hedge.enabled);
         self
     }
 
@@ -238,6 +246,19 @@ impl ReadPreference {
             _ if primary => None,
             _ => Some(self.to_document()),
         }
+    }
+}
+
+/// Whether mongos may hedge a read (server-selection "hedge"); by default it may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hedge {
+    /// Whether it may.
+    pub enabled: bool,
+}
+
+impl Default for Hedge {
+    fn default() -> Self {
+        Self { enabled: true }
     }
 }
 
@@ -416,6 +437,17 @@ mod tests {
         );
         let primary = ReadPreference { hedge: Some(true), ..ReadPreference::PRIMARY };
         assert_eq!(document(&primary), doc! {"mode": "primary"});
+    }
+
+    // SS-19: the compiler warns whoever calls the builder, hence the `expect`.
+    #[test]
+    #[expect(deprecated)]
+    fn hedge_is_sent_when_it_is_set_and_is_on_by_default() {
+        let sent = |preference: ReadPreference| document(&preference).get("hedge").cloned();
+        assert_eq!(sent(ReadPreference::nearest()), None);
+        let set = |hedge| sent(ReadPreference::nearest().with_hedge(hedge));
+        assert_eq!(set(Hedge::default()), Some(doc! {"enabled": true}.into()));
+        assert_eq!(set(Hedge { enabled: false }), Some(doc! {"enabled": false}.into()));
     }
 
     // SS-21, SS-42
