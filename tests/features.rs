@@ -126,6 +126,8 @@ fn a_wrong_ledger_is_seen() {
     assert!(find("tests/nothing.rs::a").is_err());
     assert!(find("tests/spec.rs::crud/tests").is_err(), "no suite of that program");
     assert_eq!(find("tests/spec.rs::max-staleness/tests"), Ok(()));
+    assert_eq!(find("tests/unified/main.rs::prose::pools_follow_heartbeats"), Ok(()));
+    assert!(find("tests/unified/main.rs::prose::client").is_err(), "not in the list");
 }
 
 fn ledger() -> Ledger {
@@ -218,7 +220,10 @@ fn find(test: &str) -> Result<(), String> {
     let (path, name) = test.split_once("::").ok_or("it is not path::name")?;
     match path {
         "tests/spec.rs" => suite("tests/conformance/src/lib.rs", name),
-        "tests/unified/main.rs" => suite("tests/unified/suites.rs", name),
+        "tests/unified/main.rs" => match name.strip_prefix("prose::") {
+            Some(name) => listed("tests/unified/prose.rs", name),
+            None => suite("tests/unified/suites.rs", name),
+        },
         _ if path.ends_with(".rs") => function(path, name),
         _ => {
             let text = read(&root().join(path))?;
@@ -247,6 +252,13 @@ fn function(path: &str, name: &str) -> Result<(), String> {
         return Ok(());
     }
     Err("the function is no test".to_owned())
+}
+
+/// A function in the list of a file's tests: `("name", name)`.
+fn listed(path: &str, name: &str) -> Result<(), String> {
+    let text = read(&root().join(path))?;
+    let is_listed = text.contains(&format!("(\"{name}\", "));
+    if is_listed { Ok(()) } else { Err("no test of the list".to_owned()) }
 }
 
 /// A folder or a file of the specifications that is run; where they are there, the file must be,

@@ -65,6 +65,7 @@ async fn next<T>(events: &mut (impl StreamExt<Item = T> + Unpin)) -> Result<T, S
 }
 
 /// "heartbeatFrequencyMS set to 500 ... processes hello replies more frequently".
+// MS-08, SM-33: the wait of a streamed hello is the frequency of the connection string.
 fn heartbeats_come_at_their_frequency(deployment: &Deployment) -> Result<(), String> {
     async_std::task::block_on(async {
         let client = client(deployment, "heartbeatFrequencyMS=500")?;
@@ -89,6 +90,7 @@ fn heartbeats_come_at_their_frequency(deployment: &Deployment) -> Result<(), Str
 }
 
 /// "Test that RTT is continuously updated".
+// SM-37, SM-41: the probe goes on beside a stream, and what it measures is in the description.
 fn rtt_is_continuously_updated(deployment: &Deployment) -> Result<(), String> {
     let outcome = async_std::task::block_on(async {
         let client = client(deployment, "heartbeatFrequencyMS=500&appName=streamingRttTest")?;

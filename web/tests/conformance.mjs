@@ -8,11 +8,11 @@
  * The files are listed here at run time, never vendored.
  */
 import { readFileSync, readdirSync } from 'node:fs';
-import { createServer } from 'node:http';
-import { extname, join, relative, resolve, sep } from 'node:path';
+import { join, relative, resolve, sep } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 import { launch } from './browser.mjs';
+import { serve } from './serve.mjs';
 import { specifications } from './specifications.mjs';
 
 const PAGE = `<!doctype html><title>conformance</title><script type="module">
@@ -24,12 +24,11 @@ const source = specifications();
 const wasm = resolve(
   process.env.PORTOLAN_CONFORMANCE ?? fileURLToPath(new URL('./wasm', import.meta.url)),
 );
-const server = createServer(answer);
-await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
+const server = await serve(PAGE, [wasm]);
 const browser = await launch();
 let failures = 0;
 try {
-  failures = await runAll(`http://127.0.0.1:${server.address().port}/`);
+  failures = await runAll(server.url);
 } finally {
   await browser.close();
   server.close();
@@ -79,21 +78,4 @@ function jsonFiles(folder) {
     .filter((name) => name.endsWith('.json'))
     .map((name) => join(folder, name))
     .sort();
-}
-
-function answer(request, response) {
-  const { pathname } = new URL(request.url, 'http://127.0.0.1');
-  if (pathname === '/') return reply(response, 'text/html', PAGE);
-  const file = resolve(join(wasm, pathname));
-  const type = { '.js': 'text/javascript', '.wasm': 'application/wasm' }[extname(file)];
-  if (type === undefined || !file.startsWith(wasm + sep)) return response.writeHead(404).end();
-  try {
-    return reply(response, type, readFileSync(file));
-  } catch {
-    return response.writeHead(404).end();
-  }
-}
-
-function reply(response, type, body) {
-  response.writeHead(200, { 'content-type': type }).end(body);
 }

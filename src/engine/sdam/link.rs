@@ -225,8 +225,9 @@ impl Exchange {
         if more_to_come {
             self.awaited = parsed.header.request_id;
         }
-        self.hello_ok = reply.hello_ok;
-        self.hello_was_ok = reply.hello_ok;
+        // Servers say it only where they are asked; it holds as long as the connection.
+        self.hello_ok |= reply.hello_ok;
+        self.hello_was_ok |= reply.hello_ok;
         Ok(Answer { reply, document: parsed.message.into_document(), more_to_come })
     }
 }

@@ -80,6 +80,11 @@ impl Replay {
         }
     }
 
+    /// When the machine is to be told next that time has come; `None` while nothing is due.
+    pub fn due(&self) -> Option<Instant> {
+        self.machine.as_ref().and_then(Sdam::poll_timeout)
+    }
+
     /// As [`Replay::step`], but only what subscribers hear.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 // A program: its output is for a person.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod cadence;
 mod count;
 mod demo;
 mod paths;
@@ -31,6 +32,7 @@ fn main() -> ExitCode {
         "servers" => servers(&paths, &rest),
         "web" => web::command(&paths, &rest),
         "demo" => demo::command(&paths, &rest),
+        "lateness" => cadence::command(&paths, &rest),
         "test" => suites::command(&paths, &rest),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
@@ -62,6 +64,8 @@ usage: cargo xtask COMMAND
   servers [--version V] [--members N] [--port P] [--name NAME] [--tags TAGS]...
                  starts a replica set, prints its connection string, stops it at Ctrl-C
   web            builds the wasm module, the npm package and the dashboard
+  lateness [SECONDS]
+                 how late heartbeats start on each runtime, as a table
   demo [ARG]...  builds everything, starts a set, the bridge and the dashboard
   test [SUITE]...
                  every check and every suite, or only those named; `test --list` names them";

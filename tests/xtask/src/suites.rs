@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use crate::cadence;
 use crate::paths::Paths;
 use crate::report::Report;
 use crate::setup::{self, Component, MONGOD, Outcome};
@@ -72,6 +73,13 @@ const SUITES: &[Suite] = &[
         work: |paths, log| log.run(targets(&mut cargo_test(paths), core_targets(paths))),
     },
     Suite {
+        name: "cadence",
+        about: "one scripted deployment on async-std, smol and tokio: the same engine actions",
+        needs: &[],
+        kind: Kind::Tests,
+        work: |paths, log| log.run(cargo_test(paths).args(["--test", "cadence"])),
+    },
+    Suite {
         name: "transports",
         about: "transports, tunnel and bridge",
         needs: &[MONGOD],
@@ -131,6 +139,13 @@ const SUITES: &[Suite] = &[
         needs: CONFORMANCE,
         kind: Kind::Tests,
         work: conformance,
+    },
+    Suite {
+        name: "web-cadence",
+        about: "the same scripted deployment in Chromium: the same engine actions",
+        needs: cadence::NEEDS,
+        kind: Kind::Tests,
+        work: |paths, log| cadence::test(paths, &mut |command| log.run(command)),
     },
     Suite {
         name: "web-e2e",

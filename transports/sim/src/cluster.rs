@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use bson::{Bson, DateTime, Document};
-use portolan::engine::hello::TopologyVersion;
+use bson::{DateTime, Document};
 use portolan::engine::rng::Rng;
 use portolan::engine::time::Instant;
 
 use crate::codec::{Reply, Request};
 use crate::cursor::Cursors;
+use crate::hello::Awaiting;
 use crate::node::{Fault, Node, Refused, State};
 use crate::store::Store;
 use crate::write::Written;
@@ -199,52 +199,48 @@ impl Cluster {
             // A process that is gone reads nothing.
             Some(State::Stopped) | None => return,
         }
-        if let Some(wait) = self.may_wait(now, connection, member, &request) {
-            self.waiting.push(wait);
+        let awaiting = awaiting(&request.body);
+        if let Some(awaiting) = awaiting
+            && self.knows_it_all(member, awaiting)
+        {
+            let (response_to, seen) = (request.id, awaiting.counter);
+            let deadline = now + awaiting.wait;
+            let waiting = Waiting { connection, member, request, response_to, seen, deadline };
+            self.waiting.push(waiting);
             return;
         }
         let body = self.run(now, member, &request);
         self.answer_waiting(now);
         if !request.silent {
-            let more = request.exhaust && is_streaming(&request.body);
+            // "moreToCome" is never set with an error.
+            let well = body.get_f64("ok").is_ok_and(|ok| ok == 1.0);
+            let stream = awaiting.filter(|_| request.exhaust && well);
+            let more = stream.is_some();
             let id = self.send(connection, request.id, more, request.legacy, body);
-            if more {
-                self.wait_on(now, connection, member, request, id);
+            if let Some(Awaiting { wait, .. }) = stream {
+                self.wait_on(now + wait, connection, member, request, id);
             }
         }
     }
 
     /// A hello with the topology version that the member still has is answered later (SDAM
     /// "awaitable hello or legacy hello").
-    fn may_wait(
-        &self,
-        now: Instant,
-        connection: u64,
-        member: usize,
-        request: &Request,
-    ) -> Option<Waiting> {
-        if !is_streaming(&request.body) {
-            return None;
-        }
-        let version =
-            bson::RawDocumentBuf::try_from(request.body.get_document("topologyVersion").ok()?)
-                .ok()?;
-        let known = TopologyVersion::parse(&version)?;
+    fn knows_it_all(&self, member: usize, awaiting: Awaiting) -> bool {
         let node = &self.nodes[member];
-        (known.process_id == node.process_id && known.counter >= node.counter).then(|| Waiting {
-            connection,
-            member,
-            request: request.clone(),
-            response_to: request.id,
-            seen: known.counter,
-            deadline: now + patience(&request.body),
-        })
+        awaiting.is_up_to_date(node.process_id, node.counter) == Ok(true)
     }
 
-    fn wait_on(&mut self, now: Instant, connection: u64, member: usize, request: Request, id: i32) {
+    fn wait_on(
+        &mut self,
+        deadline: Instant,
+        connection: u64,
+        member: usize,
+        request: Request,
+        response_to: i32,
+    ) {
         let seen = self.nodes[member].counter;
-        let deadline = now + patience(&request.body);
-        self.waiting.push(Waiting { connection, member, request, response_to: id, seen, deadline });
+        let waiting = Waiting { connection, member, request, response_to, seen, deadline };
+        self.waiting.push(waiting);
     }
 
     /// Answers the hellos whose member changed or whose time has come.
@@ -259,8 +255,10 @@ impl Cluster {
             let Waiting { connection, member, request, response_to, .. } = waiting;
             let body = self.run(now, member, &request);
             let id = self.send(connection, response_to, request.exhaust, request.legacy, body);
-            if request.exhaust {
-                self.wait_on(now, connection, member, request, id);
+            if let Some(Awaiting { wait, .. }) = awaiting(&request.body)
+                && request.exhaust
+            {
+                self.wait_on(now + wait, connection, member, request, id);
             }
         }
     }
@@ -288,16 +286,11 @@ impl Cluster {
     }
 }
 
-/// Whether the command is a hello that asks to be answered later.
-fn is_streaming(body: &Document) -> bool {
-    body.contains_key("topologyVersion") && body.contains_key("maxAwaitTimeMS")
-}
-
-fn patience(body: &Document) -> std::time::Duration {
-    let millis = match body.get("maxAwaitTimeMS") {
-        Some(Bson::Int32(millis)) => u64::try_from(*millis).unwrap_or(0),
-        Some(Bson::Int64(millis)) => u64::try_from(*millis).unwrap_or(0),
-        _ => 0,
-    };
-    std::time::Duration::from_millis(millis)
+/// What a hello that asks to be answered later says, if it is one that may.
+fn awaiting(body: &Document) -> Option<Awaiting> {
+    let is_hello = body
+        .keys()
+        .next()
+        .is_some_and(|name| matches!(name.as_str(), "hello" | "isMaster" | "ismaster"));
+    if is_hello { Awaiting::read(body).ok().flatten() } else { None }
 }

@@ -1,5 +1,6 @@
 //! Commands: which there are, who may run them, and how they fail.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
@@ -8,19 +9,34 @@ use portolan::engine::time::Instant;
 use crate::cluster::Cluster;
 use crate::codec::Request;
 use crate::filter::number;
+use crate::hello::Awaiting;
 use crate::node::State;
 
 /// Why a command failed: the server's code and text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     code: i32,
-    name: &'static str,
+    name: Cow<'static, str>,
     message: String,
 }
 
 impl Failure {
-    pub(crate) fn new(code: i32, name: &'static str, message: impl Into<String>) -> Self {
-        Self { code, name, message: message.into() }
+    pub(crate) fn new(
+        code: i32,
+        name: impl Into<Cow<'static, str>>,
+        message: impl Into<String>,
+    ) -> Self {
+        Self { code, name: name.into(), message: message.into() }
+    }
+
+    /// The whole reply.
+    pub(crate) fn reply(&self) -> Document {
+        doc! {
+            "ok": 0.0,
+            "errmsg": &self.message,
+            "code": self.code,
+            "codeName": &*self.name,
+        }
     }
 
     /// An operator or argument that this simulated server does not know.
@@ -42,7 +58,7 @@ impl Cluster {
                 }
                 reply
             }
-            Err(failure) => self.failed(member, request, failure),
+            Err(failure) => self.failed(member, request, &failure),
         }
     }
 
@@ -50,8 +66,13 @@ impl Cluster {
         let body = &request.body;
         let name = body.keys().next().map_or("", String::as_str);
         match name {
-            "hello" => Ok(self.hello(now, member, false, body)),
-            "isMaster" | "ismaster" => Ok(self.hello(now, member, true, body)),
+            "hello" | "isMaster" | "ismaster" => {
+                if let Some(awaiting) = Awaiting::read(body)? {
+                    let node = &self.nodes[member];
+                    awaiting.is_up_to_date(node.process_id, node.counter)?;
+                }
+                Ok(self.hello(now, member, name != "hello", body))
+            }
             "ping" | "endSessions" | "refreshSessions" => Ok(Document::new()),
             "buildInfo" | "buildinfo" => Ok(build_info()),
             "replSetGetStatus" => Ok(self.status(now, member)),
@@ -81,13 +102,8 @@ impl Cluster {
     }
 
     /// Errors of a state change carry the topology version; those of a retryable write its label.
-    fn failed(&self, member: usize, request: &Request, failure: Failure) -> Document {
-        let mut reply = doc! {
-            "ok": 0.0,
-            "errmsg": failure.message,
-            "code": failure.code,
-            "codeName": failure.name,
-        };
+    fn failed(&self, member: usize, request: &Request, failure: &Failure) -> Document {
+        let mut reply = failure.reply();
         if STATE_CHANGES.contains(&failure.code) {
             let node = &self.nodes[member];
             let version = doc! { "processId": node.process_id, "counter": node.counter };

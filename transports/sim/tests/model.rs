@@ -208,3 +208,45 @@ fn another_process_is_told_at_once_and_a_reply_alone_is_the_last() {
     assert_eq!((replies.len(), replies[0].more_to_come), (1, false), "exhaust was not allowed");
     assert!(world.fault(0, Fault::StepDown).is_empty(), "nobody waits any more");
 }
+
+// SM-24: codes as mongod 6.0 has them.
+#[test]
+fn a_topology_version_and_a_wait_come_together_or_not_at_all() {
+    let mut world = world(3);
+    let hello = world.one(1, doc! { "hello": 1 });
+    assert_eq!(hello.get_f64("ok").ok(), Some(1.0), "with neither it is answered at once");
+    let known = hello.get_document("topologyVersion").expect("a version").clone();
+    let process = known.get_object_id("processId").expect("a process");
+    let mut future = known.clone();
+    future.insert("counter", 1_000_i64);
+    let refused = [
+        (doc! { "topologyVersion": &known }, 31368),
+        (doc! { "maxAwaitTimeMS": 10_000_i64 }, 31368),
+        (doc! { "topologyVersion": &known, "maxAwaitTimeMS": -1_i64 }, 51024),
+        (doc! { "topologyVersion": 7, "maxAwaitTimeMS": 10_000_i64 }, 14),
+        (doc! { "topologyVersion": { "counter": 0_i64 }, "maxAwaitTimeMS": 10_000_i64 }, 40414),
+        (doc! { "topologyVersion": future, "maxAwaitTimeMS": 10_000_i64 }, 51764),
+        (
+            doc! {
+                "topologyVersion": { "processId": process, "counter": -1_i64 },
+                "maxAwaitTimeMS": 10_000_i64,
+            },
+            31372,
+        ),
+    ];
+    for (arguments, code) in refused {
+        for name in ["hello", "isMaster"] {
+            let mut body = doc! { name: 1 };
+            body.extend(arguments.clone());
+            let request = Request { id: 9, legacy: false, exhaust: true, silent: false, body };
+            let replies = world.send(1, request);
+            let what = format!("{name} {arguments}");
+            assert_eq!(replies.len(), 1, "{what}: it is answered at once");
+            assert_eq!(replies[0].body.get_i32("code").ok(), Some(code), "{what}");
+            assert!(!replies[0].more_to_come, "{what}: an error ends a stream");
+        }
+    }
+    // Who sends both waits.
+    let body = doc! { "hello": 1, "topologyVersion": known, "maxAwaitTimeMS": 10_000_i64 };
+    assert!(world.ask(1, body).is_empty(), "nothing has changed");
+}
