@@ -4,9 +4,11 @@
 //! deadline and is no assertion by itself. `cargo xtask setup` installs the mongod that is needed.
 
 mod access;
+mod crisis;
 mod discovery;
 mod failover;
 mod hostile;
+mod mongotalk;
 mod reads;
 mod refusals;
 mod script;
