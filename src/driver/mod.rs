@@ -5,8 +5,8 @@
 //! - [`framed`]: whole messages over a raw stream.
 //! - [`observe`]: who listens to what happens here: streams of events, log messages.
 //! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`] and [`execute`]:
-//!   their path; [`failed`]: what a failure of theirs means; [`checked_out`]: one connection in a
-//!   user's hands.
+//!   their path; [`failed`]: what a failure of theirs means; [`pause`]: what comes before the next
+//!   attempt; [`checked_out`]: one connection in a user's hands.
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
 
@@ -18,6 +18,7 @@ pub(crate) mod failed;
 pub(crate) mod framed;
 pub(crate) mod in_flight;
 pub(crate) mod observe;
+pub(crate) mod pause;
 pub(crate) mod pool;
 pub(crate) mod route;
 pub(crate) mod run;

@@ -4,13 +4,18 @@
 //! deadline and is no assertion by itself. `cargo xtask setup` installs the mongod that is needed.
 
 mod access;
+mod changes;
+mod commands;
 mod crisis;
 mod discovery;
 mod failover;
 mod hostile;
+mod kinds;
 mod mongotalk;
+mod raku;
 mod reads;
 mod refusals;
 mod script;
+mod staleness;
 mod targeting;
 mod watch;

@@ -29,6 +29,14 @@ pub(crate) fn start_with(members: Vec<MemberOptions>) -> ReplicaSet {
     ReplicaSet::start(options(members)).expect("a replica set")
 }
 
+/// A set whose members are slow to elect another primary, for tests in which
+/// nobody is to be elected: on a loaded machine a second of silence is no death.
+pub(crate) fn start_calm(members: Vec<MemberOptions>) -> ReplicaSet {
+    let election_timeout = Duration::from_secs(4);
+    ReplicaSet::start(ReplicaSetOptions { election_timeout, ..options(members) })
+        .expect("a replica set")
+}
+
 /// How sets are made here: of the version that `$PORTOLAN_LIVE_MONGOD` names, else of 6.0.5.
 pub(crate) fn options(members: Vec<MemberOptions>) -> ReplicaSetOptions {
     ReplicaSetOptions { members, ..ReplicaSetOptions::new(binary(), 0) }

@@ -169,6 +169,11 @@ impl Member {
         i32::try_from(self.id).unwrap_or(i32::MAX)
     }
 
+    /// The configuration of its set was changed.
+    pub(crate) fn set_delay(&mut self, delay: Duration) {
+        self.options.delay = delay;
+    }
+
     /// The name of the delay in its entry, which 5.0 changed.
     pub(crate) fn delay_field(&self) -> &'static str {
         if self.binary.version().starts_with("4.") { "slaveDelay" } else { "secondaryDelaySecs" }

@@ -125,9 +125,9 @@ impl ReplicaSet {
         };
         // An election may come between.
         self.wait_until("all to have what was written", SETTLE_TIMEOUT, |set| {
-            set.primary().and_then(|primary| set.command(primary, &note)).is_ok_and(|reply| {
-                !reply.contains_key("writeConcernError")
-            })
+            set.primary()
+                .and_then(|primary| set.command(primary, &note))
+                .is_ok_and(|reply| !reply.contains_key("writeConcernError"))
         })
     }
 
@@ -307,16 +307,29 @@ impl ReplicaSet {
         })
     }
 
+    /// Stops or resumes the replication of member `index`, which otherwise goes on as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReplicaSet::command`].
+    pub fn set_replication(&self, index: usize, on: bool) -> Result<()> {
+        let mode = if on { "off" } else { "alwaysOn" };
+        let fail_point = doc! { "configureFailPoint": "stopReplProducer", "mode": mode };
+        self.command(index, &fail_point).map(|_| ())
+    }
+
     /// Sets how long after the primary member `index` applies a write.
     ///
     /// # Errors
     ///
     /// As [`ReplicaSet::reconfig`].
-    pub fn set_delay(&self, index: usize, delay: Duration) -> Result<()> {
+    pub fn set_delay(&mut self, index: usize, delay: Duration) -> Result<()> {
         let field = self.members[index].delay_field();
         self.reconfigure(index, |entry| {
             entry.insert(field, whole_seconds(delay));
-        })
+        })?;
+        self.members[index].set_delay(delay);
+        Ok(())
     }
 
     /// Polls until `done`, the only way here to wait for anything.
