@@ -85,8 +85,8 @@ async fn write_loop(client: &Client, written: &Cell<u64>, ended: &Cell<bool>) {
     }
 }
 
-/// GAP-06: whoever looks for a set that is no more is told which one is there, with and without the name
-/// in the connection string.
+/// GAP-06: whoever looks for a set that is no more is told which one is there, with and without
+/// the name in the connection string.
 #[test]
 fn another_set_on_the_same_ports_is_named_with_what_differs() {
     let mut set = start();

@@ -260,8 +260,9 @@ impl Outdated {
     }
 }
 
-/// How long a retry waits for news of an [`Outdated`] server: the least interval of checks. A server
-/// has counted its change within milliseconds, and a server that never does is tried again.
+/// How long a retry waits for news of an [`Outdated`] server: the least interval of checks.
+///
+/// A server has counted its change within milliseconds; one that never does is tried again.
 pub const NEWS_LIMIT: Duration = MIN_HEARTBEAT_FREQUENCY;
 
 /// Retries without `timeoutMS`.

@@ -217,7 +217,7 @@ impl Member {
         self.wait_until_listening()
     }
 
-    /// As [`Member::restart`], with no data and in a set of another name, of which it knows nothing.
+    /// As [`Member::restart`], without any data, as a member of a set of another name.
     pub(crate) fn restart_empty(&mut self, set_name: &str) -> Result<()> {
         self.kill()?;
         let data = self.data_path();

@@ -118,10 +118,14 @@ impl ReplicaSet {
             !options.arbiter && options.delay.is_zero()
         };
         let count = self.members.iter().filter(ordinary).count();
+        let everywhere = doc! {
+            "w": i64::try_from(count).unwrap_or(i64::MAX),
+            "wtimeout": millis(NOTE_TIMEOUT),
+        };
         let note = doc! {
             "appendOplogNote": 1,
             "data": { "msg": "replicated so far" },
-            "writeConcern": { "w": i64::try_from(count).unwrap_or(i64::MAX), "wtimeout": millis(NOTE_TIMEOUT) },
+            "writeConcern": everywhere,
         };
         // An election may come between.
         self.wait_until("all to have what was written", SETTLE_TIMEOUT, |set| {
