@@ -93,9 +93,11 @@ impl Client {
     ///
     /// The specification's "single-threaded" monitoring. An operation looks at all servers first if
     /// that was not done for [`heartbeat_frequency`](ClientOptions::heartbeat_frequency) (60 s by
-    /// default), or if what it found is known to be wrong. Where no server suits, it fails after one
-    /// scan: the server selection time-out does not count then, and selection may take as long as a
-    /// scan does (a connection's time-out). With
+    /// default), or if what it found is known to be wrong.
+    ///
+    /// Where no server suits, the operation fails after one scan: the server selection time-out
+    /// does not count then, and selection may take as long as a scan does (a connection's
+    /// time-out). With
     /// [`server_selection_try_once`](ClientOptions::server_selection_try_once)` = Some(false)` it
     /// goes on scanning, and may take the time-out plus the time of one scan.
     ///

@@ -6,7 +6,6 @@
 use std::ops::DerefMut;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use futures_util::future::{Either, select as either};
@@ -17,11 +16,12 @@ use super::framed::FramedError;
 use super::in_flight::goes_elsewhere;
 use super::observe::CommandWatch;
 use super::on_demand::attend;
+use super::pause;
 use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
 use crate::engine::address::ServerAddress;
-use crate::engine::op::retry::{self, AttemptError, AttemptServer, RetryPolicy};
+use crate::engine::op::retry::{self, AttemptError, AttemptServer, Outdated, RetryPolicy};
 use crate::engine::op::{
     self, Attempts, CommandContext, Limits, Next, Operation, OperationKind, ReplyFailure,
     Retryability, Trouble,
@@ -85,7 +85,8 @@ async fn attempt_until_done<O: Operation>(
             Next::Fail(error) => return Err(error),
             Next::Retry(pause) => {
                 run.deprioritized.extend(failed.avoid);
-                run.pause(pause).await;
+                pause::backoff(shared, pause).await;
+                pause::news(shared, run.outdated.take()).await;
             }
         }
     }
@@ -123,6 +124,8 @@ pub(super) struct Run<'a> {
     /// How often it has left a server that did not answer.
     moves: u32,
     deprioritized: Vec<ServerAddress>,
+    /// The server that denied to be what it is believed to be.
+    outdated: Option<Outdated>,
 }
 
 impl<'a> Run<'a> {
@@ -152,6 +155,7 @@ impl<'a> Run<'a> {
             attempt: 0,
             moves: 0,
             deprioritized: Vec::new(),
+            outdated: None,
         }
     }
 
@@ -361,7 +365,7 @@ impl<'a> Run<'a> {
 
     /// The server answered that something failed.
     fn refused(
-        &self,
+        &mut self,
         mut failure: ReplyFailure,
         selected: &Selected,
         generation: u64,
@@ -374,6 +378,7 @@ impl<'a> Run<'a> {
                 message: change.message.into(),
                 topology_version: change.topology_version,
             };
+            self.outdated = Outdated::of(address, change.topology_version);
             self.report(address, generation, Stage::Established, kind);
         }
         self.policy.add_labels(server, &mut failure);
@@ -425,15 +430,5 @@ impl<'a> Run<'a> {
 
     fn report(&self, address: &ServerAddress, generation: u64, stage: Stage, kind: FailureKind) {
         self.shared.report(Failure { address: address.clone(), generation, stage, kind });
-    }
-
-    /// Waits for a random share of `longest`, so that clients do not come back all at once.
-    async fn pause(&self, longest: Duration) {
-        if longest.is_zero() {
-            return;
-        }
-        let share = self.shared.rng().below(1_000) as u32;
-        let until = self.shared.transport.now() + longest * share / 1_000;
-        self.shared.transport.sleep_until(until).await;
     }
 }

@@ -1,14 +1,14 @@
 //! The shell over the engine: it carries bytes and time to the machines and does what they say.
 //!
 //! - [`run`]: the one future that runs the monitors of all servers ([`crate::Driver`]).
-//! - [`link`]: what carries the bytes of one connection of a monitor; [`on_demand`]: the same future,
-//!   run by whoever has an operation under way.
+//! - [`link`]: what carries the bytes of one connection of a monitor; [`on_demand`]: the same
+//!   future, run by whoever has an operation under way; `demand`: how many wait, how many run it.
 //! - [`shared`]: what it and the operations share: the machine, the published topology, the pools.
 //! - [`framed`]: whole messages over a raw stream.
 //! - [`observe`]: who listens to what happens here: streams of events, log messages.
 //! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`], [`obtain`] and
-//!   [`execute`]: their path; [`failed`]: what a failure of theirs means; [`checked_out`]: one connection in a
-//!   user's hands.
+//!   [`execute`]: their path; [`failed`]: what a failure of theirs means; [`pause`]: what comes
+//!   before the next attempt; [`checked_out`]: one connection in a user's hands.
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
 
@@ -24,6 +24,7 @@ pub(crate) mod link;
 pub(crate) mod observe;
 pub(crate) mod obtain;
 pub(crate) mod on_demand;
+pub(crate) mod pause;
 pub(crate) mod pool;
 pub(crate) mod route;
 pub(crate) mod run;

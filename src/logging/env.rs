@@ -132,6 +132,7 @@ mod tests {
         })
     }
 
+    // RK-42
     #[test]
     fn a_component_wins_over_all() {
         let config = config(&[("MONGODB_LOG_ALL", "Info"), ("MONGODB_LOG_COMMAND", "DEBUG")]);

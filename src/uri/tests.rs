@@ -14,6 +14,7 @@ fn error(uri: &str) -> String {
     ClientOptions::parse(uri).unwrap_err().to_string()
 }
 
+// RK-42
 #[test]
 fn a_string_is_taken_apart() {
     let uri = ConnectionString::parse("mongodb://a%40:b%3A@h1,H2:5,[::1]:6/d?x=1%202&Y=").unwrap();

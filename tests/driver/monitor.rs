@@ -38,6 +38,7 @@ fn table(bed: &Bed, start: Instant) -> Vec<(u128, usize, &'static str)> {
     hellos.iter().map(|r| ((r.at - start).as_millis(), r.connection, word(r))).collect()
 }
 
+// RK-42
 #[test]
 fn a_streaming_monitor_asks_once_and_a_probe_every_ten_seconds() {
     let bed = Bed::set(0);

@@ -286,6 +286,22 @@ fn a_connection_that_rested_is_asked_for_a_sign_of_life() {
     assert_eq!(bed.named("insert").len(), 4, "nothing was sent on the broken one");
 }
 
+// SS-36
+#[test]
+fn equal_servers_are_chosen_at_random() {
+    let bed = Bed::set(2);
+    let client = bed.on_demand("");
+    for _ in 0..40 {
+        bed.advance(ms(5));
+        read(&bed, &client, ReadPreference::secondary()).expect("a read");
+    }
+    let finds = bed.named("find");
+    for name in ["b:1", "c:1"] {
+        let share = finds.iter().filter(|find| find.address == address(name)).count();
+        assert!(share > 4, "{name}: {share} of {}", finds.len());
+    }
+}
+
 // GAP-03
 #[test]
 fn a_member_that_answers_nothing_delays_nobody() {

@@ -27,6 +27,7 @@ fn ping(bed: &Bed, client: &Client) -> portolan::Result<()> {
     bed.run(async move { client.ping(ReadPreference::primary()).await.map(drop) })
 }
 
+// RK-42
 #[test]
 fn fifty_operations_never_use_more_connections_than_allowed() {
     let bed = bed();
@@ -122,6 +123,7 @@ fn connections_of_an_old_generation_are_closed() {
     assert_eq!(pool(&client, "a:1").connections, 0);
 }
 
+// RK-42
 #[test]
 fn a_connection_left_in_the_middle_is_closed() {
     let bed = bed();

@@ -117,6 +117,42 @@ fn not_writable_primary_marks_the_server_unknown_and_is_retried_on_the_new_one()
     assert_eq!(pool(&client, "a:1").connections, 1, "its connections are good");
 }
 
+/// As a primary that steps down: it interrupts its operations before it counts the change.
+fn interrupted_in_the_same_state(bed: &Bed, name: &str) -> Document {
+    let version = bed.with_server(name, |server| server.topology_version()).expect("it streams");
+    doc! {
+        "ok": 0, "code": 11602, "errmsg": "operation was interrupted",
+        "errorLabels": [RETRYABLE_WRITE], "topologyVersion": version,
+    }
+}
+
+// SD-36: the error is stale, so that it says nothing to the topology.
+#[test]
+fn a_retry_waits_for_the_word_of_a_server_that_steps_down() {
+    let bed = Bed::set(2);
+    let client = bed.settled("");
+    bed.rule("a:1", "insert", 1, Act::Reply(interrupted_in_the_same_state(&bed, "a:1")));
+    let join = insert(&bed, &client);
+    bed.advance(ms(100));
+    assert_eq!(server_type(&client, "a:1"), ServerType::RSPrimary);
+    assert_eq!(addresses(&bed.named("insert")), ["a:1"], "it would be refused again");
+    bed.elect("b:1", 2);
+    outcome(&bed, &join).expect("the retry");
+    assert_eq!(addresses(&bed.named("insert")), ["a:1", "b:1"]);
+}
+
+#[test]
+fn a_server_that_goes_on_in_the_same_state_is_tried_again() {
+    let bed = Bed::set(0);
+    let client = bed.settled("");
+    bed.rule("a:1", "insert", 1, Act::Reply(interrupted_in_the_same_state(&bed, "a:1")));
+    outcome(&bed, &insert(&bed, &client)).expect("the retry");
+    let inserts = bed.named("insert");
+    assert_eq!(addresses(&inserts), ["a:1", "a:1"]);
+    let waited = inserts[1].at - inserts[0].at;
+    assert!((ms(500)..ms(510)).contains(&waited), "{waited:?}");
+}
+
 #[test]
 fn a_write_concern_error_of_a_server_that_shuts_down_is_retried() {
     let bed = Bed::set(0);

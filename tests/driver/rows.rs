@@ -64,7 +64,7 @@ fn defaults_are_the_specifications() {
     assert_eq!((options.max_idle_time, options.wait_queue_timeout), (None, None));
 }
 
-// SD-10
+// SD-10, RK-42
 #[test]
 fn nothing_is_known_of_a_server_that_was_not_checked() {
     let server = ServerDescription::unknown(address("a:1"));

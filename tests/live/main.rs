@@ -1,12 +1,20 @@
 //! The driver against real servers: what it finds, and what it survives.
 //!
 //! Every test starts a set of its own and asserts on events and results; waiting for an event has a
-//! deadline and is no assertion by itself. `cargo xtask setup` installs the mongod that is needed.
+//! deadline and is no assertion by itself. `cargo xtask setup --all` installs the mongods that are
+//! needed; `cargo xtask test` runs the tests on each, `$PORTOLAN_LIVE_MONGOD` names another one.
 
 mod access;
+mod behind;
+mod changes;
+mod commands;
+mod crisis;
 mod discovery;
 mod failover;
 mod hostile;
+mod kinds;
+mod mongotalk;
+mod raku;
 mod reads;
 mod refusals;
 mod script;

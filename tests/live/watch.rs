@@ -10,10 +10,15 @@ use futures_util::StreamExt as _;
 use portolan::event::{Event, EventKind};
 use portolan::{Client, ServerType, Topology, TopologyDescription};
 use portolan_async_std::Connect as _;
-use portolan_support::{MemberOptions, MongodBinary, ReplicaSet, ReplicaSetOptions};
+use portolan_support::{
+    DEFAULT_VERSION, MemberOptions, MongodBinary, ReplicaSet, ReplicaSetOptions,
+};
 
 /// Far more than anything here takes.
-pub(crate) const SOON: Duration = Duration::from_secs(30);
+pub(crate) const SOON: Duration = Duration::from_secs(60);
+
+/// How many events a message names.
+const NAMES: usize = 60;
 
 /// A set of three ordinary members.
 pub(crate) fn start() -> ReplicaSet {
@@ -21,16 +26,30 @@ pub(crate) fn start() -> ReplicaSet {
 }
 
 pub(crate) fn start_with(members: Vec<MemberOptions>) -> ReplicaSet {
-    // Another version on request, to see what it makes of the same tests.
-    let version = std::env::var("PORTOLAN_LIVE_MONGOD").unwrap_or_else(|_| "6.0.5".into());
-    let binary = MongodBinary::find(Some(&version)).expect("`cargo xtask setup` installs mongod");
-    let options = ReplicaSetOptions { members, ..ReplicaSetOptions::new(binary, 0) };
-    ReplicaSet::start(options).expect("a replica set")
+    ReplicaSet::start(options(members)).expect("a replica set")
+}
+
+/// A set whose members are slow to elect another primary, for tests in which
+/// nobody is to be elected: on a loaded machine a second of silence is no death.
+pub(crate) fn start_calm(members: Vec<MemberOptions>) -> ReplicaSet {
+    let election_timeout = Duration::from_secs(4);
+    ReplicaSet::start(ReplicaSetOptions { election_timeout, ..options(members) })
+        .expect("a replica set")
+}
+
+/// How sets are made here: of the version that `$PORTOLAN_LIVE_MONGOD` names, else of 6.0.5.
+pub(crate) fn options(members: Vec<MemberOptions>) -> ReplicaSetOptions {
+    ReplicaSetOptions { members, ..ReplicaSetOptions::new(binary(), 0) }
+}
+
+pub(crate) fn binary() -> MongodBinary {
+    let version = std::env::var("PORTOLAN_LIVE_MONGOD").unwrap_or_else(|_| DEFAULT_VERSION.into());
+    MongodBinary::find(Some(&version)).expect("`cargo xtask setup --all` installs mongod")
 }
 
 /// Runs a test, which ends in any case.
 pub(crate) fn run(test: impl Future<Output = ()>) {
-    let limit = Duration::from_secs(120);
+    let limit = Duration::from_secs(300);
     async_std::task::block_on(timeout(limit, test)).expect("the test ends in time");
 }
 
@@ -108,7 +127,7 @@ impl Watch {
         }
     }
 
-    /// The names of the events so far, each run of equal ones once.
+    /// The names of the latest events, each run of equal ones once.
     pub(crate) fn names(&self) -> String {
         let mut names: Vec<String> = self
             .seen
@@ -119,7 +138,8 @@ impl Watch {
             })
             .collect();
         names.dedup();
-        names.join(", ")
+        // What led to a failure is at the end; a test of minutes hears thousands.
+        names.split_off(names.len().saturating_sub(NAMES)).join(", ")
     }
 }
 
@@ -136,7 +156,10 @@ fn brief(belief: &TopologyDescription) -> String {
     let servers: Vec<String> = belief
         .servers
         .values()
-        .map(|server| format!("{} {}", server.address, server.server_type.as_str()))
+        .map(|server| {
+            let error = server.error.as_ref().map_or("", |error| &*error.message);
+            format!("{} {} {error}", server.address, server.server_type.as_str())
+        })
         .collect();
     format!("{} of {}", belief.topology_type.as_str(), servers.join(", "))
 }

@@ -1,8 +1,14 @@
 //! Whether to try again, and which error to tell (specifications retryable-reads and
 //! retryable-writes).
 
+use std::time::Duration;
+
 use super::{CommandFailure, ReplyFailure, Retryability, codes};
-use crate::engine::sdam::{ServerDescription, ServerType};
+use crate::engine::address::ServerAddress;
+use crate::engine::hello::TopologyVersion;
+use crate::engine::sdam::{
+    MIN_HEARTBEAT_FREQUENCY, ServerDescription, ServerType, TopologyDescription,
+};
 
 /// The label of an error after which a write may be tried again.
 pub const RETRYABLE_WRITE_ERROR: &str = "RetryableWriteError";
@@ -226,6 +232,38 @@ pub fn deprioritizes(error: AttemptError<'_>, server: &AttemptServer) -> bool {
     };
     server.is_mongos || overloaded
 }
+
+/// A server that refused a command because its role changes, before it has counted that change.
+///
+/// A primary that steps down first interrupts its operations and then becomes a secondary. The
+/// errors of these operations carry the topology version that is known already, so SDAM must take
+/// them for stale and goes on believing in the primary: the one retry would be refused like the
+/// attempt before. It waits for the server's own word instead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outdated {
+    address: ServerAddress,
+    version: TopologyVersion,
+}
+
+impl Outdated {
+    /// The server at `address`, which gave this version with its error; `None` without a version:
+    /// such an error is never stale.
+    pub fn of(address: &ServerAddress, version: Option<TopologyVersion>) -> Option<Self> {
+        version.map(|version| Self { address: address.clone(), version })
+    }
+
+    /// Whether the topology still has what the error denies.
+    pub fn is_believed(&self, topology: &TopologyDescription) -> bool {
+        topology.server(&self.address).is_some_and(|server| {
+            server.server_type.is_known() && server.topology_version == Some(self.version)
+        })
+    }
+}
+
+/// How long a retry waits for news of an [`Outdated`] server: the least interval of checks.
+///
+/// A server has counted its change within milliseconds; one that never does is tried again.
+pub const NEWS_LIMIT: Duration = MIN_HEARTBEAT_FREQUENCY;
 
 /// Retries without `timeoutMS`.
 const MAX_RETRIES: u32 = 1;

@@ -193,3 +193,25 @@ fn a_failed_mongos_or_an_overloaded_server_is_avoided() {
     assert!(!deprioritizes(AttemptError::Network, &server(17)));
     assert!(deprioritizes(AttemptError::Reply(&overloaded), &server(17)));
 }
+
+#[test]
+fn an_error_of_the_known_state_is_believed_to_be_ahead_of_it() {
+    use crate::engine::sdam::ServerType::{RSPrimary, Unknown};
+    let address: ServerAddress = "a:1".parse().unwrap();
+    let version =
+        |counter| TopologyVersion { process_id: bson::oid::ObjectId::from_bytes([7; 12]), counter };
+    let topology = |server_type, counter| {
+        let mut server = ServerDescription::unknown(address.clone());
+        server.server_type = server_type;
+        server.topology_version = Some(version(counter));
+        let mut topology = TopologyDescription::empty();
+        topology.servers.insert(address.clone(), server.into());
+        topology
+    };
+    assert_eq!(Outdated::of(&address, None), None);
+    let outdated = Outdated::of(&address, Some(version(3))).unwrap();
+    assert!(outdated.is_believed(&topology(RSPrimary, 3)));
+    assert!(!outdated.is_believed(&topology(Unknown, 3)), "SDAM took the error for news");
+    assert!(!outdated.is_believed(&topology(RSPrimary, 4)));
+    assert!(!outdated.is_believed(&TopologyDescription::empty()));
+}

@@ -103,8 +103,8 @@ pub enum LinkRole {
 pub enum Action {
     /// Open a stream to the link's server, without authentication.
     OpenLink(LinkId),
-    /// Use a connection to the link's server that has shaken hands ([`Event::Resumed`]); where there
-    /// is none, open a stream ([`Event::Opened`]).
+    /// Use a connection to the link's server that has shaken hands ([`Event::Resumed`]); where
+    /// there is none, open a stream ([`Event::Opened`]).
     BorrowLink {
         /// The link.
         link: LinkId,

@@ -4,8 +4,8 @@
 //! It polls, or streams where the server can (awaitable hello with exhaust). Its connection is its
 //! own, without authentication. It speaks in [`Step`]s; the topology machine gives them addresses.
 //!
-//! On demand ([`super::scan`]) the same machine has no schedule: it checks when it is ordered to, on
-//! a connection that it gives back to the operations behind every check.
+//! On demand ([`super::scan`]) the same machine has no schedule: it checks when it is ordered to,
+//! on a connection that it gives back to the operations behind every check.
 //!
 //! While an operation waits, the connection of a server's first check is offered to it: it has
 //! shaken hands, and a new one would cost two round trips more. What nobody takes serves the next

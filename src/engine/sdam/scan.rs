@@ -12,6 +12,7 @@
 //! rests when that ends, and goes on beside the next one.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -230,7 +231,7 @@ impl Sdam {
 
 /// Server monitoring "Scanning order": primaries, possible primaries, then whatever was checked
 /// longest ago, unknown servers and ghosts last; equal ones in random order (SM-19, SM-21).
-fn order(servers: &mut [std::sync::Arc<ServerDescription>], rng: &mut Rng) {
+fn order(servers: &mut [Arc<ServerDescription>], rng: &mut Rng) {
     rng.shuffle(servers);
     servers.sort_by_key(|server| (rank(server.server_type), server.last_update_time));
 }
@@ -246,5 +247,54 @@ fn rank(server_type: ServerType) -> u8 {
         | ServerType::RSOther
         | ServerType::LoadBalancer => 2,
         ServerType::Unknown | ServerType::RSGhost => 3,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn server(port: u16, server_type: ServerType, checked: Option<u64>) -> Arc<ServerDescription> {
+        Arc::new(ServerDescription {
+            server_type,
+            last_update_time: checked.map(Instant::from_millis),
+            ..ServerDescription::unknown(ServerAddress::tcp("h", port))
+        })
+    }
+
+    fn ordered(mut servers: Vec<Arc<ServerDescription>>, seed: u64) -> Vec<String> {
+        order(&mut servers, &mut Rng::seeded(seed));
+        servers.iter().map(|server| server.address.to_string()).collect()
+    }
+
+    // SM-19
+    #[test]
+    fn primaries_come_first_and_unknown_servers_last() {
+        let servers = vec![
+            server(1, ServerType::Unknown, None),
+            server(2, ServerType::RSGhost, Some(3)),
+            server(3, ServerType::RSSecondary, Some(9)),
+            server(4, ServerType::RSArbiter, Some(5)),
+            server(5, ServerType::PossiblePrimary, None),
+            server(6, ServerType::RSPrimary, Some(10)),
+            server(7, ServerType::Unknown, Some(1)),
+        ];
+        for seed in 0..20 {
+            let order = ordered(servers.clone(), seed);
+            assert_eq!(order, ["h:6", "h:5", "h:4", "h:3", "h:1", "h:7", "h:2"]);
+        }
+    }
+
+    // SM-21
+    #[test]
+    fn what_was_never_checked_is_scanned_in_random_order_and_then_in_the_same() {
+        let unchecked = |port| server(port, ServerType::Unknown, None);
+        let first: BTreeSet<_> =
+            (0..200).map(|seed| ordered((1..=3).map(unchecked).collect(), seed)).collect();
+        assert_eq!(first.len(), 6, "every order there is");
+        let checked = |port: u16| server(port, ServerType::Mongos, Some(100 - u64::from(port)));
+        let later: BTreeSet<_> =
+            (0..200).map(|seed| ordered((1..=3).map(checked).collect(), seed)).collect();
+        assert_eq!(later.into_iter().collect::<Vec<_>>(), [["h:3", "h:2", "h:1"]]);
     }
 }

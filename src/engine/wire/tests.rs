@@ -52,6 +52,7 @@ fn feed(framer: &mut Framer, mut bytes: &[u8], at_a_time: usize) {
     }
 }
 
+// RK-42
 #[test]
 fn a_message_comes_back_as_it_was_written() {
     let body = rawdoc! { "insert": "ports", "ordered": true };
@@ -108,6 +109,7 @@ fn the_checksum_is_crc_32c() {
         if computed ^ found == 1 << 24));
 }
 
+// RK-42
 #[test]
 fn a_legacy_query_and_its_reply_come_back() {
     let command = rawdoc! { "isMaster": 1, "helloOk": true };

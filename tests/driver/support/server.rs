@@ -129,7 +129,7 @@ impl Server {
         Some(rule.act.clone())
     }
 
-    fn topology_version(&self) -> Option<Document> {
+    pub(crate) fn topology_version(&self) -> Option<Document> {
         self.version.map(|counter| doc! { "processId": self.process, "counter": counter })
     }
 

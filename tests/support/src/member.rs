@@ -25,6 +25,9 @@ pub struct MemberOptions {
     pub tags: Vec<(String, String)>,
     /// Votes only, holds no data.
     pub arbiter: bool,
+    /// How long after the primary it applies a write, in whole seconds; more than zero wants
+    /// `priority: 0`.
+    pub delay: Duration,
     /// Further arguments of mongod.
     pub extra_args: Vec<String>,
 }
@@ -36,6 +39,7 @@ impl Default for MemberOptions {
             hidden: false,
             tags: Vec::new(),
             arbiter: false,
+            delay: Duration::ZERO,
             extra_args: Vec::new(),
         }
     }
@@ -45,25 +49,6 @@ impl MemberOptions {
     /// An ordinary member with one tag.
     pub fn tagged(name: &str, value: &str) -> Self {
         Self { tags: vec![(name.into(), value.into())], ..Self::default() }
-    }
-
-    /// The member's entry in the configuration of the set.
-    pub(crate) fn configuration(&self, id: i32, address: SocketAddr) -> Document {
-        let mut entry = doc! { "_id": id, "host": address.to_string() };
-        if self.arbiter {
-            entry.insert("arbiterOnly", true);
-            return entry;
-        }
-        entry.insert("priority", self.priority);
-        if self.hidden {
-            entry.insert("hidden", true);
-        }
-        let tags: Document =
-            self.tags.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
-        if !tags.is_empty() {
-            entry.insert("tags", tags);
-        }
-        entry
     }
 }
 
@@ -156,6 +141,44 @@ impl Member {
         &self.options
     }
 
+    /// Its entry in the configuration of the set.
+    pub(crate) fn configuration(&self) -> Document {
+        let options = &self.options;
+        let mut entry = doc! { "_id": self.config_id(), "host": self.address.to_string() };
+        if options.arbiter {
+            entry.insert("arbiterOnly", true);
+            return entry;
+        }
+        entry.insert("priority", options.priority);
+        if options.hidden {
+            entry.insert("hidden", true);
+        }
+        if !options.delay.is_zero() {
+            entry.insert(self.delay_field(), whole_seconds(options.delay));
+        }
+        let tags: Document =
+            options.tags.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
+        if !tags.is_empty() {
+            entry.insert("tags", tags);
+        }
+        entry
+    }
+
+    /// The `_id` of its entry.
+    pub(crate) fn config_id(&self) -> i32 {
+        i32::try_from(self.id).unwrap_or(i32::MAX)
+    }
+
+    /// The configuration of its set was changed.
+    pub(crate) fn set_delay(&mut self, delay: Duration) {
+        self.options.delay = delay;
+    }
+
+    /// The name of the delay in its entry, which 5.0 changed.
+    pub(crate) fn delay_field(&self) -> &'static str {
+        if self.binary.version().starts_with("4.") { "slaveDelay" } else { "secondaryDelaySecs" }
+    }
+
     /// Its log; a restarted process appends to it.
     pub fn log_path(&self) -> PathBuf {
         self.folder.join(format!("{}.log", self.id))
@@ -172,11 +195,11 @@ impl Member {
         Ok(())
     }
 
-    /// SIGSTOP: the process keeps its connections and answers nothing.
+    /// SIGSTOP: the process keeps its connections and, when this returns, answers nothing.
     pub fn freeze(&mut self) -> Result<()> {
         self.signal("STOP")?;
         self.state = MemberState::Frozen;
-        Ok(())
+        self.wait_until_stopped()
     }
 
     /// SIGCONT: a frozen process goes on where it was.
@@ -192,6 +215,16 @@ impl Member {
         self.kill()?;
         self.spawn()?;
         self.wait_until_listening()
+    }
+
+    /// As [`Member::restart`], without any data, as a member of a set of another name.
+    pub(crate) fn restart_empty(&mut self, set_name: &str) -> Result<()> {
+        self.kill()?;
+        let data = self.data_path();
+        fs::remove_dir_all(&data).map_err(Error::io("removing the data"))?;
+        fs::create_dir_all(&data).map_err(Error::io("creating the data folder"))?;
+        set_name.clone_into(&mut self.set_name);
+        self.restart()
     }
 
     /// Asks it to step down as primary and not to stand again for `seconds`.
@@ -319,6 +352,19 @@ impl Member {
         Err(Error::Start(format!("SIG{name} to process {pid}: {status}")))
     }
 
+    /// Waits until no thread of the frozen process runs any more: a signal takes its time.
+    fn wait_until_stopped(&self) -> Result<()> {
+        let Some(pid) = self.pid() else { return Ok(()) };
+        let deadline = Instant::now() + COMMAND_TIMEOUT;
+        while has_running_thread(pid) {
+            if Instant::now() >= deadline {
+                return Err(Error::Timeout(format!("process {pid} does not stop")));
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+        Ok(())
+    }
+
     fn log_end(&self) -> String {
         let log = fs::read(self.log_path()).unwrap_or_default();
         let text = String::from_utf8_lossy(&log);
@@ -343,6 +389,20 @@ impl Drop for Member {
     fn drop(&mut self) {
         let _ = self.kill();
     }
+}
+
+/// Whether any thread of a process is not stopped, where the system tells (`/proc`).
+fn has_running_thread(pid: u32) -> bool {
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.map(|thread| thread.path().join("stat")).any(|path| {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        // The state comes after the program's name, which is in parentheses.
+        text.rsplit_once(") ").is_some_and(|(_, rest)| !rest.starts_with(['T', 'Z', 'X']))
+    })
+}
+
+pub(crate) fn whole_seconds(duration: Duration) -> i64 {
+    i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
 /// A port that nobody listens on, below those that the system gives to outgoing connections: one of

@@ -1,7 +1,6 @@
 //! A replica set of real servers.
 
 use std::fs;
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
@@ -9,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
 
+use crate::member::whole_seconds;
 use crate::watchdog::Watchdog;
 use crate::{Error, Member, MemberOptions, MemberState, MongodBinary, Result};
 
@@ -61,16 +61,92 @@ impl ReplicaSet {
     ///
     /// Any [`Error`]; what was started is stopped again.
     pub fn start(options: ReplicaSetOptions) -> Result<Self> {
+        let set = Self::start_uninitiated(options)?;
+        set.initiate()?;
+        Ok(set)
+    }
+
+    /// Starts the processes alone: members of a set that nobody has initiated.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`]; what was started is stopped again.
+    pub fn start_uninitiated(options: ReplicaSetOptions) -> Result<Self> {
         let folder = Folder::create()?;
         let watchdog = Watchdog::start(&folder.0)?;
         let members = start_members(&options, &folder.0)?;
-        let set = Self { members, options, folder, _watchdog: watchdog };
-        set.initiate()?;
-        set.wait_for_primary(SETTLE_TIMEOUT)?;
-        set.wait_until("every member is settled", SETTLE_TIMEOUT, |set| {
+        Ok(Self { members, options, folder, _watchdog: watchdog })
+    }
+
+    /// Initiates a set that was started without it, and waits as [`ReplicaSet::start`] does.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`].
+    pub fn initiate(&self) -> Result<()> {
+        let members: Vec<Document> = self.members.iter().map(Member::configuration).collect();
+        let settings = doc! {
+            "electionTimeoutMillis": millis(self.options.election_timeout),
+            "heartbeatIntervalMillis": millis(self.options.heartbeat),
+        };
+        let config = doc! { "_id": &self.options.name, "members": members, "settings": settings };
+        let electable = self
+            .members
+            .iter()
+            .position(|member| !member.options().arbiter && member.options().priority > 0.0)
+            .ok_or_else(|| Error::Start("no member of the set can become primary".into()))?;
+        self.command(electable, &doc! { "replSetInitiate": config })?;
+        self.wait_for_primary(SETTLE_TIMEOUT)?;
+        self.wait_until("every member is settled", SETTLE_TIMEOUT, |set| {
             set.members.iter().all(Member::is_settled)
         })?;
-        Ok(set)
+        self.replicate()
+    }
+
+    /// Waits until every member has applied all that was written before, but for arbiters and those
+    /// with a delay.
+    ///
+    /// A fault that comes earlier may leave a set without a member that can be elected: the one
+    /// with the votes lags behind the one without priority.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Timeout`].
+    pub fn replicate(&self) -> Result<()> {
+        let ordinary = |member: &&Member| {
+            let options = member.options();
+            !options.arbiter && options.delay.is_zero()
+        };
+        let count = self.members.iter().filter(ordinary).count();
+        let everywhere = doc! {
+            "w": i64::try_from(count).unwrap_or(i64::MAX),
+            "wtimeout": millis(NOTE_TIMEOUT),
+        };
+        let note = doc! {
+            "appendOplogNote": 1,
+            "data": { "msg": "replicated so far" },
+            "writeConcern": everywhere,
+        };
+        // An election may come between.
+        self.wait_until("all to have what was written", SETTLE_TIMEOUT, |set| {
+            set.primary()
+                .and_then(|primary| set.command(primary, &note))
+                .is_ok_and(|reply| !reply.contains_key("writeConcernError"))
+        })
+    }
+
+    /// Makes another set of the same servers: each is killed, loses its data, and starts on its
+    /// port under the other name; then the set is initiated.
+    ///
+    /// # Errors
+    ///
+    /// Any [`Error`].
+    pub fn reinitiate(&mut self, name: &str) -> Result<()> {
+        name.clone_into(&mut self.options.name);
+        // All are gone before the first is back, so that none finds a member of the old set.
+        self.members.iter_mut().try_for_each(Member::kill)?;
+        self.members.iter_mut().try_for_each(|member| member.restart_empty(name))?;
+        self.initiate()
     }
 
     /// A connection string with every member that is named in replies to hello.
@@ -195,7 +271,7 @@ impl ReplicaSet {
             self.options.port_base.map(|base| base + port_offset(index)),
             options,
         )?;
-        let entry = member.options().configuration(member_id(index), member.address());
+        let entry = member.configuration();
         self.members.push(member);
         self.reconfig(|config| {
             if let Ok(members) = config.get_array_mut("members") {
@@ -211,12 +287,53 @@ impl ReplicaSet {
     ///
     /// Any [`Error`].
     pub fn remove_member(&mut self, index: usize) -> Result<()> {
-        let id = Bson::Int32(member_id(index));
+        let id = Bson::Int32(self.members[index].config_id());
         self.reconfig(|config| {
             if let Ok(members) = config.get_array_mut("members") {
                 members.retain(|m| m.as_document().and_then(|m| m.get("_id")) != Some(&id));
             }
         })
+    }
+
+    /// Changes the entry of member `index` in the configuration of the set.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReplicaSet::reconfig`].
+    pub fn reconfigure(&self, index: usize, change: impl Fn(&mut Document)) -> Result<()> {
+        let id = Bson::Int32(self.members[index].config_id());
+        self.reconfig(|config| {
+            let members = config.get_array_mut("members").into_iter().flatten();
+            members
+                .filter_map(Bson::as_document_mut)
+                .filter(|entry| entry.get("_id") == Some(&id))
+                .for_each(&change);
+        })
+    }
+
+    /// Stops or resumes the replication of member `index`, which otherwise goes on as it is.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReplicaSet::command`].
+    pub fn set_replication(&self, index: usize, on: bool) -> Result<()> {
+        let mode = if on { "off" } else { "alwaysOn" };
+        let fail_point = doc! { "configureFailPoint": "stopReplProducer", "mode": mode };
+        self.command(index, &fail_point).map(|_| ())
+    }
+
+    /// Sets how long after the primary member `index` applies a write.
+    ///
+    /// # Errors
+    ///
+    /// As [`ReplicaSet::reconfig`].
+    pub fn set_delay(&mut self, index: usize, delay: Duration) -> Result<()> {
+        let field = self.members[index].delay_field();
+        self.reconfigure(index, |entry| {
+            entry.insert(field, whole_seconds(delay));
+        })?;
+        self.members[index].set_delay(delay);
+        Ok(())
     }
 
     /// Polls until `done`, the only way here to wait for anything.
@@ -238,21 +355,6 @@ impl ReplicaSet {
             thread::sleep(POLL_INTERVAL);
         }
         Ok(())
-    }
-
-    fn initiate(&self) -> Result<()> {
-        let members: Vec<Document> = (0..).zip(&self.members).map(configuration).collect();
-        let settings = doc! {
-            "electionTimeoutMillis": millis(self.options.election_timeout),
-            "heartbeatIntervalMillis": millis(self.options.heartbeat),
-        };
-        let config = doc! { "_id": &self.options.name, "members": members, "settings": settings };
-        let electable = self
-            .members
-            .iter()
-            .position(|member| !member.options().arbiter && member.options().priority > 0.0)
-            .ok_or_else(|| Error::Start("no member of the set can become primary".into()))?;
-        self.command(electable, &doc! { "replSetInitiate": config }).map(|_| ())
     }
 
     fn try_reconfig(&self, change: &impl Fn(&mut Document)) -> Result<()> {
@@ -295,15 +397,6 @@ fn start_members(options: &ReplicaSetOptions, folder: &Path) -> Result<Vec<Membe
     })
 }
 
-fn configuration((id, member): (i32, &Member)) -> Document {
-    let address: SocketAddr = member.address();
-    member.options().configuration(id, address)
-}
-
-fn member_id(index: usize) -> i32 {
-    i32::try_from(index).unwrap_or(i32::MAX)
-}
-
 fn port_offset(index: usize) -> u16 {
     u16::try_from(index).unwrap_or(u16::MAX)
 }
@@ -341,3 +434,4 @@ impl Drop for Folder {
 
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(25);
+const NOTE_TIMEOUT: Duration = Duration::from_secs(10);

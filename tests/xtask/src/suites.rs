@@ -7,7 +7,7 @@ use std::process::{Command, ExitCode};
 use crate::cadence;
 use crate::paths::Paths;
 use crate::report::Report;
-use crate::setup::{self, Component, MONGOD, Outcome};
+use crate::setup::{self, Component, MONGOD, MONGOD_4_4, MONGOD_5_0, Outcome};
 use crate::suite::{Kind, Log, Suite, Verdict};
 use crate::wasm;
 use crate::web;
@@ -98,9 +98,21 @@ const SUITES: &[Suite] = &[
         about: "the driver against real servers",
         needs: &[MONGOD],
         kind: Kind::Tests,
-        work: |paths, log| {
-            log.run(cargo_test(paths).args(["--test", "live", "--", "--test-threads=2"]))
-        },
+        work: |paths, log| log.run(live(paths).env("PORTOLAN_LIVE_MONGOD", "6.0.5")),
+    },
+    Suite {
+        name: "live-5.0",
+        about: "the same on mongod 5.0.4, but for what no version changes",
+        needs: &[MONGOD_5_0],
+        kind: Kind::Tests,
+        work: |paths, log| log.run(older(&mut live(paths)).env("PORTOLAN_LIVE_MONGOD", "5.0.4")),
+    },
+    Suite {
+        name: "live-4.4",
+        about: "the same on mongod 4.4.2, but for what no version changes",
+        needs: &[MONGOD_4_4],
+        kind: Kind::Tests,
+        work: |paths, log| log.run(older(&mut live(paths)).env("PORTOLAN_LIVE_MONGOD", "4.4.2")),
     },
     Suite {
         name: "unified",
@@ -262,6 +274,19 @@ fn cargo_test(paths: &Paths) -> Command {
         command.env("MONGODB_SPECIFICATIONS", specifications);
     }
     command
+}
+
+/// Real servers, of at most three sets at a time: the tests wait more than they work.
+fn live(paths: &Paths) -> Command {
+    let mut command = cargo_test(paths);
+    command.args(["--test", "live", "--", "--test-threads=3"]);
+    command
+}
+
+/// Without the tests that no version of the server changes: those against scripted servers, and
+/// those of minutes, in which only the client's own arithmetic differs from shorter ones.
+fn older(live: &mut Command) -> &mut Command {
+    live.args(["--skip", "hostile::", "--skip", "behind::"])
 }
 
 fn targets(command: &mut Command, names: Vec<String>) -> &mut Command {

@@ -34,6 +34,16 @@ pub async fn connect_with(options: ClientOptions) -> Result<Client> {
     Ok(client)
 }
 
+/// A client of the same without any background work: see [`Client::on_demand`].
+///
+/// # Errors
+///
+/// As [`connect_with`].
+pub async fn connect_on_demand(options: ClientOptions) -> Result<Client> {
+    let transport = Arc::new(AsyncStd::new());
+    Client::on_demand(options.resolve(&*transport).await?, transport)
+}
+
 /// `Client::connect(uri)`, as the official driver has it.
 pub trait Connect: Sized {
     /// See [`connect`].

@@ -33,7 +33,10 @@ pub(crate) enum Component {
 
 /// The server that every live test runs on.
 pub(crate) const MONGOD: Component = Component::Mongod("6.0.5");
-const OLD_MONGODS: [Component; 2] = [Component::Mongod("5.0.4"), Component::Mongod("4.4.2")];
+/// Servers that live tests run on, too, where versions differ.
+pub(crate) const MONGOD_5_0: Component = Component::Mongod("5.0.4");
+pub(crate) const MONGOD_4_4: Component = Component::Mongod("4.4.2");
+const OLD_MONGODS: [Component; 2] = [MONGOD_5_0, MONGOD_4_4];
 const USUAL: [Component; 6] = [
     MONGOD,
     Component::WasmToolchain,
