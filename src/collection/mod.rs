@@ -47,7 +47,7 @@ pub struct Collection<T> {
 #[derive(Debug)]
 struct Inner {
     database: Database,
-    name: String,
+    name: Arc<str>,
 }
 
 impl<T> Clone for Collection<T> {
@@ -64,7 +64,7 @@ impl<T> std::fmt::Debug for Collection<T> {
 
 impl<T> Collection<T> {
     pub(crate) fn new(database: Database, name: &str) -> Self {
-        let inner = Inner { database, name: name.to_owned() };
+        let inner = Inner { database, name: name.into() };
         Self { inner: Arc::new(inner), read: PhantomData }
     }
 
@@ -128,6 +128,10 @@ impl<T> Collection<T> {
     /// How many documents `filter` finds.
     pub fn count_documents(&self, filter: Document) -> CountDocuments {
         CountDocuments::new(self.untyped(), filter)
+    }
+
+    fn shared_name(&self) -> Arc<str> {
+        self.inner.name.clone()
     }
 
     fn untyped(&self) -> Collection<()> {

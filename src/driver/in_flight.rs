@@ -5,8 +5,6 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use event_listener::EventListener;
-
 use super::pool::ServerPool;
 use super::shared::Shared;
 use crate::engine::selection::{self, Criteria};
@@ -43,9 +41,10 @@ impl InFlight {
         self.reconsider.notify(usize::MAX);
     }
 
-    /// Ends when operations on this server are to reconsider.
-    pub(crate) fn told(&self) -> EventListener {
-        self.reconsider.listen()
+    /// Notified when operations on this server are to reconsider. To be listened to on the stack
+    /// (`listener!`): every operation does.
+    pub(crate) fn told(&self) -> &event_listener::Event {
+        &self.reconsider
     }
 
     fn enter(&self, now: Instant) -> usize {

@@ -6,6 +6,7 @@
 // A program: its output is for a person.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod count;
 mod demo;
 mod paths;
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
         "web" => web::command(&paths, &rest),
         "demo" => demo::command(&paths, &rest),
         "test" => suites::command(&paths, &rest),
+        "bench" => bench::command(&paths, &rest),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
             ExitCode::SUCCESS
@@ -64,4 +66,7 @@ usage: cargo xtask COMMAND
   web            builds the wasm module, the npm package and the dashboard
   demo [ARG]...  builds everything, starts a set, the bridge and the dashboard
   test [SUITE]...
-                 every check and every suite, or only those named; `test --list` names them";
+                 every check and every suite, or only those named; `test --list` names them
+  bench [NAME]...
+                 measures Portolan beside the official driver and raw sockets, and prints the
+                 tables: all of them, or only those named; `bench --list` names them";
