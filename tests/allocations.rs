@@ -6,14 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bson::DateTime;
+use portolan::ServerAddress;
 use portolan::engine::hello::HelloReply;
 use portolan::engine::rng::Rng;
-use portolan::engine::sdam::{
-    ServerDescription, ServerType, TopologyDescription, TopologyType,
-};
+use portolan::engine::sdam::{ServerDescription, ServerType, TopologyDescription, TopologyType};
 use portolan::engine::selection::{Criteria, ReadPreference, select};
 use portolan::engine::time::Instant;
-use portolan::ServerAddress;
 
 const SERVERS: usize = 50;
 

@@ -148,8 +148,12 @@ impl Framed {
     /// Whether nothing has arrived that nobody asked for, the end of the stream included.
     pub(crate) async fn is_silent(&mut self) -> bool {
         poll_fn(|cx| {
-            let buffer = self.framer.unfilled(1);
-            Poll::Ready(Pin::new(&mut *self.stream).poll_read(cx, buffer).is_pending())
+            let mut pending = || {
+                let buffer = self.framer.unfilled(1);
+                Pin::new(&mut *self.stream).poll_read(cx, buffer).is_pending()
+            };
+            // Twice: behind a write that had no reply, a stream may put its first look off.
+            Poll::Ready(pending() && pending())
         })
         .await
     }

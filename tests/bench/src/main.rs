@@ -28,7 +28,9 @@ fn main() -> ExitCode {
             return ExitCode::SUCCESS;
         }
         _ => {
-            if let Some(unknown) = names.iter().find(|name| BENCHES.iter().all(|b| b.name != **name)) {
+            if let Some(unknown) =
+                names.iter().find(|name| BENCHES.iter().all(|b| b.name != **name))
+            {
                 eprintln!("there is no benchmark {unknown}\n\n{}", help());
                 return ExitCode::from(2);
             }

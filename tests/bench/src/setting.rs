@@ -3,9 +3,7 @@
 use std::time::Duration;
 
 use bson::{Document, doc};
-use portolan_support::{
-    Connection, MongodBinary, ReplicaSet, ReplicaSetOptions, Standalone,
-};
+use portolan_support::{Connection, MongodBinary, ReplicaSet, ReplicaSetOptions, Standalone};
 
 use crate::orders::{COLLECTION, DATABASE, INSERTED, RECORDS, Record};
 use crate::peer::Failure;

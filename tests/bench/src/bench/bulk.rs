@@ -38,16 +38,16 @@ fn compare(
             runs.push(measure(&mut server, worker)?);
         }
     }
-    let millis = |answer: &Answer| {
-        answer.nanos as f64 / 1e6 * f64::from(RECORDS) / answer.operations as f64
-    };
+    let millis =
+        |answer: &Answer| answer.nanos as f64 / 1e6 * f64::from(RECORDS) / answer.operations as f64;
     let cpu = |answer: &Answer| {
         answer.cpu_nanos as f64 / 1e6 * f64::from(RECORDS) / answer.operations as f64
     };
     let official = runs.last().map_or(&[][..], Vec::as_slice);
     let mut table = Table::new(["peer", "ms for 10,000", "CPU ms", "speed of official"]);
     for (peer, runs) in PEERS.iter().zip(&runs) {
-        let ratio = median(runs.iter().zip(official).map(|(one, other)| millis(other) / millis(one)));
+        let ratio =
+            median(runs.iter().zip(official).map(|(one, other)| millis(other) / millis(one)));
         table.row([
             peer.name().to_owned(),
             fixed(median(runs.iter().map(millis)), 2),

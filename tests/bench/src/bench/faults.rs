@@ -7,7 +7,7 @@ use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bson::doc;
-use portolan_support::{ElectionStep, ReplicaSet, election_events};
+use portolan_support::{ElectionEvent, ElectionStep, ReplicaSet, election_events};
 
 use super::rounds;
 use crate::orders::{Answer, DATABASE, LoopKind, Order};
@@ -41,7 +41,9 @@ pub fn frozen() -> Result<(), Failure> {
     }
     print_writes(&peers, &all, &elections, 300.0);
 
-    println!("SIGSTOP of a secondary under a loop of reads from secondaries, milliseconds, medians");
+    println!(
+        "SIGSTOP of a secondary under a loop of reads from secondaries, milliseconds, medians"
+    );
     let mut all = Outcomes::new();
     for _ in 0..rounds() {
         let set = replica_set()?;
@@ -148,7 +150,7 @@ fn elected(set: &ReplicaSet, after: SystemTime) -> Result<SystemTime, Failure> {
         elections.extend(election_events(&member.log_path())?);
     }
     let complete =
-        |event: &&_| matches!(event, portolan_support::ElectionEvent { step: ElectionStep::PrimaryComplete, at, .. } if *at > after);
+        |event: &&ElectionEvent| event.step == ElectionStep::PrimaryComplete && event.at > after;
     let first = elections.iter().filter(complete).map(|event| event.at).min();
     first.ok_or_else(|| "no member's log has an election after the fault".into())
 }

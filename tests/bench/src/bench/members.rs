@@ -13,8 +13,7 @@ use crate::table::{Table, fixed, median};
 const PINGS: u32 = 5_000;
 
 pub fn run() -> Result<(), Failure> {
-    let (many, one) =
-        (SimulatedSet::start("rs0", 50, None)?, SimulatedSet::start("rs0", 1, None)?);
+    let (many, one) = (SimulatedSet::start("rs0", 50, None)?, SimulatedSet::start("rs0", 1, None)?);
     let any = |set: &SimulatedSet| format!("{}&readPreference=nearest", set.uri());
     let heading = ["peer", "CPU us/ping, 1 member", "50 members", "difference"];
     let mut table = Table::new(heading);

@@ -47,7 +47,11 @@ pub const BENCHES: [Bench; 11] = [
         what: "a ping among 50 members beside a ping of one: what selection costs",
         run: members::run,
     },
-    Bench { name: "memory", what: "memory of a client for each monitored server", run: memory::run },
+    Bench {
+        name: "memory",
+        what: "memory of a client for each monitored server",
+        run: memory::run,
+    },
     Bench { name: "idle", what: "wake-ups of an idle client of three members", run: idle::run },
     Bench {
         name: "frozen",

@@ -77,8 +77,7 @@ fn measure(folder: &Path, program: &Program) -> Result<Figures, Failure> {
     write(&package, program)?;
     let tree = ["tree", "--edges", "normal,build", "--prefix", "none", "--no-dedupe"];
     let tree = cargo(&package, &tree)?;
-    let mut crates: Vec<&str> =
-        tree.lines().filter_map(|line| line.split(" (").next()).collect();
+    let mut crates: Vec<&str> = tree.lines().filter_map(|line| line.split(" (").next()).collect();
     crates.sort_unstable();
     crates.dedup();
     // What has to be fetched is not part of the build.

@@ -72,11 +72,8 @@ fn figures(case: &Case, runs: &[Vec<Answer>]) -> Vec<String> {
 }
 
 fn cases(tweet: &str, small: &str, large: &str) -> [Case; 7] {
-    let insert = |json: &str, times, at_once| Order::InsertFile {
-        json: json.to_owned(),
-        times,
-        at_once,
-    };
+    let insert =
+        |json: &str, times, at_once| Order::InsertFile { json: json.to_owned(), times, at_once };
     [
         Case { name: "Run command", order: Order::Hello { times: 10_000 }, bytes: 130_000 },
         Case {

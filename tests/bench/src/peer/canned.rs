@@ -118,9 +118,7 @@ impl Canned {
         self.runtime.block_on(async {
             let meter = Meter::start();
             let spawn = |task| match &self.runtime {
-                Runtime::Tokio(_) => {
-                    self.runtime.spawn(on_tokio(self.address.clone(), task, time))
-                }
+                Runtime::Tokio(_) => self.runtime.spawn(on_tokio(self.address.clone(), task, time)),
                 _ => self.runtime.spawn(on_async_std(self.address.clone(), task, time)),
             };
             let running: Vec<_> = (0..tasks).map(spawn).collect();
