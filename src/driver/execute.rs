@@ -152,8 +152,7 @@ impl<'a> Run<'a> {
         let avoided = self.deprioritized.clone();
         let mut work = pin!(self.on_server(operation, &selected));
         loop {
-            event_listener::listener!(selected.pool.in_flight().told() => told);
-            match either(work.as_mut(), told).await {
+            match either(work.as_mut(), selected.told()).await {
                 Either::Left((outcome, _)) => return outcome,
                 Either::Right(_) => {
                     let criteria = route.criteria(&shared.options, kind, &avoided);
