@@ -67,7 +67,7 @@ impl<T> Cursor<T> {
         Self {
             client,
             address,
-            namespace: output.namespace,
+            namespace: output.namespace(),
             id: output.id,
             batch: output.batch,
             bounds,

@@ -55,7 +55,7 @@ impl SessionPool {
 
     /// All idle sessions' ids, for `endSessions`.
     pub(crate) fn drain(&self) -> Vec<RawDocumentBuf> {
-        self.idle().drain().into_iter().map(|session| session.lsid).collect()
+        self.idle().drain().into_iter().map(|session| (*session.lsid).clone()).collect()
     }
 
     fn idle(&self) -> MutexGuard<'_, session::SessionPool> {

@@ -72,7 +72,7 @@ impl<T: 'static> IntoFuture for Find<T> {
             let Self { collection, filter, options, settings } = self;
             let bounds = Bounds::new(options.limit, options.batch_size);
             let comment = options.comment.clone();
-            let name = collection.name().to_owned();
+            let name = collection.shared_name();
             let mut operation = op::Find { collection: name, filter, options };
             let client = collection.database().client();
             let route = collection.read_route(&settings);
@@ -127,7 +127,7 @@ impl<T: DeserializeOwned + MaybeSend + 'static> IntoFuture for FindOne<T> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let Self { collection, filter, options, settings } = self;
-            let mut operation = op::Find::one(collection.name(), filter, options);
+            let mut operation = op::Find::one(collection.shared_name(), filter, options);
             let client = collection.database().client();
             let route = collection.read_route(&settings);
             let mut found = execute(client.shared(), &mut operation, &route).await?.output;

@@ -47,7 +47,7 @@ pub struct Collection<T> {
 #[derive(Debug)]
 struct Inner {
     database: Database,
-    name: String,
+    name: Arc<str>,
     defaults: Defaults,
 }
 
@@ -66,7 +66,7 @@ impl<T> std::fmt::Debug for Collection<T> {
 impl<T> Collection<T> {
     pub(crate) fn new(database: Database, name: &str, options: CollectionOptions) -> Self {
         let defaults = options.within(database.defaults());
-        let inner = Inner { database, name: name.to_owned(), defaults };
+        let inner = Inner { database, name: name.into(), defaults };
         Self { inner: Arc::new(inner), read: PhantomData }
     }
 
@@ -145,6 +145,10 @@ impl<T> Collection<T> {
     /// How many documents `filter` finds.
     pub fn count_documents(&self, filter: Document) -> CountDocuments {
         CountDocuments::new(self.untyped(), filter)
+    }
+
+    fn shared_name(&self) -> Arc<str> {
+        self.inner.name.clone()
     }
 
     fn untyped(&self) -> Collection<()> {

@@ -169,8 +169,7 @@ impl<'a> Run<'a> {
         let avoided = self.deprioritized.clone();
         let mut work = pin!(self.on_server(operation, &selected));
         loop {
-            let told = selected.pool.in_flight().told();
-            match either(work.as_mut(), told).await {
+            match either(work.as_mut(), selected.told()).await {
                 Either::Left((outcome, _)) => return outcome,
                 Either::Right(_) => {
                     let criteria = route.criteria(&shared.options, kind, &avoided);
@@ -227,7 +226,7 @@ impl<'a> Run<'a> {
         let txn_number = self.txn_number;
         let lsid = self.session.as_mut().map(|session| session.get().lsid.clone());
         let context = CommandContext {
-            lsid: lsid.as_deref(),
+            lsid: lsid.as_ref().map(|lsid| &***lsid),
             txn_number,
             cluster_time: cluster_time.as_ref().map(|time| &*time.document),
             read_preference: preference.as_deref(),

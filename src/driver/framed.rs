@@ -177,8 +177,12 @@ impl Framed {
 
     /// The poll of [`Framed::is_silent`], which is never pending.
     pub(crate) fn poll_silent(&mut self, cx: &mut Context<'_>) -> bool {
-        let buffer = self.framer.unfilled(1);
-        Pin::new(&mut *self.stream).poll_read(cx, buffer).is_pending()
+        let mut pending = || {
+            let buffer = self.framer.unfilled(1);
+            Pin::new(&mut *self.stream).poll_read(cx, buffer).is_pending()
+        };
+        // Twice: behind a write that had no reply, a stream may put its first look off.
+        pending() && pending()
     }
 
     /// Whether bytes have arrived behind the latest message.

@@ -2,10 +2,13 @@
 //!
 //! What follows from it is the engine's to say (`engine::sdam::suspicion`).
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::{Context, Poll};
 
-use event_listener::EventListener;
+use futures_util::task::AtomicWaker;
 
 use super::pool::ServerPool;
 use super::shared::Shared;
@@ -13,17 +16,21 @@ use crate::engine::selection::{self, Criteria};
 use crate::engine::time::Instant;
 
 /// The operations in flight on one server.
+///
+/// Every operation enters and leaves, so that costs one short lock each; what an operation waits
+/// with is made once and used again by the next.
 #[derive(Debug, Default)]
 pub(crate) struct InFlight {
     slots: Mutex<Slots>,
     count: AtomicUsize,
-    /// Notified when operations are to reconsider where they are.
-    reconsider: event_listener::Event,
+    /// How often operations were told to reconsider where they are.
+    calls: AtomicU64,
 }
 
 #[derive(Debug, Default)]
 struct Slots {
     began: Vec<Option<Instant>>,
+    wakers: Vec<Arc<AtomicWaker>>,
     free: Vec<usize>,
 }
 
@@ -40,27 +47,24 @@ impl InFlight {
 
     /// Has every operation on this server reconsider.
     pub(crate) fn reconsider(&self) {
-        self.reconsider.notify(usize::MAX);
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        let wakers = self.slots().wakers.clone();
+        wakers.iter().for_each(|waker| waker.wake());
     }
 
-    /// Ends when operations on this server are to reconsider.
-    pub(crate) fn told(&self) -> EventListener {
-        self.reconsider.listen()
-    }
-
-    fn enter(&self, now: Instant) -> usize {
+    fn enter(&self, now: Instant) -> (usize, Arc<AtomicWaker>) {
         self.count.fetch_add(1, Ordering::Relaxed);
         let mut slots = self.slots();
-        match slots.free.pop() {
-            Some(slot) => {
-                slots.began[slot] = Some(now);
-                slot
-            }
+        let slot = match slots.free.pop() {
+            Some(slot) => slot,
             None => {
-                slots.began.push(Some(now));
+                slots.began.push(None);
+                slots.wakers.push(Arc::default());
                 slots.began.len() - 1
             }
-        }
+        };
+        slots.began[slot] = Some(now);
+        (slot, slots.wakers[slot].clone())
     }
 
     fn leave(&self, slot: usize) {
@@ -80,20 +84,44 @@ impl InFlight {
 pub(crate) struct Flight {
     pool: Arc<ServerPool>,
     slot: usize,
+    waker: Arc<AtomicWaker>,
+    /// The call to reconsider that the operation has heard.
+    heard: AtomicU64,
 }
 
 impl Flight {
     /// An operation is given to the server of `pool`.
     pub(crate) fn begin(shared: &Arc<Shared>, pool: &Arc<ServerPool>) -> Self {
-        let slot = pool.in_flight().enter(shared.transport.now());
+        let in_flight = pool.in_flight();
+        let heard = AtomicU64::new(in_flight.calls.load(Ordering::SeqCst));
+        let (slot, waker) = in_flight.enter(shared.transport.now());
         shared.busy();
-        Self { pool: pool.clone(), slot }
+        Self { pool: pool.clone(), slot, waker, heard }
     }
 }
 
 impl Drop for Flight {
     fn drop(&mut self) {
+        // Or it would keep a task that has ended.
+        drop(self.waker.take());
         self.pool.in_flight().leave(self.slot);
+    }
+}
+
+/// Ends when an operation is to reconsider where it is, once a call; never without a flight.
+pub(crate) struct Told<'a>(pub(crate) Option<&'a Flight>);
+
+impl Future for Told<'_> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(Flight { pool, waker, heard, .. }) = self.0 else { return Poll::Pending };
+        waker.register(cx.waker());
+        let calls = pool.in_flight().calls.load(Ordering::SeqCst);
+        match heard.swap(calls, Ordering::Relaxed) == calls {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select as either};
 
-use super::in_flight::Flight;
+use super::in_flight::{Flight, Told};
 use super::pool::ServerPool;
 use super::shared::Shared;
 use crate::engine::address::ServerAddress;
@@ -34,6 +34,11 @@ impl Selected {
             pool: self.pool.clone(),
             flight: Some(Flight::begin(shared, &self.pool)),
         }
+    }
+
+    /// Ends when the operation is to reconsider where it is.
+    pub(crate) fn told(&self) -> Told<'_> {
+        Told(self.flight.as_ref())
     }
 
     /// The operation is over, the server is still wanted.

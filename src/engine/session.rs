@@ -2,6 +2,7 @@
 //!
 //! Specification: sessions "Server Session Pool". Ids come from the shell.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::RawDocumentBuf;
@@ -14,8 +15,8 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// One session of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ServerSession {
-    /// `{id: UUID}`, as commands carry it.
-    pub lsid: RawDocumentBuf,
+    /// `{id: UUID}`, as commands carry it. Shared: every command takes it along.
+    pub lsid: Arc<RawDocumentBuf>,
     /// The number of the latest retryable write or transaction.
     pub txn_number: i64,
     last_use: Instant,
@@ -25,7 +26,7 @@ pub struct ServerSession {
 impl ServerSession {
     /// A session that was never used.
     pub fn new(lsid: RawDocumentBuf, now: Instant) -> Self {
-        Self { lsid, txn_number: 0, last_use: now, dirty: false }
+        Self { lsid: Arc::new(lsid), txn_number: 0, last_use: now, dirty: false }
     }
 
     /// The number for the next retryable write.

@@ -1,5 +1,7 @@
 //! A cursor's reply: its id, its namespace, and a batch that stays in the bytes it came in.
 
+use std::ops::Range;
+
 use bson::{RawDocument, RawDocumentBuf};
 
 use super::failure::ReplyFailure;
@@ -27,8 +29,8 @@ impl Namespace {
 pub struct CursorReply {
     /// The server's number of the cursor; 0 once it is closed.
     pub id: i64,
-    /// Where getMore and killCursors must look for it: not always where it was opened.
-    pub namespace: Namespace,
+    /// Where `database.collection` stands in the reply.
+    namespace: Range<usize>,
     /// The documents that came with the reply.
     pub batch: Batch,
 }
@@ -47,15 +49,28 @@ impl CursorReply {
             Ok(Some(id)) => integer(id).ok_or_else(|| missing("cursor.id"))?,
             _ => return Err(missing("cursor.id")),
         };
-        let namespace = cursor.get_str("ns").ok().and_then(Namespace::parse);
-        let namespace = namespace.ok_or_else(|| missing("cursor.ns"))?;
+        let namespace = cursor.get_str("ns").ok().filter(|text| text.contains('.'));
+        let namespace = place(&reply, namespace.ok_or_else(|| missing("cursor.ns"))?.as_bytes());
         let array = cursor.get_array("firstBatch").or_else(|_| cursor.get_array("nextBatch"));
         let array = array.map_err(|error| ReplyFailure::malformed("cursor.firstBatch", error))?;
-        // Both are views of one buffer: the difference of their addresses is the array's place.
-        let start = array.as_bytes().as_ptr() as usize - reply.as_bytes().as_ptr() as usize;
-        let end = start + array.as_bytes().len();
+        let Range { start, end } = place(&reply, array.as_bytes());
         Ok(Self { id, namespace, batch: Batch::new(reply, start, end)? })
     }
+
+    /// Where getMore and killCursors must look for the cursor: not always where it was opened.
+    ///
+    /// Read when it is asked for: most cursors are exhausted by their first batch.
+    pub fn namespace(&self) -> Namespace {
+        let text = self.batch.reply.as_bytes().get(self.namespace.clone());
+        let text = text.and_then(|text| std::str::from_utf8(text).ok());
+        text.and_then(Namespace::parse).expect("looked at when the reply was read")
+    }
+}
+
+/// Where a view of the reply's bytes stands in them: the difference of their addresses.
+fn place(reply: &RawDocument, view: &[u8]) -> Range<usize> {
+    let start = view.as_ptr() as usize - reply.as_bytes().as_ptr() as usize;
+    start..start + view.len()
 }
 
 fn missing(field: &str) -> ReplyFailure {
@@ -153,7 +168,7 @@ mod tests {
             let mut reply = CursorReply::read(cursor(&documents, key)).unwrap();
             assert_eq!(reply.id, 42);
             let expected = Namespace { database: "harbour".into(), collection: "a.b".into() };
-            assert_eq!(reply.namespace, expected);
+            assert_eq!(reply.namespace(), expected);
             assert_eq!(reply.batch.len(), 120);
             for (taken, expected) in documents.iter().enumerate() {
                 assert_eq!(reply.batch.len(), 120 - taken);

@@ -5,7 +5,7 @@ use std::fmt;
 use std::time::Duration;
 
 use bson::raw::{BindRawBsonRef, CStr, cstr};
-use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocument, RawDocumentBuf};
+use bson::{Bson, Document, RawArrayBuf, RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 
 use super::CommandContext;
 use crate::engine::wire::{Flags, OpMsgBuilder, WireError};
@@ -95,7 +95,7 @@ impl<'a> CommandBuilder<'a> {
     /// An empty command.
     pub fn new() -> Self {
         let mut bytes = Vec::with_capacity(USUAL_LENGTH);
-        bytes.extend_from_slice(RawDocumentBuf::new().as_bytes());
+        bytes.extend_from_slice(&EMPTY);
         let body = RawDocumentBuf::from_bytes(bytes).expect("these are the empty document's bytes");
         Self { body, sequence: None, foreign: false }
     }
@@ -240,9 +240,40 @@ pub(super) fn append_document(
     value: Option<&Document>,
 ) -> Result<(), BuildError> {
     if let Some(value) = value {
-        into.append(key, RawDocumentBuf::try_from(value)?);
+        into.append(key, raw_document(value)?);
     }
     Ok(())
+}
+
+/// A document as raw BSON; one of scalars, as most filters are, with a single allocation.
+fn raw_document(document: &Document) -> Result<RawDocumentBuf, BuildError> {
+    if !document.values().all(|value| scalar(value).is_some()) {
+        return Ok(RawDocumentBuf::try_from(document)?);
+    }
+    let mut bytes = Vec::with_capacity(USUAL_DOCUMENT);
+    bytes.extend_from_slice(&EMPTY);
+    let mut raw = RawDocumentBuf::from_bytes(bytes)?;
+    for (key, value) in document {
+        if let Some(value) = scalar(value) {
+            raw.append(<&CStr>::try_from(key.as_str())?, value);
+        }
+    }
+    Ok(raw)
+}
+
+/// The value, where it is of the kinds that filters are mostly made of.
+fn scalar(value: &Bson) -> Option<RawBsonRef<'_>> {
+    Some(match value {
+        Bson::Double(value) => RawBsonRef::Double(*value),
+        Bson::String(value) => RawBsonRef::String(value),
+        Bson::Boolean(value) => RawBsonRef::Boolean(*value),
+        Bson::Null => RawBsonRef::Null,
+        Bson::Int32(value) => RawBsonRef::Int32(*value),
+        Bson::Int64(value) => RawBsonRef::Int64(*value),
+        Bson::ObjectId(value) => RawBsonRef::ObjectId(*value),
+        Bson::DateTime(value) => RawBsonRef::DateTime(*value),
+        _ => return None,
+    })
 }
 
 /// Appends a hint that is there to any raw document.
@@ -274,6 +305,12 @@ pub(super) fn whole_millis(time: Duration) -> i64 {
 
 /// Most commands fit without a second allocation.
 const USUAL_LENGTH: usize = 256;
+
+/// Most filters do.
+const USUAL_DOCUMENT: usize = 64;
+
+/// The bytes of the empty document.
+const EMPTY: [u8; 5] = [5, 0, 0, 0, 0];
 
 #[cfg(test)]
 mod tests {
@@ -329,6 +366,21 @@ mod tests {
         assert_eq!(whole_millis(Duration::from_micros(7001)), 8);
         assert_eq!(whole_millis(Duration::ZERO), 0);
         assert_eq!(whole_millis(Duration::MAX), i64::MAX);
+    }
+
+    #[test]
+    fn a_document_of_scalars_has_the_same_bytes_either_way() {
+        let scalars = doc! {
+            "a": 1, "b": 2_i64, "c": 0.5, "d": "text", "e": true, "f": Bson::Null,
+            "g": bson::oid::ObjectId::from_bytes([3; 12]),
+            "h": bson::DateTime::from_millis(-5),
+        };
+        let nested = doc! { "a": 1, "b": { "$in": [1, 2] } };
+        for document in [doc! {}, scalars, nested] {
+            let expected = RawDocumentBuf::try_from(&document).unwrap();
+            assert_eq!(raw_document(&document).unwrap(), expected);
+        }
+        assert!(raw_document(&doc! { "a\0b": 1 }).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! `find`: a query (specifications find_getmore_killcursors_commands "find", crud "Find").
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bson::raw::cstr;
@@ -14,7 +15,7 @@ use super::{
 #[derive(Clone, Debug, PartialEq)]
 pub struct Find {
     /// The collection.
-    pub collection: String,
+    pub collection: Arc<str>,
     /// Which documents.
     pub filter: Document,
     /// How.
@@ -57,7 +58,7 @@ pub struct FindOptions {
 impl Find {
     /// A query for the first document ("findOne API details": limit 1, a single batch, no batch
     /// size). Of the options, those that only make sense for many documents are passed over.
-    pub fn one(collection: impl Into<String>, filter: Document, options: FindOptions) -> Self {
+    pub fn one(collection: impl Into<Arc<str>>, filter: Document, options: FindOptions) -> Self {
         let options = FindOptions {
             limit: Some(1),
             single_batch: true,
@@ -121,7 +122,7 @@ impl Operation for Find {
     ) -> Result<(), BuildError> {
         let options = &self.options;
         let counts = Counts::of(options);
-        into.append(cstr!("find"), self.collection.as_str());
+        into.append(cstr!("find"), &*self.collection);
         into.document(cstr!("filter"), Some(&self.filter))?;
         into.document(cstr!("sort"), options.sort.as_ref())?;
         into.document(cstr!("projection"), options.projection.as_ref())?;

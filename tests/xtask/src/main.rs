@@ -6,6 +6,7 @@
 // A program: its output is for a person.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod bench;
 mod cadence;
 mod count;
 mod demo;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
         "demo" => demo::command(&paths, &rest),
         "lateness" => cadence::command(&paths, &rest),
         "test" => suites::command(&paths, &rest),
+        "bench" => bench::command(&paths, &rest),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
             ExitCode::SUCCESS
@@ -68,4 +70,7 @@ usage: cargo xtask COMMAND
                  how late heartbeats start on each runtime, as a table
   demo [ARG]...  builds everything, starts a set, the bridge and the dashboard
   test [SUITE]...
-                 every check and every suite, or only those named; `test --list` names them";
+                 every check and every suite, or only those named; `test --list` names them
+  bench [NAME]...
+                 measures Portolan beside the official driver and raw sockets, and prints the
+                 tables: all of them, or only those named; `bench --list` names them";

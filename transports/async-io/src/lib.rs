@@ -63,7 +63,7 @@ impl Transport for AsyncIo {
                 let (host, port) = (host.clone(), *port);
                 for address in blocking::unblock(move || (&*host, port).to_socket_addrs()).await? {
                     match Async::<TcpStream>::connect(address).await {
-                        Ok(stream) => return Ok(Box::new(Raw(prepared(stream)?))),
+                        Ok(stream) => return Ok(Box::new(Raw::new(prepared(stream)?))),
                         Err(refused) => error = refused,
                     }
                 }
@@ -71,7 +71,8 @@ impl Transport for AsyncIo {
             }
             #[cfg(unix)]
             ServerAddress::Unix { path } => {
-                Ok(Box::new(Raw(Async::<std::os::unix::net::UnixStream>::connect(&**path).await?)))
+                let stream = Async::<std::os::unix::net::UnixStream>::connect(&**path).await?;
+                Ok(Box::new(Raw::new(stream)))
             }
             #[cfg(not(unix))]
             ServerAddress::Unix { .. } => Err(io::ErrorKind::Unsupported.into()),
@@ -94,7 +95,17 @@ fn prepared(stream: Async<TcpStream>) -> io::Result<Async<TcpStream>> {
 }
 
 /// A socket as the core's byte stream.
-struct Raw<S>(Async<S>);
+struct Raw<S> {
+    socket: Async<S>,
+    /// Something was written and nothing read since.
+    asked: bool,
+}
+
+impl<S> Raw<S> {
+    fn new(socket: Async<S>) -> Self {
+        Self { socket, asked: false }
+    }
+}
 
 impl<S> ByteStream for Raw<S>
 where
@@ -109,7 +120,11 @@ impl<S: io::Read + IoSafe> AsyncRead for Raw<S> {
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        // Behind a request nothing has arrived yet: waits at once rather than try in vain.
+        if std::mem::take(&mut self.asked) {
+            ready!(self.socket.poll_readable(cx))?;
+        }
+        Pin::new(&mut self.socket).poll_read(cx, buf)
     }
 }
 
@@ -122,16 +137,17 @@ where
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, buf)
+        self.asked = true;
+        Pin::new(&mut self.socket).poll_write(cx, buf)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     /// Ends the sending half only: async-io's own close flushes and leaves the peer waiting.
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.as_mut().poll_flush(cx))?;
-        Poll::Ready(SockRef::from(self.0.get_ref()).shutdown(Shutdown::Write))
+        Poll::Ready(SockRef::from(self.socket.get_ref()).shutdown(Shutdown::Write))
     }
 }

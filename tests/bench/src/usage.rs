@@ -1,0 +1,44 @@
+//! What a process has used.
+
+use std::fs;
+use std::io;
+
+use nix::sys::resource::{UsageWho, getrusage};
+
+/// CPU time of this process, user and system, in nanoseconds.
+pub fn cpu_nanos() -> u64 {
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return 0 };
+    let nanos = |time: nix::sys::time::TimeVal| {
+        u64::try_from(time.tv_sec() * 1_000_000 + i64::from(time.tv_usec())).unwrap_or(0) * 1_000
+    };
+    nanos(usage.user_time()) + nanos(usage.system_time())
+}
+
+/// How often threads of a process gave up the CPU to wait: each time, something woke them later.
+pub fn waits(pid: u32) -> io::Result<u64> {
+    let mut sum = 0;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        // A thread may end between the listing and the look.
+        let Ok(status) = fs::read_to_string(task?.path().join("status")) else { continue };
+        sum += field(&status, "voluntary_ctxt_switches:").unwrap_or(0);
+    }
+    Ok(sum)
+}
+
+/// Threads of a process.
+pub fn threads(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    field(&status, "Threads:").ok_or_else(|| io::Error::other("no Threads in /proc"))
+}
+
+/// Resident memory of a process, in bytes.
+pub fn resident(pid: u32) -> io::Result<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let kib = field(&status, "VmRSS:").ok_or_else(|| io::Error::other("no VmRSS in /proc"))?;
+    Ok(kib * 1024)
+}
+
+fn field(status: &str, name: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+    line.split_whitespace().next()?.parse().ok()
+}
