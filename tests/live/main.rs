@@ -14,6 +14,7 @@ mod failover;
 mod hostile;
 mod kinds;
 mod mongotalk;
+mod on_demand;
 mod raku;
 mod reads;
 mod refusals;

@@ -7,6 +7,7 @@ mod find_one;
 mod idle;
 mod members;
 mod memory;
+mod round_trips;
 mod size;
 mod spec;
 
@@ -20,7 +21,7 @@ pub struct Bench {
 }
 
 /// In the order of running.
-pub const BENCHES: [Bench; 11] = [
+pub const BENCHES: [Bench; 12] = [
     Bench {
         name: "find_one",
         what: "find_one by _id at 1, 16 and 64 tasks: operations and client CPU",
@@ -62,6 +63,11 @@ pub const BENCHES: [Bench; 11] = [
         name: "failover",
         what: "a primary that is killed: what the client adds to the election",
         run: faults::failover,
+    },
+    Bench {
+        name: "round_trips",
+        what: "round trips from nothing to the first result, at 50 ms each way",
+        run: round_trips::run,
     },
     Bench {
         name: "size",
