@@ -127,7 +127,7 @@ impl Client {
         warn_of_what_is_deprecated(&mut options);
         normalize(&mut options);
         let by_mode = match mode {
-            Mode::Background => options.heartbeat_frequency(),
+            Mode::Background => options.heartbeat(),
             Mode::OnDemand => ON_DEMAND_HEARTBEAT,
         };
         options.heartbeat_frequency.get_or_insert(by_mode);
@@ -152,7 +152,7 @@ impl Client {
             scan: (mode == Mode::OnDemand).then_some(ScanSettings { seed: choices }),
             suspicion: options.suspicion,
             monitor: MonitorSettings {
-                heartbeat_frequency: options.heartbeat_frequency(),
+                heartbeat_frequency: options.heartbeat(),
                 connect_timeout: options.connect_timeout.unwrap_or_default(),
                 streaming,
                 rtt_probe: options.rtt_probe,
@@ -288,7 +288,7 @@ impl Client {
             operation: kind,
             local_threshold: options.local_threshold,
             server_selector: options.server_selector.as_ref().map(ServerSelector::rule),
-            heartbeat_frequency: options.heartbeat_frequency(),
+            heartbeat_frequency: options.heartbeat(),
             ..Criteria::read(preference)
         };
         let topology = self.shared().view().topology.clone();
@@ -368,7 +368,7 @@ fn rescan(options: &ClientOptions, seed: u64) -> Option<RescanSettings> {
         replica_sets: options.srv_poll_replica_sets,
         interval: options.srv_rescan_interval,
         ttl: options.srv_ttl.unwrap_or_default(),
-        heartbeat_frequency: options.heartbeat_frequency(),
+        heartbeat_frequency: options.heartbeat(),
         limit: options.connect_timeout.unwrap_or_default(),
         seed,
     })

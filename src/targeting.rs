@@ -71,7 +71,7 @@ impl Targeting {
             excluded: &self.excluded,
             min_cluster_time: self.min_cluster_time,
             local_threshold: options.local_threshold,
-            heartbeat_frequency: options.heartbeat_frequency(),
+            heartbeat_frequency: options.heartbeat(),
             ..Criteria::read(&self.read_preference)
         }
     }

@@ -65,7 +65,7 @@ impl<'a> Route<'a> {
             excluded: &[],
             min_cluster_time: None,
             local_threshold: options.local_threshold,
-            heartbeat_frequency: options.heartbeat_frequency(),
+            heartbeat_frequency: options.heartbeat(),
             server_selector: options.server_selector.as_ref().map(ServerSelector::rule),
         }
     }

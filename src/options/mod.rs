@@ -341,7 +341,7 @@ impl ClientOptions {
 
     /// [`heartbeat_frequency`](Self::heartbeat_frequency), or what stands for `None` in a client
     /// that monitors in the background.
-    pub(crate) fn heartbeat_frequency(&self) -> Duration {
+    pub(crate) fn heartbeat(&self) -> Duration {
         self.heartbeat_frequency.unwrap_or(BACKGROUND_HEARTBEAT)
     }
 

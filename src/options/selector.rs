@@ -73,7 +73,7 @@ impl ServerChoice {
         let selector = self.server_selector.as_ref().or(options.server_selector.as_ref());
         Criteria {
             local_threshold: self.local_threshold.unwrap_or(options.local_threshold),
-            heartbeat_frequency: options.heartbeat_frequency(),
+            heartbeat_frequency: options.heartbeat(),
             server_selector: selector.map(ServerSelector::rule),
             ..Criteria::read(&self.read_preference)
         }

@@ -105,8 +105,8 @@ impl ClientOptions {
                 expected: expected.to_owned(),
             })
         };
-        if self.heartbeat_frequency() < MIN_HEARTBEAT_FREQUENCY {
-            let millis = self.heartbeat_frequency().as_millis().to_string();
+        if self.heartbeat() < MIN_HEARTBEAT_FREQUENCY {
+            let millis = self.heartbeat().as_millis().to_string();
             return bad("heartbeatFrequencyMS", millis, "at least 500");
         }
         if let Some(interval) =
