@@ -12,9 +12,9 @@ use divan::{AllocProfiler, Bencher, black_box};
 use portolan::ReadPreference;
 use portolan::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
 use portolan::engine::rng::Rng;
+use portolan::engine::sdam::suspicion::SuspicionSettings;
 use portolan::engine::sdam::{
-    Action, Event, LinkId, LinkRole, MonitorSettings, RttProbe, Sdam, SdamSettings,
-    SuspicionSettings, TopologyId,
+    Action, Event, LinkId, LinkRole, MonitorSettings, RttProbe, Sdam, SdamSettings, TopologyId,
 };
 use portolan::engine::selection::{Criteria, select};
 use portolan::engine::time::Instant;
