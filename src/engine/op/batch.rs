@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use bson::{RawDocument, RawDocumentBuf};
+use bson::{RawArray, RawDocument, RawDocumentBuf};
 
 use super::failure::ReplyFailure;
 use super::reply::{self, integer};
@@ -45,14 +45,11 @@ impl CursorReply {
     pub fn read(reply: RawDocumentBuf) -> Result<Self, ReplyFailure> {
         let fields = reply::check_write(&reply, 0)?;
         let cursor = fields.cursor.ok_or_else(|| missing("cursor"))?;
-        let id = match cursor.get("id") {
-            Ok(Some(id)) => integer(id).ok_or_else(|| missing("cursor.id"))?,
-            _ => return Err(missing("cursor.id")),
-        };
-        let namespace = cursor.get_str("ns").ok().filter(|text| text.contains('.'));
+        let Fields { id, namespace, batch } = Fields::of(cursor)?;
+        let id = id.ok_or_else(|| missing("cursor.id"))?;
+        let namespace = namespace.filter(|text| text.contains('.'));
         let namespace = place(&reply, namespace.ok_or_else(|| missing("cursor.ns"))?.as_bytes());
-        let array = cursor.get_array("firstBatch").or_else(|_| cursor.get_array("nextBatch"));
-        let array = array.map_err(|error| ReplyFailure::malformed("cursor.firstBatch", error))?;
+        let array = batch.ok_or_else(|| missing("cursor.firstBatch"))?;
         let Range { start, end } = place(&reply, array.as_bytes());
         Ok(Self { id, namespace, batch: Batch::new(reply, start, end)? })
     }
@@ -64,6 +61,30 @@ impl CursorReply {
         let text = self.batch.reply.as_bytes().get(self.namespace.clone());
         let text = text.and_then(|text| std::str::from_utf8(text).ok());
         text.and_then(Namespace::parse).expect("looked at when the reply was read")
+    }
+}
+
+/// What a cursor's document says, read in one pass.
+#[derive(Default)]
+struct Fields<'a> {
+    id: Option<i64>,
+    namespace: Option<&'a str>,
+    batch: Option<&'a RawArray>,
+}
+
+impl<'a> Fields<'a> {
+    fn of(cursor: &'a RawDocument) -> Result<Self, ReplyFailure> {
+        let mut fields = Self::default();
+        for element in cursor.iter_elements() {
+            let element = element.map_err(|error| ReplyFailure::malformed("cursor", error))?;
+            match (element.key().as_str(), element.value()) {
+                ("id", Ok(value)) => fields.id = integer(value),
+                ("ns", Ok(value)) => fields.namespace = value.as_str(),
+                ("firstBatch" | "nextBatch", Ok(value)) => fields.batch = value.as_array(),
+                _ => {}
+            }
+        }
+        Ok(fields)
     }
 }
 

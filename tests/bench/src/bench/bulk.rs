@@ -1,4 +1,8 @@
 //! Many documents with one call: read through a cursor, and inserted.
+//!
+//! What bounds both is the server, and most of all `insert_many`: of the time of 10,000 small
+//! documents the client's CPU is a small part (the column beside), so that even a driver that costs
+//! nothing would not be far ahead of another.
 
 use super::rounds;
 use crate::orders::{Answer, Order, RECORDS};

@@ -1,4 +1,7 @@
 //! `find_one` by `_id`: how near a driver comes to the same exchange as a canned loop.
+//!
+//! Server and client share the machine's CPUs, so operations a second depend on what else it does;
+//! CPU an operation and the ratios of neighbouring runs depend on it less.
 
 use super::rounds;
 use crate::orders::{Answer, Order};

@@ -265,9 +265,11 @@ fn connect_portolan(runtime: &Runtime, uri: String) -> Connecting<portolan::Clie
     }
 }
 
+#[cfg(feature = "official")]
 fn connect_official(_: &Runtime, uri: String) -> Connecting<mongodb::Client> {
     Box::pin(async move { Ok(mongodb::Client::with_uri_str(&uri).await?) })
 }
 
 driver!(with_portolan, portolan, connect_portolan);
+#[cfg(feature = "official")]
 driver!(with_official, mongodb, connect_official);

@@ -1,11 +1,13 @@
 //! A peer as a process: orders come in on standard input, answers go out on standard output.
 
 use std::io::{self, BufRead as _, BufReader, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use super::canned::Canned;
-use super::driver::{with_official, with_portolan};
+#[cfg(feature = "official")]
+use super::driver::with_official;
+use super::driver::with_portolan;
 use super::floor::Floor;
 use super::{Failure, Peer};
 use crate::counting;
@@ -35,10 +37,17 @@ pub fn main(peer: Peer, counted: bool) -> Result<(), Failure> {
             let mut session = with_portolan::Session::new(runtime(peer)?);
             serve(|order| session.obey(order))
         }
+        #[cfg(feature = "official")]
         Peer::Official => {
             let mut session = with_official::Session::new(runtime(peer)?);
             serve(|order| session.obey(order))
         }
+        #[cfg(not(feature = "official"))]
+        Peer::Official => Err(
+            "this program was built without the official driver: name one that was built with it \
+             in PORTOLAN_BENCH_OFFICIAL"
+                .into(),
+        ),
         Peer::Pymongo => Err("pymongo is a program of its own".into()),
     }
 }
@@ -89,7 +98,10 @@ impl Worker {
                 python
             }
             _ => {
-                let mut program = Command::new(std::env::current_exe()?);
+                let lent = std::env::var_os("PORTOLAN_BENCH_OFFICIAL");
+                let lent = lent.filter(|_| peer == Peer::Official);
+                let own = std::env::current_exe()?;
+                let mut program = Command::new(lent.map_or(own, PathBuf::from));
                 program.args([WORKER, peer.name()]).args(counted.then_some(COUNTING));
                 program
             }
