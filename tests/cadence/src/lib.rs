@@ -23,6 +23,7 @@ mod scenes;
 
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use futures_util::future::{Either, select};
@@ -64,14 +65,13 @@ pub async fn play(
         }
     }));
     let transport = Arc::new(deployment.transport(time.clone()));
-    let made = Client::new(options, transport).map_err(|error| error.to_string())?;
-    let (client, driver) = made;
+    let (client, driver) = Client::new(options, transport).map_err(|error| error.to_string())?;
     spawn(driver);
     let outcome = {
+        let end = pin!(deployment.finished());
         let operations = pin!(operate(&client, &deployment));
-        let end = pin!(select(deployment_end(&deployment), operations));
         let late = time.sleep_until(time.now() + PATIENCE);
-        match select(end, late).await {
+        match select(select(end, operations), late).await {
             Either::Left((Either::Left((outcome, _)), _)) => outcome,
             Either::Left((Either::Right(((), _)), _)) => Err("the operations ended".to_owned()),
             Either::Right(_) => Err(format!("no {} in {PATIENCE:?}", deployment.awaited())),
@@ -82,13 +82,6 @@ pub async fn play(
     outcome.map(|()| lines)
 }
 
-/// The end of the script, as a future that `select` takes.
-fn deployment_end(
-    deployment: &Deployment,
-) -> std::pin::Pin<Box<impl Future<Output = Result<(), String>> + use<'_>>> {
-    Box::pin(deployment.finished())
-}
-
 /// Runs one operation after the other, each when the script lets it begin; notes that it waits, and
 /// that it has ended.
 async fn operate(client: &Client, deployment: &Deployment) {
@@ -96,8 +89,8 @@ async fn operate(client: &Client, deployment: &Deployment) {
         deployment.started(number).await;
         let mut ping = pin!(client.ping(ReadPreference::primary()));
         let outcome = match poll!(&mut ping) {
-            std::task::Poll::Ready(outcome) => outcome,
-            std::task::Poll::Pending => {
+            Poll::Ready(outcome) => outcome,
+            Poll::Pending => {
                 deployment.note(&format!("operation {number} waits"));
                 ping.await
             }
