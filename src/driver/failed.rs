@@ -80,8 +80,8 @@ pub(crate) fn kind_of(error: &ConnectionError) -> FailureKind {
     }
 }
 
-/// The failure of a connection that was being made, as the topology machine judges it: an overloaded
-/// server is not worse than it was, however far the connection had come.
+/// The failure of a connection that was being made, as the topology machine judges it: an
+/// overloaded server is not worse than it was, however far the connection had come.
 pub(crate) fn making_of(stage: Stage, error: &ConnectionError) -> (Stage, FailureKind) {
     match refusal(error) {
         Some(refusal) if refusal.has_label(retry::SYSTEM_OVERLOADED_ERROR) => {

@@ -6,7 +6,7 @@
 //! - [`shared`]: what it and the operations share: the machine, the published topology, the pools.
 //! - [`framed`]: whole messages over a raw stream.
 //! - [`observe`]: who listens to what happens here: streams of events, log messages.
-//! - [`pool`], [`connection`], [`authenticate`] and [`dial`]: connections of operations; [`select`],
+//! - [`pool`], [`connection`], [`authenticate`], [`dial`]: connections of operations; [`select`],
 //!   [`obtain`] and [`execute`]: their path; [`failed`]: what a failure of theirs means; [`pause`]:
 //!   what comes before the next attempt; [`checked_out`]: one connection in a user's hands.
 //!

@@ -48,7 +48,8 @@ impl OidcCallback for Idp {
 }
 
 fn options(bed: &Bed, source: OidcSource) -> ClientOptions {
-    let mut options = ClientOptions::parse(&bed.uri("retryReads=false")).expect("good options");
+    let mut options =
+        ClientOptions::parse(&bed.uri("retryReads=false&maxIdleTimeMS=1")).expect("good options");
     options.suspicion.enabled = false;
     options.credential = Some(Credential::external(AuthMechanism::MongoDbOidc));
     options.oidc = Some(source);
@@ -88,16 +89,8 @@ fn again() -> Act {
     Act::Reply(doc! { "ok": 0, "code": 391, "errmsg": "reauthentication required" })
 }
 
-/// Closes what is idle, so that the next operation has a new connection.
-fn hang_up(bed: &Bed) {
-    bed.rule("a:1", "ping", 1, Act::HangUp);
-}
-
-fn on_a_new_connection(bed: &Bed, client: &Client) {
-    hang_up(bed);
-    let admin = client.database("admin");
-    let broken = bed.run(async move { admin.run_command(doc! { "ping": 1 }).await });
-    broken.expect_err("the connection breaks");
+/// The next operation has a new connection: the one that there is has been idle for too long.
+fn on_a_new_connection(bed: &Bed) {
     bed.advance(ms(600));
 }
 
@@ -108,7 +101,7 @@ fn a_machine_is_asked_once_and_again_when_the_server_wants_another_token() {
     let client = bed.client_of(options(&bed, OidcSource::machine(idp.clone())));
     bed.rule("a:1", "saslStart", 9, accepted());
     find(&bed, &client).expect("a document");
-    on_a_new_connection(&bed, &client);
+    on_a_new_connection(&bed);
     find(&bed, &client).expect("a document");
     assert_eq!(tokens(&bed.named("saslStart")), ["token 1", "token 1"]);
     let asked = idp.asked();
@@ -151,7 +144,7 @@ fn a_known_token_that_is_refused_is_replaced_and_a_new_one_is_not() {
     find(&bed, &client).expect("a document");
     assert_eq!(tokens(&bed.named("saslStart")), ["token 1", "token 1", "token 2"]);
 
-    on_a_new_connection(&bed, &client);
+    on_a_new_connection(&bed);
     bed.forget_log();
     bed.with_server("a:1", |server| server.forget_rules());
     let illegal = doc! { "ok": 0, "code": 20, "errmsg": "illegal operation" };
@@ -171,7 +164,7 @@ fn a_known_token_in_the_hello_is_enough() {
     let client = bed.client_of(options(&bed, OidcSource::machine(idp)));
     bed.rule("a:1", "saslStart", 1, accepted());
     find(&bed, &client).expect("a document");
-    on_a_new_connection(&bed, &client);
+    on_a_new_connection(&bed);
     bed.forget_log();
     let mut hello = bed.with_server("a:1", |server| server.hello.clone());
     let answer = doc! { "conversationId": 1, "done": true, "payload": payload(&doc! {}) };

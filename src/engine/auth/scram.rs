@@ -19,7 +19,8 @@ pub const MIN_ITERATIONS: u32 = 4_096;
 ///
 /// The specification names no limit, and a liar could have a client work for hours. Servers ask for
 /// 10,000 (SHA-1) and 15,000 (SHA-256) unless configured otherwise; OWASP's advice of 2023, which
-/// an administrator may follow, is 1,300,000 and 600,000. Two million take about a second.
+/// an administrator may follow, is 1,300,000 and 600,000. Two million take a second or two of one
+/// core.
 pub const MAX_ITERATIONS: u32 = 2_000_000;
 
 /// Bytes of a server's message at most; real ones have some hundred.
