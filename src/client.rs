@@ -6,6 +6,7 @@ use std::time::Duration;
 use bson::oid::ObjectId;
 
 use crate::database::Database;
+use crate::driver::authenticate::Authentication;
 use crate::driver::checked_out::ServerConnection;
 use crate::driver::execute::execute;
 use crate::driver::observe::Observers;
@@ -78,8 +79,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// Options that contradict each other, and those that this version cannot honour (a user name,
-    /// TLS, an SRV host, a proxy): it says so rather than connect without them. What it leaves out
+    /// Options that contradict each other, and those that this version cannot honour (TLS,
+    /// an SRV host, a proxy): it says so rather than connect without them. What it leaves out
     /// because it only makes things faster is named in the client's
     /// [`options().warnings`](ClientOptions::warnings).
     pub fn new(options: ClientOptions, transport: Arc<dyn Transport>) -> Result<(Self, Driver)> {
@@ -125,6 +126,7 @@ impl Client {
         options.validate()?;
         refuse_what_is_missing(&mut options, mode)?;
         warn_of_what_is_deprecated(&mut options);
+        let authentication = Authentication::of(&options)?;
         normalize(&mut options);
         let by_mode = match mode {
             Mode::Background => options.heartbeat(),
@@ -165,9 +167,16 @@ impl Client {
         let sdam = Sdam::new(settings);
         let log = Log::new(topology_id, options.log_max_document_length);
         let observers = Arc::new(Observers::new(topology_id, log));
-        let shared =
-            Arc::new(Shared::new(options, transport, sdam, choices, client_metadata, observers));
-        Ok(Self { handle: Arc::new(Handle { shared }) })
+        let shared = Shared::new(
+            options,
+            transport,
+            sdam,
+            choices,
+            client_metadata,
+            authentication,
+            observers,
+        );
+        Ok(Self { handle: Arc::new(Handle { shared: Arc::new(shared) }) })
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -399,9 +408,6 @@ fn refuse_what_is_missing(options: &mut ClientOptions, mode: Mode) -> Result<()>
             "{what}; this version of portolan cannot do that yet, and does not go on without it"
         )))
     };
-    if options.credential.is_some() {
-        return missing("the connection string asks for authentication");
-    }
     if options.tls_enabled() {
         return missing(
             "the connection string asks for TLS (as mongodb+srv:// does, unless it says tls=false)",

@@ -8,6 +8,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::engine::address::ServerAddress;
+use crate::engine::auth::{AuthError, AuthFailure};
 use crate::engine::op::{BuildError, CommandFailure, ReplyFailure, WriteFailure};
 use crate::engine::selection::{Hint, Verdict};
 use crate::engine::srv::SrvError;
@@ -69,6 +70,13 @@ pub enum ErrorKind {
         address: ServerAddress,
         /// What was wrong with it.
         message: String,
+    },
+    /// The client could not prove who it is, or the server who it is; the connection was closed.
+    Authentication {
+        /// The server.
+        address: ServerAddress,
+        /// Who, by what mechanism, and why not.
+        failure: Box<AuthFailure>,
     },
     /// The server's connections were closed while the operation waited for one.
     Pool {
@@ -180,6 +188,10 @@ impl Error {
     pub fn code(&self) -> Option<i32> {
         match self.kind() {
             ErrorKind::Command(failure) => failure.code,
+            ErrorKind::Authentication { failure, .. } => match &failure.error {
+                AuthError::Refused(refusal) => refusal.code,
+                _ => None,
+            },
             ErrorKind::Write(failure) => failure
                 .write_errors
                 .first()
@@ -215,6 +227,7 @@ impl fmt::Display for Error {
             ErrorKind::Protocol { address, message } => {
                 write!(f, "{address} sent what is not MongoDB's protocol: {message}")
             }
+            ErrorKind::Authentication { address, failure } => write!(f, "{address}: {failure}"),
             ErrorKind::Command(failure) => failure.fmt(f),
             ErrorKind::Write(failure) => failure.fmt(f),
             ErrorKind::Reply { address, message } => {
@@ -241,6 +254,7 @@ impl std::error::Error for Error {
         match self.kind() {
             ErrorKind::Options(error) => Some(error),
             ErrorKind::Srv(error) => Some(error),
+            ErrorKind::Authentication { failure, .. } => Some(&**failure),
             _ => None,
         }
     }

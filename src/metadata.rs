@@ -1,9 +1,23 @@
 //! What the client says of itself, read from the process that it runs in.
 
+use crate::client::Client;
 use crate::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
 use crate::error::{Error, Result};
-use crate::options::ClientOptions;
+use crate::options::{ClientOptions, DriverInfo};
 use crate::transport::Transport;
+
+impl Client {
+    /// Adds what a library on top of the driver says of itself to what servers log of the client;
+    /// the same twice is the same once. Connections that are open already are left alone.
+    ///
+    /// # Errors
+    ///
+    /// If a text contains `|`, which separates one library from the next.
+    pub fn append_metadata(&self, library: &DriverInfo) -> Result<()> {
+        let appended = self.shared().append_metadata(library);
+        appended.map_err(|error| Error::invalid_argument(error.to_string()))
+    }
+}
 
 /// Whether the process runs on a function platform or in a container.
 pub(crate) fn environment() -> EnvMetadata {
@@ -22,7 +36,10 @@ pub(crate) fn describe(
         architecture: Some(std::env::consts::ARCH.to_owned()),
         ..OsMetadata::default()
     };
-    let metadata = ClientMetadata::new(os, transport.runtime(), environment);
+    let mut metadata = ClientMetadata::new(os, transport.runtime(), environment);
+    if let Some(library) = &options.driver_info {
+        metadata.append(library).map_err(|error| Error::invalid_argument(error.to_string()))?;
+    }
     match &options.app_name {
         None => Ok(metadata),
         Some(name) => metadata

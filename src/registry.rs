@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 
-use async_channel::Sender;
+use futures_channel::mpsc::UnboundedSender;
 
 use crate::client::{Client, WeakClient};
 use crate::engine::address::ServerAddress;
@@ -40,7 +40,7 @@ pub struct Registry {
 struct State {
     clients: BTreeMap<String, Entry>,
     /// Who wants to hear of all sets.
-    listeners: Vec<Sender<SetChange>>,
+    listeners: Vec<UnboundedSender<SetChange>>,
     /// How many clients there ever were.
     created: u64,
     shut_down: bool,

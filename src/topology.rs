@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_channel::Receiver;
+use futures_channel::mpsc::UnboundedReceiver;
 use futures_util::Stream;
 
 use crate::client::Client;
@@ -18,12 +18,12 @@ use crate::event::Event;
 #[derive(Debug)]
 pub struct Topology {
     shared: Arc<Shared>,
-    events: Pin<Box<Receiver<Event>>>,
+    events: UnboundedReceiver<Event>,
 }
 
 impl Topology {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let events = Box::pin(shared.observers.topology.subscribe());
+        let events = shared.observers.topology.subscribe();
         Self { shared, events }
     }
 
@@ -43,7 +43,7 @@ impl Stream for Topology {
 
     /// The next event; the stream ends after `TopologyClosed`.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event>> {
-        self.events.as_mut().poll_next(cx)
+        Pin::new(&mut self.events).poll_next(cx)
     }
 }
 

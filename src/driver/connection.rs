@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select};
 
+use super::authenticate::{Authentication, Proof};
 use super::framed::{Framed, FramedError, Interrupt};
 use crate::engine::address::ServerAddress;
+use crate::engine::auth::{AuthFailure, Conversation};
 use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError};
 use crate::engine::op::Limits;
 use crate::engine::pool::Permit;
+use crate::engine::sdam::Stage;
 use crate::engine::time::Instant;
 use crate::engine::wire::{self, DEFAULT_MAX_MESSAGE_SIZE, FRAME_SLACK, Flags, WireError};
 use crate::transport::Transport;
@@ -34,6 +37,8 @@ pub(crate) enum ConnectionError {
     Unsendable(WireError),
     /// The server's reply to hello is an error, or no reply to hello.
     Hello(ReplyError),
+    /// Client or server could not prove who it is.
+    Authentication(Box<AuthFailure>),
 }
 
 impl fmt::Display for ConnectionError {
@@ -43,6 +48,18 @@ impl fmt::Display for ConnectionError {
             Self::Timeout { what, limit } => write!(f, "{what} within {limit:?}"),
             Self::Unsendable(error) => error.fmt(f),
             Self::Hello(error) => error.fmt(f),
+            Self::Authentication(failure) => failure.fmt(f),
+        }
+    }
+}
+
+impl ConnectionError {
+    /// How far a connection had come whose hello ended with this: a hello carries the first words
+    /// of the authentication, and their answer.
+    fn stage_of_greeting(&self) -> Stage {
+        match self {
+            Self::Authentication(_) => Stage::Authenticating,
+            _ => Stage::Handshaking,
         }
     }
 }
@@ -59,10 +76,18 @@ impl From<WireError> for ConnectionError {
     }
 }
 
-/// What the first hello of a connection needs.
+impl From<AuthFailure> for ConnectionError {
+    fn from(failure: AuthFailure) -> Self {
+        Self::Authentication(Box::new(failure))
+    }
+}
+
+/// What the making of a connection needs.
 pub(crate) struct Handshake<'a> {
     pub(crate) metadata: &'a ClientMetadata,
     pub(crate) load_balanced: bool,
+    /// Who the client is; `None` for nobody.
+    pub(crate) authentication: Option<&'a Authentication>,
     pub(crate) connect_timeout: Option<Duration>,
 }
 
@@ -89,11 +114,15 @@ pub(crate) struct Connection {
     permit: Permit,
     next_request: i32,
     hello: Arc<HelloReply>,
+    /// How the client has proved who it is.
+    proof: Proof,
     interrupt: Arc<Interrupt>,
     /// When the latest exchange ended.
     last_used: Instant,
     /// An exchange has begun and not ended: what comes next on the stream is unknown.
     busy: bool,
+    /// An authentication has begun and not ended.
+    proving: bool,
 }
 
 impl fmt::Debug for Connection {
@@ -103,7 +132,8 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Opens a connection and shakes hands, or takes the one that a monitor has offered.
+    /// Opens a connection and shakes hands, or takes the one that a monitor has offered, and
+    /// authenticates; a failure says how far that came.
     pub(crate) async fn establish(
         transport: &dyn Transport,
         address: &ServerAddress,
@@ -111,27 +141,38 @@ impl Connection {
         interrupt: Arc<Interrupt>,
         handshake: Handshake<'_>,
         offered: Option<Offered>,
-    ) -> Result<Self, ConnectionError> {
+    ) -> Result<Self, (Stage, ConnectionError)> {
         let limit = handshake.connect_timeout;
         let interrupted = interrupt.clone();
-        let work = async {
+        let greeting = async {
             if let Some(Offered { mut framed, hello }) = offered
                 && framed.is_silent().await
             {
                 let mut connection = Self::over(framed, permit, interrupt, transport.now());
+                let who = handshake.authentication;
+                let conversation = who.map(|who| who.conversation(&hello)).transpose()?;
                 connection.greeted(hello);
-                return Ok(connection);
+                return Ok((connection, conversation));
             }
             let stream = transport.connect(address).await.map_err(FramedError::Io)?;
             let framed = Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE);
             let mut connection = Self::over(framed, permit, interrupt, transport.now());
-            connection.say_hello(transport, &handshake).await?;
+            let conversation = connection.say_hello(transport, &handshake).await?;
+            Ok((connection, conversation))
+        };
+        let work = async {
+            let greeted = within(transport, limit, "no connection", greeting).await;
+            let (mut connection, conversation) = greeted.map_err(|e| (e.stage_of_greeting(), e))?;
+            if let (Some(who), Some(conversation)) = (handshake.authentication, conversation) {
+                let proved =
+                    connection.authenticate(transport, address, limit, who, conversation).await;
+                proved.map_err(|error| (Stage::Authenticating, error))?;
+            }
             Ok(connection)
         };
-        let work = within(transport, limit, "no connection", work);
         match select(pin!(work), pin!(interrupted.raised())).await {
             Either::Left((made, _)) => made,
-            Either::Right((error, _)) => Err(error.into()),
+            Either::Right((error, _)) => Err((Stage::Handshaking, error.into())),
         }
     }
 
@@ -142,9 +183,11 @@ impl Connection {
             permit,
             next_request: 1,
             hello: Arc::default(),
+            proof: Proof::default(),
             interrupt,
             last_used: now,
             busy: false,
+            proving: false,
         }
     }
 
@@ -155,14 +198,18 @@ impl Connection {
         self.hello = hello;
     }
 
+    /// The first hello; what it began of the authentication goes on with the conversation.
     async fn say_hello(
         &mut self,
         transport: &dyn Transport,
         handshake: &Handshake<'_>,
-    ) -> Result<(), ConnectionError> {
+    ) -> Result<Option<Conversation>, ConnectionError> {
+        let opening = handshake.authentication.map(Authentication::opening).transpose()?;
         let command = HelloCommand {
             client_metadata: Some(handshake.metadata),
             load_balanced: handshake.load_balanced,
+            sasl_supported_mechs: opening.as_ref().and_then(|it| it.sasl_supported_mechs()),
+            speculative_authenticate: opening.as_ref().and_then(|it| it.speculative_authenticate()),
             ..HelloCommand::default()
         };
         let reply = self
@@ -170,11 +217,13 @@ impl Connection {
                 command.encode(buffer, request).map(|_| Flags::NONE)
             })
             .await?;
-        let Some(reply) = reply else { return Ok(()) };
-        let hello = HelloReply::parse(reply.message.document()).map_err(ConnectionError::Hello)?;
+        let Some(reply) = reply else { return Ok(None) };
+        let document = reply.message.document();
+        let hello = HelloReply::parse(document).map_err(ConnectionError::Hello)?;
         hello.check_load_balanced(handshake.load_balanced).map_err(ConnectionError::Hello)?;
+        let conversation = opening.map(|opening| opening.answered(&hello, document)).transpose()?;
         self.greeted(Arc::new(hello));
-        Ok(())
+        Ok(conversation)
     }
 
     /// Sends one request and reads its reply; `None` where the request asks for none.
@@ -243,7 +292,21 @@ impl Connection {
 
     /// Whether the next exchange can begin.
     pub(crate) fn is_usable(&self) -> bool {
-        !self.busy
+        !self.busy && !self.proving
+    }
+
+    /// How the client has proved who it is.
+    pub(super) fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// The outcome of an authentication; `None` while it is under way, so that a connection on
+    /// which it does not end is not used.
+    pub(super) fn prove(&mut self, proof: Option<Proof>) {
+        self.proving = proof.is_none();
+        if let Some(proof) = proof {
+            self.proof = proof;
+        }
     }
 
     pub(crate) fn id(&self) -> u64 {

@@ -3,19 +3,21 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, ConnectionError, Handshake};
-use super::failed::kind_of;
+use super::failed::making_of;
 use super::pool::{PooledConnection, ServerPool, Slot};
 use super::shared::Shared;
 use crate::engine::sdam::{Event, Failure, Stage};
 
-/// Opens a connection, shakes hands and tells the topology machine what came of it.
+/// Opens a connection, shakes hands, authenticates and tells the topology machine what came of it.
 pub(crate) async fn dial(
     shared: &Arc<Shared>,
     slot: Slot,
-) -> Result<PooledConnection, ConnectionError> {
+) -> Result<PooledConnection, (Stage, ConnectionError)> {
+    let metadata = shared.metadata();
     let handshake = Handshake {
-        metadata: &shared.metadata,
+        metadata: &metadata,
         load_balanced: shared.options.load_balanced == Some(true),
+        authentication: shared.authentication.as_ref(),
         connect_timeout: shared.options.connect_timeout,
     };
     let address = slot.address().clone();
@@ -31,13 +33,13 @@ pub(crate) async fn dial(
             shared.drive(transport.now(), Event::Handshaken { address, reply });
             Ok(slot.fill(connection))
         }
-        Err(error) => {
-            let (generation, stage, kind) =
-                (permit.generation, Stage::Handshaking, kind_of(&error));
+        Err((stage, error)) => {
+            let generation = permit.generation;
+            let (judged, kind) = making_of(stage, &error);
             // The pool is cleared, if at all, before the connection counts as closed.
-            shared.report(Failure { address, generation, stage, kind });
+            shared.report(Failure { address, generation, stage: judged, kind });
             slot.fail(error.to_string().into());
-            Err(error)
+            Err((stage, error))
         }
     }
 }

@@ -11,8 +11,7 @@ use bson::RawDocumentBuf;
 use futures_util::future::{Either, select as either};
 
 use super::connection::{Connection, ConnectionError};
-use super::failed::{Failed, explain, kind_of};
-use super::framed::FramedError;
+use super::failed::{Failed, kind_of};
 use super::in_flight::goes_elsewhere;
 use super::observe::CommandWatch;
 use super::on_demand::attend;
@@ -21,12 +20,12 @@ use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
 use crate::engine::address::ServerAddress;
-use crate::engine::op::retry::{self, AttemptError, AttemptServer, Outdated, RetryPolicy};
+use crate::engine::op::retry::{AttemptServer, Outdated, RetryPolicy};
 use crate::engine::op::{
     self, Attempts, CommandContext, Limits, Next, Operation, OperationKind, ReplyFailure,
     Retryability, Trouble,
 };
-use crate::engine::sdam::{Failure, FailureKind, ServerType, Stage};
+use crate::engine::sdam::{ServerType, Stage};
 use crate::engine::time::Instant;
 use crate::engine::wire::{Flags, WireError};
 use crate::error::{Error, Result};
@@ -114,18 +113,18 @@ const MAX_MOVES: u32 = 3;
 pub(super) struct Run<'a> {
     pub(super) shared: &'a Arc<Shared>,
     pub(super) route: &'a Route<'a>,
-    kind: OperationKind,
-    policy: RetryPolicy,
+    pub(super) kind: OperationKind,
+    pub(super) policy: RetryPolicy,
     session: Option<ImplicitSession>,
     /// Of a retryable write: the same for every attempt, which is what makes it happen once.
-    txn_number: Option<i64>,
+    pub(super) txn_number: Option<i64>,
     /// How many attempts were sent.
     attempt: u32,
     /// How often it has left a server that did not answer.
     moves: u32,
     deprioritized: Vec<ServerAddress>,
     /// The server that denied to be what it is believed to be.
-    outdated: Option<Outdated>,
+    pub(super) outdated: Option<Outdated>,
 }
 
 impl<'a> Run<'a> {
@@ -238,10 +237,17 @@ impl<'a> Run<'a> {
         };
         self.attempt += 1;
         let sent = self.shared.transport.now();
-        let shared = self.shared;
-        let mut watch =
-            shared.observers.watch(&shared.transport, self.route.database, operation.name());
-        let reply = self.exchange(operation, &context, &mut connection, selected, &mut watch).await;
+        let mut watch = self.watch(operation);
+        let mut reply =
+            self.exchange(operation, &context, &mut connection, selected, &mut watch).await;
+        if let Some(refused) = self.wants_reauthentication(&reply) {
+            let error = Error::of_reply(selected.pool.address(), refused);
+            let failed = Failed { error, trouble: Trouble::Client, avoid: None };
+            failed.told(&mut watch);
+            self.reauthenticate(selected, &mut connection).await?;
+            watch = self.watch(operation);
+            reply = self.exchange(operation, &context, &mut connection, selected, &mut watch).await;
+        }
         let reply = reply.map_err(|failed| failed.told(&mut watch))?;
         let generation = connection.generation();
         drop(connection);
@@ -261,6 +267,39 @@ impl<'a> Run<'a> {
         let address = selected.server.address.clone();
         self.shared.succeeded(&address);
         Ok(Success { output, address, server_type, sent })
+    }
+
+    fn watch(&self, operation: &impl Operation) -> Option<CommandWatch> {
+        let shared = self.shared;
+        shared.observers.watch(&shared.transport, self.route.database, operation.name())
+    }
+
+    /// The reply by which a server asks for another authentication, where the client has one.
+    fn wants_reauthentication(
+        &self,
+        reply: &Result<Option<RawDocumentBuf>, Failed>,
+    ) -> Option<ReplyFailure> {
+        self.shared.authentication.as_ref()?;
+        let Ok(Some(reply)) = reply else { return None };
+        op::reply::check(reply).err().filter(ReplyFailure::is_reauthentication_required)
+    }
+
+    /// Auth "Reauthentication": "Drivers MUST immediately attempt a reauthentication on the
+    /// connection [...] and then re-attempt the operation", whether it is retryable or not.
+    async fn reauthenticate(
+        &self,
+        selected: &Selected,
+        connection: &mut Connection,
+    ) -> Result<(), Failed> {
+        let Some(authentication) = &self.shared.authentication else { return Ok(()) };
+        let (transport, limit) = (&*self.shared.transport, self.shared.options.connect_timeout);
+        let generation = connection.generation();
+        let address = selected.pool.address();
+        let proved = connection.reauthenticate(transport, address, limit, authentication).await;
+        proved.map_err(|error| {
+            self.report(address, generation, Stage::Authenticating, kind_of(&error));
+            self.unproved(selected, &error)
+        })
     }
 
     async fn select<O: Operation>(&self, operation: &O) -> Result<Selected, Failed> {
@@ -349,85 +388,5 @@ impl<'a> Run<'a> {
 
     fn set_dirty(&mut self, dirty: bool) -> bool {
         self.session.as_mut().is_some_and(|session| session.get().set_dirty(dirty))
-    }
-
-    /// The connection broke in the middle of an exchange.
-    fn broken(&self, error: &ConnectionError, selected: &Selected, generation: u64) -> Failed {
-        let address = selected.pool.address();
-        if !matches!(error, ConnectionError::Framed(FramedError::Interrupted(_))) {
-            self.report(address, generation, Stage::Established, kind_of(error));
-        }
-        let server = AttemptServer::of(&selected.server);
-        let explained = self.label_network_error(explain(address, error), Some(&server));
-        self.sent_and_failed(explained, AttemptError::Network, selected)
-    }
-
-    /// The server answered that something failed.
-    fn refused(
-        &mut self,
-        mut failure: ReplyFailure,
-        selected: &Selected,
-        generation: u64,
-        server: &AttemptServer,
-    ) -> Failed {
-        let address = selected.pool.address();
-        if let Some(change) = failure.state_change() {
-            let kind = FailureKind::Command {
-                code: change.code,
-                message: change.message.into(),
-                topology_version: change.topology_version,
-            };
-            self.outdated = Outdated::of(address, change.topology_version);
-            self.report(address, generation, Stage::Established, kind);
-        }
-        self.policy.add_labels(server, &mut failure);
-        if let ReplyFailure::Command(failure) = &mut failure {
-            retry::explain_transaction_numbers(failure);
-        }
-        let error = Error::of_reply(address, failure.clone());
-        self.sent_and_failed(error, AttemptError::Reply(&failure), selected)
-    }
-
-    fn sent_and_failed(
-        &self,
-        error: Error,
-        cause: AttemptError<'_>,
-        selected: &Selected,
-    ) -> Failed {
-        let server = AttemptServer::of(&selected.server);
-        let avoid = retry::deprioritizes(cause, &server).then(|| selected.pool.address().clone());
-        // Without its number a write that is sent twice may happen twice.
-        let numbered = self.policy.retryability != Retryability::Write || self.txn_number.is_some();
-        let overloaded = match cause {
-            AttemptError::Reply(failure) => Trouble::overloaded(failure, self.may_retry_overload()),
-            _ => None,
-        };
-        let trouble = overloaded.unwrap_or_else(|| Trouble::Sent {
-            // How many attempts there were is counted by `Attempts`.
-            retryable: numbered && self.policy.should_retry(1, &server, cause),
-            indicates_attempt: retry::indicates_attempt(cause),
-        });
-        Failed { error, trouble, avoid }
-    }
-
-    pub(super) fn may_retry_overload(&self) -> bool {
-        let RetryPolicy { retry_reads, retry_writes, .. } = self.policy;
-        op::may_retry_overload(self.kind, retry_reads, retry_writes)
-    }
-
-    pub(super) fn label_network_error(
-        &self,
-        error: Error,
-        server: Option<&AttemptServer>,
-    ) -> Error {
-        if self.policy.labels_network_errors(server) {
-            error.with_label(retry::RETRYABLE_WRITE_ERROR)
-        } else {
-            error
-        }
-    }
-
-    fn report(&self, address: &ServerAddress, generation: u64, stage: Stage, kind: FailureKind) {
-        self.shared.report(Failure { address: address.clone(), generation, stage, kind });
     }
 }

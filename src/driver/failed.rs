@@ -1,11 +1,16 @@
 //! An attempt that failed, and what its failure means for the caller, the retry and the topology.
 
 use super::connection::ConnectionError;
+use super::execute::Run;
 use super::framed::FramedError;
 use super::observe::CommandWatch;
+use super::select::Selected;
 use crate::engine::address::ServerAddress;
-use crate::engine::op::Trouble;
-use crate::engine::sdam::FailureKind;
+use crate::engine::auth::AuthError;
+use crate::engine::hello::ReplyError;
+use crate::engine::op::retry::{self, AttemptError, AttemptServer, Outdated, RetryPolicy};
+use crate::engine::op::{self, CommandFailure, ReplyFailure, Retryability, Trouble};
+use crate::engine::sdam::{Failure, FailureKind, Stage};
 use crate::error::{Error, ErrorKind};
 
 /// An attempt that failed.
@@ -50,10 +55,39 @@ impl<E: Into<Error>> From<E> for Failed {
 pub(crate) fn kind_of(error: &ConnectionError) -> FailureKind {
     let message = error.to_string().into();
     match error {
-        ConnectionError::Framed(_) | ConnectionError::Unsendable(_) | ConnectionError::Hello(_) => {
-            FailureKind::Network(message)
-        }
+        ConnectionError::Framed(FramedError::Io(_) | FramedError::Interrupted(_))
+        | ConnectionError::Unsendable(_) => FailureKind::Network(message),
         ConnectionError::Timeout { .. } => FailureKind::Timeout(message),
+        ConnectionError::Framed(FramedError::Wire(_)) => FailureKind::Protocol(message),
+        ConnectionError::Hello(error) => match error {
+            ReplyError::Command { code, message, topology_version, .. } => FailureKind::Command {
+                code: *code,
+                message: message.as_str().into(),
+                topology_version: *topology_version,
+            },
+            ReplyError::Malformed { .. } | ReplyError::NotLoadBalanced => {
+                FailureKind::Protocol(message)
+            }
+        },
+        ConnectionError::Authentication(failure) => match &failure.error {
+            AuthError::Refused(refusal) => FailureKind::Command {
+                code: refusal.code,
+                message: refusal.message.as_str().into(),
+                topology_version: refusal.topology_version,
+            },
+            _ => FailureKind::Protocol(message),
+        },
+    }
+}
+
+/// The failure of a connection that was being made, as the topology machine judges it: an
+/// overloaded server is not worse than it was, however far the connection had come.
+pub(crate) fn making_of(stage: Stage, error: &ConnectionError) -> (Stage, FailureKind) {
+    match refusal(error) {
+        Some(refusal) if refusal.has_label(retry::SYSTEM_OVERLOADED_ERROR) => {
+            (Stage::Handshaking, FailureKind::Network(error.to_string().into()))
+        }
+        _ => (stage, kind_of(error)),
     }
 }
 
@@ -61,10 +95,169 @@ pub(crate) fn kind_of(error: &ConnectionError) -> FailureKind {
 pub(crate) fn explain(address: &ServerAddress, error: &ConnectionError) -> Error {
     let (address, message) = (address.clone(), error.to_string());
     Error::new(match error {
+        ConnectionError::Authentication(failure) => {
+            ErrorKind::Authentication { address, failure: failure.clone() }
+        }
         ConnectionError::Framed(FramedError::Wire(_))
         | ConnectionError::Unsendable(_)
         | ConnectionError::Hello(_) => ErrorKind::Protocol { address, message },
         ConnectionError::Framed(_) => ErrorKind::Network { address, message },
         ConnectionError::Timeout { .. } => ErrorKind::Timeout { address, message },
     })
+}
+
+/// The server's own words, where it refused.
+pub(super) fn refusal(error: &ConnectionError) -> Option<ReplyFailure> {
+    match error {
+        ConnectionError::Authentication(failure) => match &failure.error {
+            AuthError::Refused(refusal) => Some(ReplyFailure::Command(refusal.clone())),
+            _ => None,
+        },
+        // "If the hello [...] of the MongoDB Handshake fails with an error, drivers MUST treat this
+        // as an authentication error."
+        ConnectionError::Hello(ReplyError::Command {
+            code,
+            message,
+            topology_version,
+            overload,
+        }) => {
+            let overload = overload.then(|| retry::SYSTEM_OVERLOADED_ERROR.to_owned());
+            let failure = CommandFailure {
+                code: *code,
+                code_name: None,
+                message: message.clone(),
+                labels: overload.into_iter().collect(),
+                topology_version: *topology_version,
+                write_concern_error: None,
+                raw: bson::RawDocumentBuf::new(),
+            };
+            Some(ReplyFailure::Command(Box::new(failure)))
+        }
+        _ => None,
+    }
+}
+
+impl Run<'_> {
+    /// The client could not prove who it is, or the server who it is, or the connection broke
+    /// meanwhile. Nothing of the operation was sent, and nothing of this is overload.
+    ///
+    /// Retryable-reads, and retryable-writes likewise: "Any of the above retryable errors that
+    /// occur during a connection handshake (including the authentication step)."
+    pub(super) fn unproved(&self, selected: &Selected, error: &ConnectionError) -> Failed {
+        let (address, server) = (selected.pool.address(), AttemptServer::of(&selected.server));
+        let (explained, refusal) = (explain(address, error), refusal(error));
+        let (explained, cause) = match (error, &refusal) {
+            (_, Some(refusal)) => {
+                let mut refusal = refusal.clone();
+                self.policy.add_handshake_labels(&mut refusal);
+                let labels = refusal.labels().iter();
+                let error = labels.fold(explained, |error, label| error.with_label(label));
+                return self.not_sent(error, AttemptError::Reply(&refusal), &server);
+            }
+            (ConnectionError::Authentication(_), None) => (explained, AttemptError::Client),
+            _ => (self.label_network_error(explained, None), AttemptError::Network),
+        };
+        self.not_sent(explained, cause, &server)
+    }
+
+    fn not_sent(&self, error: Error, cause: AttemptError<'_>, server: &AttemptServer) -> Failed {
+        let overloaded = match cause {
+            AttemptError::Reply(failure) => Trouble::overloaded(failure, self.may_retry_overload()),
+            _ => None,
+        };
+        let retryable = self.policy.should_retry(1, server, cause);
+        let trouble = overloaded.unwrap_or(Trouble::Sent { retryable, indicates_attempt: false });
+        Failed { error, trouble, avoid: None }
+    }
+
+    /// The connection broke in the middle of an exchange.
+    pub(super) fn broken(
+        &self,
+        error: &ConnectionError,
+        selected: &Selected,
+        generation: u64,
+    ) -> Failed {
+        let address = selected.pool.address();
+        if !matches!(error, ConnectionError::Framed(FramedError::Interrupted(_))) {
+            self.report(address, generation, Stage::Established, kind_of(error));
+        }
+        let server = AttemptServer::of(&selected.server);
+        let explained = self.label_network_error(explain(address, error), Some(&server));
+        self.sent_and_failed(explained, AttemptError::Network, selected)
+    }
+
+    /// The server answered that something failed.
+    pub(super) fn refused(
+        &mut self,
+        mut failure: ReplyFailure,
+        selected: &Selected,
+        generation: u64,
+        server: &AttemptServer,
+    ) -> Failed {
+        let address = selected.pool.address();
+        if let Some(change) = failure.state_change() {
+            let kind = FailureKind::Command {
+                code: change.code,
+                message: change.message.into(),
+                topology_version: change.topology_version,
+            };
+            self.outdated = Outdated::of(address, change.topology_version);
+            self.report(address, generation, Stage::Established, kind);
+        }
+        self.policy.add_labels(server, &mut failure);
+        if let ReplyFailure::Command(failure) = &mut failure {
+            retry::explain_transaction_numbers(failure);
+        }
+        let error = Error::of_reply(address, failure.clone());
+        self.sent_and_failed(error, AttemptError::Reply(&failure), selected)
+    }
+
+    fn sent_and_failed(
+        &self,
+        error: Error,
+        cause: AttemptError<'_>,
+        selected: &Selected,
+    ) -> Failed {
+        let server = AttemptServer::of(&selected.server);
+        let avoid = retry::deprioritizes(cause, &server).then(|| selected.pool.address().clone());
+        // Without its number a write that is sent twice may happen twice.
+        let numbered = self.policy.retryability != Retryability::Write || self.txn_number.is_some();
+        let overloaded = match cause {
+            AttemptError::Reply(failure) => Trouble::overloaded(failure, self.may_retry_overload()),
+            _ => None,
+        };
+        let trouble = overloaded.unwrap_or_else(|| Trouble::Sent {
+            // How many attempts there were is counted by `Attempts`.
+            retryable: numbered && self.policy.should_retry(1, &server, cause),
+            indicates_attempt: retry::indicates_attempt(cause),
+        });
+        Failed { error, trouble, avoid }
+    }
+
+    pub(super) fn may_retry_overload(&self) -> bool {
+        let RetryPolicy { retry_reads, retry_writes, .. } = self.policy;
+        op::may_retry_overload(self.kind, retry_reads, retry_writes)
+    }
+
+    pub(super) fn label_network_error(
+        &self,
+        error: Error,
+        server: Option<&AttemptServer>,
+    ) -> Error {
+        if self.policy.labels_network_errors(server) {
+            error.with_label(retry::RETRYABLE_WRITE_ERROR)
+        } else {
+            error
+        }
+    }
+
+    pub(super) fn report(
+        &self,
+        address: &ServerAddress,
+        generation: u64,
+        stage: Stage,
+        kind: FailureKind,
+    ) {
+        self.shared.report(Failure { address: address.clone(), generation, stage, kind });
+    }
 }

@@ -6,7 +6,8 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
-use async_channel::{Receiver, Sender};
+use futures_channel::mpsc;
+use futures_util::StreamExt;
 use futures_util::future::{Either, select};
 
 use super::connection::Offered;
@@ -108,8 +109,8 @@ pub(crate) async fn carry(
     shared: Arc<Shared>,
     id: LinkId,
     slot: Arc<LinkSlot>,
-    commands: Receiver<Vec<u8>>,
-    events: Sender<LinkEvent>,
+    mut commands: mpsc::UnboundedReceiver<Vec<u8>>,
+    mut events: mpsc::Sender<LinkEvent>,
 ) {
     let transport = &*shared.transport;
     let begun = if slot.is_sound().await {
@@ -123,31 +124,31 @@ pub(crate) async fn carry(
             }
             Err(error) => {
                 let error = LinkError::network(error);
-                let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
+                send(&mut events, (transport.now(), Event::Broken { link: id, error })).await;
                 return;
             }
         }
     };
-    let _ = events.send((transport.now(), begun)).await;
+    send(&mut events, (transport.now(), begun)).await;
     let mut written = transport.now();
     let error = loop {
         let next = {
             let read = pin!(slot.read(transport));
-            let command = pin!(commands.recv());
+            let command = commands.next();
             match select(read, command).await {
                 Either::Left((read, _)) => Either::Left(read),
                 Either::Right((command, _)) => Either::Right(command),
             }
         };
         match next {
-            Either::Left(None) | Either::Right(Err(_)) => return,
+            Either::Left(None) | Either::Right(None) => return,
             Either::Left(Some(Ok(arrival))) => {
                 let link = id.clone();
                 let event = Event::Received { link, message: arrival.frame, written };
-                let _ = events.send((arrival.at, event)).await;
+                send(&mut events, (arrival.at, event)).await;
             }
             Either::Left(Some(Err(error))) => break error,
-            Either::Right(Ok(message)) => {
+            Either::Right(Some(message)) => {
                 written = transport.now();
                 if let Err(error) = slot.write(&message).await {
                     break error;
@@ -159,5 +160,13 @@ pub(crate) async fn carry(
         FramedError::Wire(error) => LinkError::from(error),
         other => LinkError::network(other),
     };
-    let _ = events.send((transport.now(), Event::Broken { link: id, error })).await;
+    send(&mut events, (transport.now(), Event::Broken { link: id, error })).await;
+}
+
+/// Tells the runner, which has room for it at last.
+pub(crate) async fn send(events: &mut mpsc::Sender<LinkEvent>, event: LinkEvent) {
+    if poll_fn(|cx| events.poll_ready(cx)).await.is_ok() {
+        // There is room: this sender alone takes it.
+        let _ = events.start_send(event);
+    }
 }

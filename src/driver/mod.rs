@@ -6,12 +6,13 @@
 //! - [`shared`]: what it and the operations share: the machine, the published topology, the pools.
 //! - [`framed`]: whole messages over a raw stream.
 //! - [`observe`]: who listens to what happens here: streams of events, log messages.
-//! - [`pool`], [`connection`] and [`dial`]: connections of operations; [`select`], [`obtain`] and
-//!   [`execute`]: their path; [`failed`]: what a failure of theirs means; [`pause`]: what comes
-//!   before the next attempt; [`checked_out`]: one connection in a user's hands.
+//! - [`pool`], [`connection`], [`authenticate`], [`dial`]: connections of operations; [`select`],
+//!   [`obtain`] and [`execute`]: their path; [`failed`]: what a failure of theirs means; [`pause`]:
+//!   what comes before the next attempt; [`checked_out`]: one connection in a user's hands.
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
 
+pub(crate) mod authenticate;
 pub(crate) mod checked_out;
 pub(crate) mod connection;
 mod demand;
@@ -31,3 +32,5 @@ pub(crate) mod run;
 pub(crate) mod select;
 pub(crate) mod shared;
 pub(crate) mod target;
+#[cfg(feature = "oidc-auth")]
+mod tokens;

@@ -8,11 +8,10 @@ use futures_util::future::{Either, select as either};
 use super::connection::{Connection, ConnectionError};
 use super::dial::dial;
 use super::execute::Run;
-use super::failed::{Failed, explain};
+use super::failed::{Failed, explain, refusal};
 use super::framed::FramedError;
 use super::pool::{CheckedOut, PooledConnection, Slot};
 use super::select::Selected;
-use crate::engine::address::ServerAddress;
 use crate::engine::op::retry;
 use crate::engine::op::{self, Trouble};
 use crate::engine::sdam::{Failure, FailureKind, Stage};
@@ -23,7 +22,7 @@ impl Run<'_> {
     pub(super) async fn connect(&self, selected: &Selected) -> Result<PooledConnection, Failed> {
         loop {
             match self.check_out(selected).await? {
-                CheckedOut::Slot(slot) => return self.establish(slot).await,
+                CheckedOut::Slot(slot) => return self.establish(selected, slot).await,
                 CheckedOut::Connection(mut connection) => {
                     if self.rested_too_long(&connection) {
                         return self.probe(selected, connection).await;
@@ -97,17 +96,18 @@ impl Run<'_> {
         Failed::unsent(Error::new(ErrorKind::Timeout { address, message }))
     }
 
-    async fn establish(&self, slot: Slot) -> Result<PooledConnection, Failed> {
-        let address = slot.address().clone();
-        match dial(self.shared, slot).await {
-            Ok(connection) => Ok(connection),
-            Err(error) => Err(self.unreachable(&address, &error)),
-        }
+    async fn establish(&self, selected: &Selected, slot: Slot) -> Result<PooledConnection, Failed> {
+        let made = dial(self.shared, slot).await;
+        made.map_err(|(stage, error)| self.unreachable(selected, stage, &error))
     }
 
     /// No connection could be made. CMAP "Backpressure": that counts as overload, unless the server
     /// answered something else than overload.
-    fn unreachable(&self, address: &ServerAddress, error: &ConnectionError) -> Failed {
+    fn unreachable(&self, selected: &Selected, stage: Stage, error: &ConnectionError) -> Failed {
+        if stage == Stage::Authenticating || refusal(error).is_some() {
+            return self.unproved(selected, error);
+        }
+        let address = selected.pool.address();
         let explained = self.label_network_error(explain(address, error), None);
         let avoid = Some(address.clone());
         match error {

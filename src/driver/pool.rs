@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use async_channel::{Receiver, Sender};
+use futures_channel::oneshot;
 
 use super::connection::{Connection, Offered};
 use super::framed::Interrupt;
@@ -45,7 +45,7 @@ pub(crate) struct ServerPool {
 struct Core {
     machine: Pool<Connection>,
     observer: PoolObserver,
-    waiters: BTreeMap<Ticket, Sender<Grant<Connection>>>,
+    waiters: BTreeMap<Ticket, oneshot::Sender<Grant<Connection>>>,
     /// How to interrupt each connection, by its number.
     interrupts: BTreeMap<u64, (u64, Arc<Interrupt>)>,
     /// A monitor's stream, for the next connection that is made.
@@ -166,7 +166,7 @@ impl ServerPool {
         let outcome = self.change(|core| match core.machine.check_out(transport.now()) {
             Ok(grant) => Ok(grant),
             Err(ticket) => {
-                let (sender, receiver) = async_channel::bounded(1);
+                let (sender, receiver) = oneshot::channel();
                 core.waiters.insert(ticket, sender);
                 Err((ticket, receiver))
             }
@@ -174,8 +174,8 @@ impl ServerPool {
         let grant = match outcome {
             Ok(grant) => grant,
             Err((ticket, receiver)) => {
-                let place = Place { pool: self, transport, ticket, receiver };
-                place.receiver.recv().await.unwrap_or(Grant::Refused(PoolError::Closed))
+                let mut place = Place { pool: self, transport, ticket, receiver };
+                (&mut place.receiver).await.unwrap_or(Grant::Refused(PoolError::Closed))
             }
         };
         self.receive(grant, transport)
@@ -233,8 +233,8 @@ impl Core {
                 }
                 PoolAction::Serve(ticket, grant) => {
                     if let Some(waiter) = self.waiters.remove(&ticket) {
-                        // The channel holds one grant, and a place takes it back when it is left.
-                        let _ = waiter.try_send(grant);
+                        // A place takes the grant back when it is left.
+                        let _ = waiter.send(grant);
                     }
                 }
                 PoolAction::Notify(event) => self.observer.tell(event),
@@ -265,7 +265,7 @@ struct Place<'a> {
     pool: &'a Arc<ServerPool>,
     transport: &'a Arc<dyn Transport>,
     ticket: Ticket,
-    receiver: Receiver<Grant<Connection>>,
+    receiver: oneshot::Receiver<Grant<Connection>>,
 }
 
 impl Drop for Place<'_> {
@@ -275,7 +275,7 @@ impl Drop for Place<'_> {
             core.machine.cancel(now, self.ticket);
             core.waiters.remove(&self.ticket);
         });
-        if let Ok(grant) = self.receiver.try_recv() {
+        if let Ok(Some(grant)) = self.receiver.try_recv() {
             // What was granted goes back through the guards of the granted thing.
             let _ = self.pool.receive(grant, self.transport);
         }

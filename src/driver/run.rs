@@ -10,12 +10,13 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use async_channel::{Receiver, Sender};
 use event_listener::EventListener;
+use futures_channel::mpsc;
 use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Either, select};
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
-use super::link::{LinkEvent, LinkSlot, carry};
+use super::authenticate::yield_now;
+use super::link::{LinkEvent, LinkSlot, carry, send};
 use super::shared::{LinkAction, Shared};
 use crate::engine::sdam::{Event, LinkId};
 use crate::resolve::srv_records;
@@ -64,7 +65,7 @@ pub(crate) fn run(shared: Arc<Shared>) -> BoxFuture<'static, ()> {
 }
 
 struct Link {
-    commands: Sender<Vec<u8>>,
+    commands: mpsc::UnboundedSender<Vec<u8>>,
     abort: AbortHandle,
 }
 
@@ -74,7 +75,7 @@ struct Runner {
     /// The latest look-up of SRV records, which may have ended.
     look_up: Option<(u64, AbortHandle)>,
     tasks: FuturesUnordered<BoxFuture<'static, ()>>,
-    events: (Sender<LinkEvent>, Receiver<LinkEvent>),
+    events: (mpsc::Sender<LinkEvent>, mpsc::Receiver<LinkEvent>),
 }
 
 /// What woke the runner.
@@ -86,7 +87,7 @@ enum Woken {
 
 impl Runner {
     fn new(shared: Arc<Shared>) -> Self {
-        let events = async_channel::bounded(EVENTS);
+        let events = mpsc::channel(EVENTS);
         let (links, tasks) = (BTreeMap::new(), FuturesUnordered::new());
         Self { shared, links, look_up: None, tasks, events }
     }
@@ -126,7 +127,7 @@ impl Runner {
                 LinkAction::Send(id, message) => {
                     if let Some(link) = self.links.get(&id) {
                         // A link that has ended has said so already.
-                        let _ = link.commands.try_send(message);
+                        let _ = link.commands.unbounded_send(message);
                     }
                 }
                 LinkAction::Close(id) => {
@@ -148,7 +149,7 @@ impl Runner {
     }
 
     fn open(&mut self, id: LinkId, slot: Arc<LinkSlot>) {
-        let (commands, inbox) = async_channel::unbounded();
+        let (commands, inbox) = mpsc::unbounded();
         let (abort, registration) = AbortHandle::new_pair();
         let work = carry(self.shared.clone(), id.clone(), slot, inbox, self.events.0.clone());
         self.start(work, registration);
@@ -157,11 +158,11 @@ impl Runner {
 
     fn look_up(&mut self, number: u64, name: String) {
         let (abort, registration) = AbortHandle::new_pair();
-        let (shared, events) = (self.shared.clone(), self.events.0.clone());
+        let (shared, mut events) = (self.shared.clone(), self.events.0.clone());
         let work = async move {
             let answer = srv_records(&shared.options, &*shared.transport, &name).await;
             let event = Event::LookedUp { number, answer };
-            let _ = events.send((shared.transport.now(), event)).await;
+            send(&mut events, (shared.transport.now(), event)).await;
         };
         self.start(work, registration);
         self.look_up = Some((number, abort));
@@ -192,7 +193,7 @@ impl Runner {
         // Only those tasks send events, and they are polled first, right before this: whatever
         // there is can be seen now, and a waker here would only wake this future from inside
         // itself.
-        let events = &self.events.1;
+        let events = &mut self.events.1;
         let event = poll_fn(|_| match events.try_recv() {
             Ok(event) => Poll::Ready(event),
             Err(_) => Poll::Pending,
@@ -202,19 +203,6 @@ impl Runner {
             Either::Left((Either::Left(_), _)) | Either::Right(_) => Woken::Else,
         }
     }
-}
-
-/// Lets others on the same executor have their turn.
-async fn yield_now() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Events handled before others have their turn, should events never cease.

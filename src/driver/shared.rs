@@ -11,13 +11,14 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use event_listener::EventListener;
 
+use super::authenticate::Authentication;
 use super::dial::replenish;
 use super::link::LinkSlot;
 use super::observe::{Observers, PoolObserver};
 use super::on_demand::Attendance;
 use super::pool::ServerPool;
 use crate::engine::address::ServerAddress;
-use crate::engine::hello::{ClientMetadata, HelloReply};
+use crate::engine::hello::{ClientMetadata, DelimiterInDriverInfo, DriverInfo, HelloReply};
 use crate::engine::pool::PoolSettings;
 use crate::engine::rng::Rng;
 use crate::engine::sdam::{
@@ -66,7 +67,9 @@ pub(crate) struct Shared {
     pub(crate) transport: Arc<dyn Transport>,
     pub(crate) options: ClientOptions,
     /// What the client says of itself in the first hello of a connection.
-    pub(crate) metadata: ClientMetadata,
+    metadata: ArcSwap<ClientMetadata>,
+    /// Who the client is; `None` for nobody.
+    pub(crate) authentication: Option<Authentication>,
     pub(crate) sessions: SessionPool,
     /// Who listens to what happens.
     pub(crate) observers: Arc<Observers>,
@@ -101,6 +104,7 @@ impl Shared {
         sdam: Sdam,
         seed: u64,
         metadata: ClientMetadata,
+        authentication: Option<Authentication>,
         observers: Arc<Observers>,
     ) -> Self {
         let view = View {
@@ -121,7 +125,8 @@ impl Shared {
         Self {
             transport,
             options,
-            metadata,
+            metadata: ArcSwap::from_pointee(metadata),
+            authentication,
             sessions: SessionPool::default(),
             observers,
             core: Mutex::new(core),
@@ -182,6 +187,28 @@ impl Shared {
         if let Some(trace) = &self.options.trace {
             trace.input(now, event);
         }
+    }
+
+    /// What the client says of itself in the first hello of a connection.
+    pub(crate) fn metadata(&self) -> Arc<ClientMetadata> {
+        self.metadata.load_full()
+    }
+
+    /// Adds what a library on top says of itself, for connections that are opened from now on.
+    pub(crate) fn append_metadata(
+        self: &Arc<Self>,
+        library: &DriverInfo,
+    ) -> Result<(), DelimiterInDriverInfo> {
+        let mut outcome = Ok(false);
+        self.metadata.rcu(|metadata| {
+            let mut metadata = (**metadata).clone();
+            outcome = metadata.append(library);
+            metadata
+        });
+        if outcome? {
+            self.drive(self.transport.now(), Event::Named(library.clone()));
+        }
+        Ok(())
     }
 
     /// Tells the engine that an operation failed in a way that may say something about its server.

@@ -14,6 +14,7 @@
 #![deny(clippy::disallowed_methods, clippy::disallowed_types)]
 
 pub mod address;
+pub mod auth;
 pub mod hello;
 pub mod op;
 pub mod pool;

@@ -5,7 +5,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
-use async_channel::{Receiver, Sender};
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures_util::Stream;
 
 /// Everybody who listens to events `T`.
@@ -13,7 +13,7 @@ use futures_util::Stream;
 pub(crate) struct Listeners<T> {
     count: AtomicUsize,
     closed: AtomicBool,
-    senders: Mutex<Vec<Sender<T>>>,
+    senders: Mutex<Vec<UnboundedSender<T>>>,
 }
 
 impl<T> Default for Listeners<T> {
@@ -39,10 +39,10 @@ impl<T: Clone> Listeners<T> {
     }
 
     /// Tells `sender` too, `first` before all else.
-    pub(crate) fn add(&self, sender: Sender<T>, first: Option<T>) {
+    pub(crate) fn add(&self, sender: UnboundedSender<T>, first: Option<T>) {
         if let Some(first) = first {
             // Where nobody listens any more, the next event finds out.
-            let _ = sender.try_send(first);
+            let _ = sender.unbounded_send(first);
         }
         if !self.closed.load(Ordering::SeqCst) {
             let mut senders = self.senders.lock().expect("not poisoned: sending does not panic");
@@ -69,15 +69,15 @@ impl<T: Clone> Listeners<T> {
         }
         let mut senders = self.senders.lock().expect("not poisoned: sending does not panic");
         // A closed channel is a stream that was dropped.
-        senders.retain(|sender| sender.try_send(event.clone()).is_ok());
+        senders.retain(|sender| sender.unbounded_send(event.clone()).is_ok());
         self.count.store(senders.len(), Ordering::Relaxed);
     }
 }
 
 /// A stream, and what tells it something; the stream ends when nobody has that any more.
-pub(crate) fn channel<T>() -> (Sender<T>, Events<T>) {
-    let (sender, receiver) = async_channel::unbounded();
-    (sender, Events { receiver: Box::pin(receiver) })
+pub(crate) fn channel<T>() -> (UnboundedSender<T>, Events<T>) {
+    let (sender, receiver) = unbounded();
+    (sender, Events { receiver })
 }
 
 /// A stream of what happens from the moment on that it was asked for.
@@ -86,14 +86,14 @@ pub(crate) fn channel<T>() -> (Sender<T>, Events<T>) {
 /// client and all its operations are gone.
 #[derive(Debug)]
 pub struct Events<T> {
-    receiver: Pin<Box<Receiver<T>>>,
+    receiver: UnboundedReceiver<T>,
 }
 
 impl<T> Stream for Events<T> {
     type Item = T;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
-        self.receiver.as_mut().poll_next(cx)
+        Pin::new(&mut self.receiver).poll_next(cx)
     }
 }
 

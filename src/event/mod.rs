@@ -12,7 +12,7 @@ mod sets;
 
 use std::sync::Mutex;
 
-use async_channel::{Receiver, Sender};
+use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 
 pub use command::{CommandEvent, CommandEventKind};
 pub use listeners::Events;
@@ -34,7 +34,7 @@ pub(crate) struct Subscribers {
 
 #[derive(Debug, Default)]
 struct Inner {
-    senders: Vec<Sender<Event>>,
+    senders: Vec<UnboundedSender<Event>>,
     /// Told before anybody listened; at most [`EARLY_EVENTS`].
     early: Vec<Event>,
     heard: bool,
@@ -46,13 +46,13 @@ struct Inner {
 const EARLY_EVENTS: usize = 1_000;
 
 impl Subscribers {
-    pub(crate) fn subscribe(&self) -> Receiver<Event> {
-        let (sender, receiver) = async_channel::unbounded();
+    pub(crate) fn subscribe(&self) -> UnboundedReceiver<Event> {
+        let (sender, receiver) = unbounded();
         let mut inner = self.inner.lock().expect("not poisoned: sending does not panic");
         inner.heard = true;
         for event in inner.early.drain(..) {
             // The receiver is in this function.
-            let _ = sender.try_send(event);
+            let _ = sender.unbounded_send(event);
         }
         // After the last event a stream ends by itself: nobody keeps its sender.
         if !inner.closed {
@@ -72,7 +72,7 @@ impl Subscribers {
             return;
         }
         // A closed channel is a stream that was dropped.
-        inner.senders.retain(|sender| sender.try_send(event.clone()).is_ok());
+        inner.senders.retain(|sender| sender.unbounded_send(event.clone()).is_ok());
         if last {
             inner.senders.clear();
         }

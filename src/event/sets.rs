@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use async_channel::Sender;
+use futures_channel::mpsc::UnboundedSender;
 
 use super::Events;
 use super::listeners::Listeners;
@@ -22,7 +22,7 @@ impl SetListeners {
     }
 
     /// Tells `sender` too, beginning with the latest.
-    pub(crate) fn add(&self, sender: Sender<SetChange>) {
+    pub(crate) fn add(&self, sender: UnboundedSender<SetChange>) {
         let watch = self.watch.lock().expect("not poisoned: the watch does not panic");
         self.listeners.add(sender, watch.latest().cloned());
     }

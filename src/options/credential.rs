@@ -1,94 +1,11 @@
-//! Who the client says it is.
+//! From the parts of a connection string to a credential.
 //!
 //! Specification: auth, "Connection String Options" and "Supported Authentication Methods".
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::str::FromStr;
 
 use super::OptionsError;
-
-/// How the client proves who it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AuthMechanism {
-    /// Salted challenge and response over SHA-1.
-    ScramSha1,
-    /// Salted challenge and response over SHA-256.
-    ScramSha256,
-    /// The TLS client certificate.
-    MongoDbX509,
-    /// Kerberos.
-    Gssapi,
-    /// The password in clear (LDAP).
-    Plain,
-    /// AWS credentials.
-    MongoDbAws,
-    /// OpenID Connect.
-    MongoDbOidc,
-}
-
-impl AuthMechanism {
-    /// All mechanisms.
-    pub const ALL: [Self; 7] = [
-        Self::ScramSha1,
-        Self::ScramSha256,
-        Self::MongoDbX509,
-        Self::Gssapi,
-        Self::Plain,
-        Self::MongoDbAws,
-        Self::MongoDbOidc,
-    ];
-
-    /// The mechanism's name in the protocol.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::ScramSha1 => "SCRAM-SHA-1",
-            Self::ScramSha256 => "SCRAM-SHA-256",
-            Self::MongoDbX509 => "MONGODB-X509",
-            Self::Gssapi => "GSSAPI",
-            Self::Plain => "PLAIN",
-            Self::MongoDbAws => "MONGODB-AWS",
-            Self::MongoDbOidc => "MONGODB-OIDC",
-        }
-    }
-}
-
-impl FromStr for AuthMechanism {
-    /// What is allowed.
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let mechanism = Self::ALL.into_iter().find(|mechanism| mechanism.as_str() == text);
-        mechanism.ok_or_else(|| format!("one of {}", Self::ALL.map(Self::as_str).join(", ")))
-    }
-}
-
-/// Who the client says it is. Neither `Debug` nor any error shows password or properties' values.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Credential {
-    /// The user's name; `None` where the mechanism tells it otherwise.
-    pub username: Option<String>,
-    /// The password.
-    pub password: Option<String>,
-    /// The database that knows the user; `$external` where another system does.
-    pub source: String,
-    /// How to prove it; `None` for what the server prefers.
-    pub mechanism: Option<AuthMechanism>,
-    /// The mechanism's own settings.
-    pub mechanism_properties: BTreeMap<String, String>,
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Credential")
-            .field("username", &self.username)
-            .field("password", &self.password.as_ref().map(|_| "REDACTED"))
-            .field("source", &self.source)
-            .field("mechanism", &self.mechanism)
-            .field("mechanism_properties", &self.mechanism_properties.keys().collect::<Vec<_>>())
-            .finish()
-    }
-}
+use crate::engine::auth::{AuthMechanism, Credential};
 
 /// What a connection string says of a credential.
 #[derive(Clone, Default)]
@@ -158,11 +75,14 @@ impl CredentialParts {
             M::MongoDbX509 | M::MongoDbOidc if password => {
                 invalid(format!("{name} takes no password; remove it"))
             }
-            M::MongoDbAws if user != password => {
-                invalid(format!("{name} takes both access key id and secret, or neither"))
-            }
-            M::MongoDbAws if !user && self.properties.contains_key("AWS_SESSION_TOKEN") => {
-                invalid("AWS_SESSION_TOKEN needs an access key id and a secret".to_owned())
+            // "If credentials are provided in the URI or client options, the driver MUST raise an
+            // error."
+            M::MongoDbAws if user || self.properties.contains_key("AWS_SESSION_TOKEN") => {
+                invalid(format!(
+                    "{name} takes its credentials from the environment (AWS_ACCESS_KEY_ID and so \
+                     on) or from a provider (aws_credentials), not from the connection string; \
+                     remove them"
+                ))
             }
             _ => Ok(()),
         }

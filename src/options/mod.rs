@@ -8,6 +8,8 @@ mod credential;
 mod defaults;
 mod error;
 mod selector;
+#[cfg(any(feature = "aws-auth", feature = "oidc-auth"))]
+mod sources;
 mod tls;
 mod trace;
 mod validate;
@@ -18,16 +20,23 @@ use std::time::Duration;
 
 pub use concern::{Acknowledgment, ReadConcern, ReadConcernLevel, WriteConcern};
 pub(crate) use credential::CredentialParts;
-pub use credential::{AuthMechanism, Credential};
 pub(crate) use defaults::Defaults;
 pub use defaults::{CollectionOptions, DatabaseOptions};
 pub use error::OptionsError;
 pub use selector::{ServerChoice, ServerSelector};
+#[cfg(any(feature = "aws-auth", feature = "oidc-auth"))]
+pub use sources::SourceError;
+#[cfg(feature = "aws-auth")]
+pub use sources::{AwsCredentialProvider, AwsSource};
+#[cfg(feature = "oidc-auth")]
+pub use sources::{OidcCallback, OidcRequest, OidcSource};
 pub use tls::TlsOptions;
 pub use trace::TraceSink;
 pub(crate) use validate::MAX_APP_NAME;
 
 use crate::engine::address::{DEFAULT_PORT, ServerAddress};
+pub use crate::engine::auth::{AuthMechanism, Credential};
+pub use crate::engine::hello::DriverInfo;
 pub use crate::engine::sdam::MonitoringMode as ServerMonitoringMode;
 pub use crate::engine::sdam::RttProbe;
 pub use crate::engine::sdam::TopologySnapshot;
@@ -98,17 +107,6 @@ impl fmt::Debug for ProxyOptions {
     }
 }
 
-/// What a library built on this driver says of itself in the handshake.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DriverInfo {
-    /// The library's name.
-    pub name: String,
-    /// Its version.
-    pub version: Option<String>,
-    /// What it runs on.
-    pub platform: Option<String>,
-}
-
 /// The version of the Stable API that commands declare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ServerApiVersion {
@@ -169,6 +167,13 @@ pub struct ClientOptions {
     pub default_database: Option<String>,
     /// Who the client says it is; `None` for nobody.
     pub credential: Option<Credential>,
+    /// Who gives Amazon's credentials (MONGODB-AWS); `None` for the environment
+    /// (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_SESSION_TOKEN`).
+    #[cfg(feature = "aws-auth")]
+    pub aws_credentials: Option<AwsSource>,
+    /// Who gives access tokens (MONGODB-OIDC); `None` for what the credential's `ENVIRONMENT` says.
+    #[cfg(feature = "oidc-auth")]
+    pub oidc: Option<OidcSource>,
     /// The database that knows the user, where the connection string or a TXT record names one. It
     /// is the credential's source already.
     pub auth_source: Option<String>,
@@ -247,7 +252,8 @@ pub struct ClientOptions {
     /// Characters of a document in a log message at most; `None` for what
     /// `MONGODB_LOG_MAX_DOCUMENT_LENGTH` says, else 1,000.
     pub log_max_document_length: Option<usize>,
-    /// The library on top of this driver.
+    /// The library on top of this driver; one more is added by
+    /// [`Client::append_metadata`](crate::Client::append_metadata).
     pub driver_info: Option<DriverInfo>,
     /// How soon the silence of a server is noticed, and what follows; on by default.
     pub suspicion: SuspicionSettings,
@@ -273,6 +279,10 @@ impl Default for ClientOptions {
             resolver: None,
             default_database: None,
             credential: None,
+            #[cfg(feature = "aws-auth")]
+            aws_credentials: None,
+            #[cfg(feature = "oidc-auth")]
+            oidc: None,
             auth_source: None,
             app_name: None,
             repl_set_name: None,

@@ -1,6 +1,7 @@
 //! The driver as a whole over a network in memory: dropped futures, the pool, retries, sessions,
 //! selection, the monitors' cadence and events, all on a virtual clock.
 
+mod auth;
 mod cancellation;
 mod checked_out;
 mod chosen;
@@ -12,6 +13,7 @@ mod hostile;
 mod in_window;
 mod inspection;
 mod logs;
+mod metadata;
 mod monitor;
 mod observed;
 mod on_demand;
@@ -29,3 +31,4 @@ mod statistics;
 mod support;
 mod targeting;
 mod threads;
+mod tokens;

@@ -23,9 +23,6 @@ fn what_cannot_be_done_without_is_refused() {
         let error = make(&bed, parsed(&bed, options)).expect_err(options);
         assert!(error.to_string().contains(word), "{error}");
     }
-    let with_user = ClientOptions::parse("mongodb://user:secret@a:1").expect("good options");
-    let error = make(&bed, with_user).expect_err("a user");
-    assert!(error.to_string().contains("authentication"), "{error}");
     let server_api =
         Some(ServerApi { version: ServerApiVersion::V1, strict: None, deprecation_errors: None });
     let options = ClientOptions { server_api, ..parsed(&bed, "") };

@@ -5,6 +5,7 @@
 //! needed; `cargo xtask test` runs the tests on each, `$PORTOLAN_LIVE_MONGOD` names another one.
 
 mod access;
+mod auth;
 mod behind;
 mod changes;
 mod commands;

@@ -234,7 +234,14 @@ fn uri(deployment: &Deployment, options: &Document) -> Result<String, String> {
             other => return Err(format!("uriOptions.{name}: {other} is no option's value")),
         }
     }
-    Ok(format!("mongodb://{}/?{}", seeds.join(","), query.join("&")))
+    let user = match deployment.user() {
+        Some((name, password)) => {
+            query.push("authSource=admin".to_owned());
+            format!("{name}:{password}@")
+        }
+        None => String::new(),
+    };
+    Ok(format!("mongodb://{user}{}/?{}", seeds.join(","), query.join("&")))
 }
 
 fn escaped(text: &str) -> String {

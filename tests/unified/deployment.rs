@@ -7,7 +7,9 @@ use std::sync::{Mutex, OnceLock};
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
-use portolan_support::{Connection, MongodBinary, ReplicaSet, ReplicaSetOptions, Standalone};
+use portolan_support::{
+    Connection, MemberOptions, MongodBinary, ReplicaSet, ReplicaSetOptions, Standalone,
+};
 
 use crate::schema::CollectionData;
 use crate::version::Version;
@@ -17,26 +19,50 @@ use crate::version::Version;
 pub(crate) enum Kind {
     Single,
     ReplicaSet,
+    /// A standalone that lets nobody in without a password.
+    GuardedSingle,
+    /// Such a set.
+    GuardedReplicaSet,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 2] = [Self::ReplicaSet, Self::Single];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::ReplicaSet, Self::Single, Self::GuardedReplicaSet, Self::GuardedSingle];
+    /// Those that let everybody in.
+    pub(crate) const OPEN: [Self; 2] = [Self::ReplicaSet, Self::Single];
 
-    /// The format's word.
+    /// The format's word for the topology.
+    pub(crate) fn topology(self) -> &'static str {
+        match self {
+            Self::Single | Self::GuardedSingle => "single",
+            Self::ReplicaSet | Self::GuardedReplicaSet => "replicaset",
+        }
+    }
+
+    /// Whether nobody gets in without a password.
+    pub(crate) fn is_guarded(self) -> bool {
+        matches!(self, Self::GuardedSingle | Self::GuardedReplicaSet)
+    }
+
+    /// For people.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Single => "single",
             Self::ReplicaSet => "replicaset",
+            Self::GuardedSingle => "single with authentication",
+            Self::GuardedReplicaSet => "replicaset with authentication",
         }
     }
 }
+
+/// The user of guarded deployments, who may do everything, and the password.
+pub(crate) const USER: (&str, &str) = ("tester", "pencil");
 
 /// The servers of this process; dropping it stops them.
 pub(crate) struct Deployments {
     binary: MongodBinary,
     pub(crate) version: Version,
-    single: OnceLock<Result<Deployment, String>>,
-    replica_set: OnceLock<Result<Deployment, String>>,
+    started: [OnceLock<Result<Deployment, String>>; Kind::ALL.len()],
 }
 
 impl Deployments {
@@ -44,23 +70,42 @@ impl Deployments {
     pub(crate) fn find() -> Result<Self, String> {
         let binary = MongodBinary::find(None).map_err(|error| error.to_string())?;
         let version = binary.version().parse()?;
-        Ok(Self { binary, version, single: OnceLock::new(), replica_set: OnceLock::new() })
+        Ok(Self { binary, version, started: Default::default() })
     }
 
     /// The deployment of this kind, started if it is not running yet.
     pub(crate) fn start(&self, kind: Kind) -> Result<&Deployment, String> {
-        let started = match kind {
-            Kind::Single => self.single.get_or_init(|| {
-                let server = Standalone::start(&self.binary).map_err(|error| error.to_string())?;
-                Ok(Deployment::new(kind, Servers::Single(server)))
-            }),
-            Kind::ReplicaSet => self.replica_set.get_or_init(|| {
-                let options = ReplicaSetOptions::new(self.binary.clone(), 3);
-                let set = ReplicaSet::start(options).map_err(|error| error.to_string())?;
-                Ok(Deployment::new(kind, Servers::ReplicaSet(set)))
-            }),
-        };
+        let place = Kind::ALL.iter().position(|known| *known == kind).unwrap_or_default();
+        let started = self.started[place].get_or_init(|| self.make(kind));
         started.as_ref().map_err(Clone::clone)
+    }
+
+    fn make(&self, kind: Kind) -> Result<Deployment, String> {
+        let text = |error: portolan_support::Error| error.to_string();
+        let member =
+            MemberOptions { access_control: kind.is_guarded(), ..MemberOptions::default() };
+        let servers = match kind.topology() {
+            "single" => {
+                let server = Standalone::start_with(&self.binary, member);
+                Servers::Single(server.map_err(text)?)
+            }
+            _ => {
+                let options = ReplicaSetOptions::new(self.binary.clone(), 0);
+                let options = ReplicaSetOptions { members: vec![member; 3], ..options };
+                Servers::ReplicaSet(ReplicaSet::start(options).map_err(text)?)
+            }
+        };
+        let deployment = Deployment { kind, servers, parameters: Mutex::default() };
+        if kind.is_guarded() {
+            let (name, password) = USER;
+            let mut user = doc! { "createUser": name, "pwd": password, "roles": ["root"] };
+            if kind.topology() == "replicaset" {
+                // Whichever member is asked knows the user.
+                user.insert("writeConcern", doc! { "w": 3 });
+            }
+            deployment.run(&user)?;
+        }
+        Ok(deployment)
     }
 }
 
@@ -77,8 +122,9 @@ pub(crate) struct Deployment {
 }
 
 impl Deployment {
-    fn new(kind: Kind, servers: Servers) -> Self {
-        Self { kind, servers, parameters: Mutex::default() }
+    /// Whose name and password a client needs.
+    pub(crate) fn user(&self) -> Option<(&'static str, &'static str)> {
+        self.kind.is_guarded().then_some(USER)
     }
 
     /// The seeds, and the name of the set.
@@ -112,7 +158,7 @@ impl Deployment {
             let name = &collection.collection_name;
             let run = |primary: &mut Connection, mut command: Document| {
                 command.insert("$db", &collection.database_name);
-                if self.kind == Kind::ReplicaSet {
+                if self.kind.topology() == "replicaset" {
                     command.insert("writeConcern", doc! { "w": "majority" });
                 }
                 primary.run(&command).map_err(|error| error.to_string())

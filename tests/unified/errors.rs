@@ -1,6 +1,8 @@
 //! Whether an error is the one that a test expects ("expectedError").
 
 use bson::{Bson, Document};
+use portolan::engine::auth::AuthError;
+use portolan::engine::op::CommandFailure;
 use portolan::{Error, ErrorKind};
 
 use crate::matching::{Names, matches, matches_root};
@@ -74,16 +76,28 @@ fn partial_result(error: &Error) -> Option<Bson> {
 
 /// "not derived from a server response".
 fn is_client_error(error: &Error) -> bool {
-    !matches!(error.kind(), ErrorKind::Command(_) | ErrorKind::Write(_))
+    let refused = refusal(error).is_some();
+    !refused && !matches!(error.kind(), ErrorKind::Command(_) | ErrorKind::Write(_))
 }
 
 fn response(error: &Error) -> Option<Document> {
     let raw = match error.kind() {
         ErrorKind::Command(failure) => &failure.raw,
         ErrorKind::Write(failure) => &failure.raw,
-        _ => return None,
+        _ => &refusal(error)?.raw,
     };
     Document::try_from(raw.as_ref()).ok()
+}
+
+/// What a server said that did not let the client in.
+fn refusal(error: &Error) -> Option<&CommandFailure> {
+    match error.kind() {
+        ErrorKind::Authentication { failure, .. } => match &failure.error {
+            AuthError::Refused(refusal) => Some(refusal),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn code_name(error: &Error) -> Option<String> {
@@ -94,6 +108,6 @@ fn code_name(error: &Error) -> Option<String> {
             let write = failure.write_errors.first().and_then(|error| error.code_name.clone());
             write.or_else(|| concern.and_then(|error| error.code_name.clone()))
         }
-        _ => None,
+        _ => refusal(error)?.code_name.clone(),
     }
 }

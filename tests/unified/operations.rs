@@ -7,6 +7,7 @@ use std::time::Duration;
 use bson::{Bson, Document};
 use futures_util::TryStreamExt;
 use portolan::engine::op::Hint;
+use portolan::options::DriverInfo;
 use portolan::{Collection, Error, UpdateModifications};
 
 use crate::schema::Operation;
@@ -15,6 +16,7 @@ use crate::world::{Item, World, number, read_preference};
 /// The operations of entities, with their arguments.
 pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("close", &[]),
+    ("appendMetadata", &["driverInfoOptions"]),
     ("runCommand", &["command", "commandName", "readPreference"]),
     (
         "find",
@@ -86,6 +88,12 @@ pub(crate) async fn run(world: &World, operation: &Operation) -> Outcome {
         (Item::Client(client), "close") => {
             client.client.shutdown().await;
             Ok(Ok(Output::Value(None)))
+        }
+        (Item::Client(client), "appendMetadata") => {
+            let options = required(arguments, "driverInfoOptions")?.clone();
+            let library = bson::deserialize_from_bson::<DriverInfo>(options);
+            let library = library.map_err(|error| format!("driverInfoOptions: {error}"))?;
+            Ok(client.client.append_metadata(&library).map(|()| Output::Value(None)))
         }
         (Item::Database(database), "runCommand") => {
             let command = document(required(arguments, "command")?)?;

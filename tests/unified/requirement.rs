@@ -14,7 +14,10 @@ pub(crate) fn deployments(
 ) -> Result<Vec<Kind>, String> {
     let mut met = Vec::new();
     let mut unmet: Vec<String> = Vec::new();
-    for kind in Kind::ALL {
+    // A password is asked for where a test wants that, and nowhere else.
+    let mut all = file.run_on_requirements.iter().chain(&test.run_on_requirements);
+    let guarded = all.any(|requirement| requirement.auth == Some(true));
+    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_guarded() == guarded) {
         let outcome = any(&file.run_on_requirements, kind, available)
             .and_then(|()| any(&test.run_on_requirements, kind, available));
         match outcome {
@@ -48,7 +51,7 @@ fn any(requirements: &[Requirement], kind: Kind, available: &Deployments) -> Res
 
 fn meets(requirement: &Requirement, kind: Kind, available: &Deployments) -> Result<(), String> {
     if let Some(topologies) = &requirement.topologies
-        && !topologies.iter().any(|name| name == kind.as_str())
+        && !topologies.iter().any(|name| name == kind.topology())
     {
         return Err(format!("topology {}", topologies.join(" or ")));
     }
@@ -62,8 +65,11 @@ fn meets(requirement: &Requirement, kind: Kind, available: &Deployments) -> Resu
     {
         return Err(format!("server {most} or earlier"));
     }
-    if requirement.auth == Some(true) || requirement.auth_mechanism.is_some() {
-        return Err("authentication".to_owned());
+    if requirement.auth.is_some_and(|auth| auth != kind.is_guarded()) {
+        return Err("authentication, or none".to_owned());
+    }
+    if let Some(mechanism) = &requirement.auth_mechanism {
+        return Err(format!("authMechanism {mechanism}"));
     }
     match requirement.serverless.as_deref() {
         None | Some("forbid" | "allow") => {}

@@ -14,6 +14,8 @@ export type ErrorKind =
   | 'timeout'
   /** A server sent what is no message of the protocol. */
   | 'protocol'
+  /** The client could not prove who it is, or a server who it is. */
+  | 'authentication'
   /** A server's connections were closed while the operation waited for one. */
   | 'pool'
   /** The server refused the command. */

@@ -31,6 +31,7 @@ fn name(kind: &ErrorKind) -> &'static str {
         ErrorKind::Network { .. } => "network",
         ErrorKind::Timeout { .. } => "timeout",
         ErrorKind::Protocol { .. } => "protocol",
+        ErrorKind::Authentication { .. } => "authentication",
         ErrorKind::Pool { .. } => "pool",
         ErrorKind::Command(_) => "command",
         ErrorKind::Write(_) => "write",

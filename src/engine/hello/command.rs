@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bson::raw::cstr;
-use bson::{RawArrayBuf, RawDocumentBuf};
+use bson::{RawArrayBuf, RawDocument, RawDocumentBuf};
 
 use super::{ClientMetadata, TopologyVersion};
 use crate::engine::wire::{Flags, OpMsgBuilder, WireError, encode_query};
@@ -41,6 +41,10 @@ pub struct HelloCommand<'a> {
     /// Whether the server may go on to answer unasked (the streaming protocol); only where it may
     /// wait.
     pub exhaust: bool,
+    /// Whose mechanisms the server is to name ("dbname.username"); never on a monitor's connection.
+    pub sasl_supported_mechs: Option<&'a str>,
+    /// The first command of an authentication, which the server answers with the hello.
+    pub speculative_authenticate: Option<&'a RawDocument>,
     /// How a handshake by legacy hello travels.
     pub legacy_protocol: LegacyProtocol,
 }
@@ -91,6 +95,12 @@ impl HelloCommand<'_> {
         }
         self.append_awaiting(&mut command);
         self.append_handshake(&mut command);
+        if let Some(name) = self.sasl_supported_mechs {
+            command.append(cstr!("saslSupportedMechs"), name);
+        }
+        if let Some(first) = self.speculative_authenticate {
+            command.append(cstr!("speculativeAuthenticate"), first.to_owned());
+        }
         if !self.is_op_query() {
             command.append(cstr!("$db"), "admin");
         }

@@ -20,7 +20,52 @@ pub struct ClientMetadata {
     os: OsMetadata,
     platform: String,
     env: EnvMetadata,
+    /// The libraries on top, the innermost first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    libraries: Vec<DriverInfo>,
 }
+
+/// What a library built on this driver says of itself ("Supporting Wrapping Libraries"). An empty
+/// text is the same as none.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DriverInfo {
+    /// The library's name.
+    pub name: String,
+    /// Its version.
+    pub version: Option<String>,
+    /// What it runs on.
+    pub platform: Option<String>,
+}
+
+impl DriverInfo {
+    /// "If a field is the empty string, treat it as unset."
+    fn normalized(&self) -> Self {
+        let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
+        let (version, platform) = (set(&self.version), set(&self.platform));
+        Self { name: self.name.clone(), version, platform }
+    }
+}
+
+/// A text that the metadata cannot take in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DelimiterInDriverInfo {
+    /// The text.
+    pub text: String,
+}
+
+impl fmt::Display for DelimiterInDriverInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = &self.text;
+        write!(
+            f,
+            "the driver info \"{text}\" contains '{DELIMITER}', which separates one library's \
+                   from the next; choose another name, version or platform"
+        )
+    }
+}
+
+impl std::error::Error for DelimiterInDriverInfo {}
 
 /// The operating system that the client runs on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,7 +184,31 @@ impl ClientMetadata {
             os,
             platform: platform.into(),
             env,
+            libraries: Vec::new(),
         }
+    }
+
+    /// Adds what a library on top of the driver says of itself; says whether that is new.
+    ///
+    /// "Drivers MUST ensure that any duplicate `DriverInfoOptions` [...] do not result in
+    /// additional metadata being appended."
+    ///
+    /// # Errors
+    ///
+    /// "Drivers MUST throw an error if any of these strings contains that character."
+    pub fn append(&mut self, library: &DriverInfo) -> Result<bool, DelimiterInDriverInfo> {
+        let library = library.normalized();
+        let DriverInfo { name, version, platform } = &library;
+        for text in [Some(name), version.as_ref(), platform.as_ref()].into_iter().flatten() {
+            if text.contains(DELIMITER) {
+                return Err(DelimiterInDriverInfo { text: text.clone() });
+            }
+        }
+        let new = library != DriverInfo::default() && !self.libraries.contains(&library);
+        if new {
+            self.libraries.push(library);
+        }
+        Ok(new)
     }
 
     /// The same client for an application of this name (`appName`).
@@ -158,9 +227,11 @@ impl ClientMetadata {
     /// The `client` document, at most 512 bytes.
     ///
     /// What does not fit is left out in the specification's order: all of `env` but its name, all
-    /// of `os` but its type, `env`, the end of `platform`.
+    /// of `os` but its type, `env`, the end of `platform`; then, where there is still no room, the
+    /// libraries on top, the outermost first.
     pub fn to_document(&self) -> RawDocumentBuf {
         let mut metadata = self.clone();
+        metadata.platform = metadata.joined(&self.platform, |it| it.platform.as_deref());
         let omissions: [fn(&mut Self); 3] = [
             |it| it.env = EnvMetadata { name: it.env.name.take(), ..EnvMetadata::default() },
             |it| it.os = OsMetadata { os_type: it.os.os_type.clone(), ..OsMetadata::default() },
@@ -174,10 +245,22 @@ impl ClientMetadata {
         }
         let excess = metadata.excess();
         shorten(&mut metadata.platform, excess);
+        while metadata.excess() > 0 && metadata.libraries.pop().is_some() {}
         // No system is named like this, but the limit holds for every argument.
         let excess = metadata.excess();
         shorten(&mut metadata.os.os_type, excess);
         metadata.build()
+    }
+
+    /// The driver's own text and the libraries', with delimiters.
+    fn joined<'a>(
+        &'a self,
+        own: &'a str,
+        of: impl Fn(&'a DriverInfo) -> Option<&'a str>,
+    ) -> String {
+        let libraries = self.libraries.iter().filter_map(of);
+        let texts = std::iter::once(own).chain(libraries).filter(|text| !text.is_empty());
+        texts.collect::<Vec<_>>().join(DELIMITER)
     }
 
     /// Bytes above the limit.
@@ -193,8 +276,10 @@ impl ClientMetadata {
             document.append(cstr!("application"), application);
         }
         let mut driver = RawDocumentBuf::new();
-        driver.append(cstr!("name"), self.driver_name.as_str());
-        driver.append(cstr!("version"), self.driver_version.as_str());
+        let name = self.joined(&self.driver_name, |it| Some(&it.name));
+        let version = self.joined(&self.driver_version, |it| it.version.as_deref());
+        driver.append(cstr!("name"), name);
+        driver.append(cstr!("version"), version);
         document.append(cstr!("driver"), driver);
         document.append(cstr!("os"), self.os.build());
         if !self.platform.is_empty() {
@@ -259,167 +344,14 @@ const AZURE: &str = "azure.func";
 const GCP: &str = "gcp.func";
 const VERCEL: &str = "vercel";
 
+/// What separates the driver's own texts from those of the libraries on top.
+const DELIMITER: &str = "|";
+
 /// Bytes of `application.name` ("Limitations").
 const MAX_APPLICATION: usize = 128;
 /// Bytes of the whole `client` document ("Limitations").
 const MAX_DOCUMENT: usize = 512;
 
 #[cfg(test)]
-mod tests {
-    use bson::{Document, doc};
-
-    use super::*;
-
-    fn env(variables: &[(&str, &str)]) -> EnvMetadata {
-        let lookup = |name: &str| {
-            variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
-        };
-        EnvMetadata::detect(lookup, false)
-    }
-
-    fn full(platform: &str) -> ClientMetadata {
-        let os = OsMetadata {
-            os_type: "Linux".into(),
-            name: Some("n".repeat(60)),
-            architecture: Some("x86_64".into()),
-            version: Some("12".into()),
-        };
-        let env = EnvMetadata {
-            name: Some(VERCEL.into()),
-            region: Some("r".repeat(60)),
-            runtime: Some("docker".into()),
-            ..EnvMetadata::default()
-        };
-        ClientMetadata::new(os, platform, env)
-    }
-
-    fn document(metadata: &ClientMetadata) -> Document {
-        let raw = metadata.to_document();
-        assert!(raw.as_bytes().len() <= 512, "{} bytes", raw.as_bytes().len());
-        Document::try_from(raw).unwrap()
-    }
-
-    #[test]
-    fn everything_is_said_where_it_fits() {
-        let metadata = full("async-std").with_application("chart").unwrap();
-        let expected = doc! {
-            "application": { "name": "chart" },
-            "driver": { "name": "portolan", "version": env!("CARGO_PKG_VERSION") },
-            "os": {
-                "type": "Linux", "name": "n".repeat(60), "architecture": "x86_64", "version": "12",
-            },
-            "platform": "async-std",
-            "env": {
-                "name": "vercel", "region": "r".repeat(60), "container": { "runtime": "docker" },
-            },
-        };
-        assert_eq!(document(&metadata), expected);
-    }
-
-    #[test]
-    fn what_is_empty_is_left_out() {
-        let metadata = ClientMetadata::new(OsMetadata::default(), "", EnvMetadata::default());
-        let keys = document(&metadata.with_application("").unwrap());
-        assert_eq!(keys.keys().collect::<Vec<_>>(), ["driver", "os"]);
-        assert_eq!(keys.get_document("os").unwrap(), &doc! { "type": "unknown" });
-    }
-
-    #[test]
-    fn an_application_name_has_at_most_128_bytes() {
-        assert!(full("").with_application(&"a".repeat(128)).is_ok());
-        let error = full("").with_application(&"é".repeat(65)).unwrap_err();
-        assert_eq!(error, ApplicationNameTooLong { length: 130 });
-    }
-
-    #[test]
-    fn omissions_come_in_the_order_of_the_specification() {
-        let fixed = full("").to_document().as_bytes().len();
-        // From a platform that just fits, one step of room less each time.
-        let exact = 512 - fixed - "platform".len() - 7;
-        let whole = document(&full(&"p".repeat(exact)));
-        assert!(whole.get_document("env").unwrap().contains_key("region"));
-
-        let step1 = document(&full(&"p".repeat(exact + 1)));
-        assert_eq!(step1.get_document("env").unwrap(), &doc! { "name": "vercel" });
-        assert!(step1.get_document("os").unwrap().contains_key("name"));
-
-        let step2 = document(&full(&"p".repeat(exact + 120)));
-        assert_eq!(step2.get_document("os").unwrap(), &doc! { "type": "Linux" });
-        assert_eq!(step2.get_document("env").unwrap(), &doc! { "name": "vercel" });
-
-        let platform = "p".repeat(exact + 240);
-        let step3 = document(&full(&platform));
-        assert!(!step3.contains_key("env"));
-        assert_eq!(step3.get_str("platform").unwrap(), platform);
-
-        let step4 = full(&"é".repeat(1000)).to_document();
-        assert!((511..=512).contains(&step4.as_bytes().len()), "cut, and no more than needed");
-        assert!(document(&full(&"é".repeat(1000))).get_str("platform").unwrap().ends_with('é'));
-    }
-
-    #[test]
-    fn even_a_senseless_system_name_fits() {
-        let mut metadata = full("").with_application(&"a".repeat(128)).unwrap();
-        metadata.os.os_type = "o".repeat(2000);
-        document(&metadata);
-    }
-
-    #[test]
-    fn function_platforms_are_told_by_their_variables() {
-        let named = |variables: &[(&str, &str)]| env(variables).name;
-        assert_eq!(named(&[]), None);
-        assert_eq!(named(&[("AWS_EXECUTION_ENV", "AWS_Lambda_java8")]).as_deref(), Some(AWS));
-        assert_eq!(named(&[("AWS_EXECUTION_ENV", "EC2")]), None);
-        assert_eq!(named(&[("AWS_LAMBDA_RUNTIME_API", "x")]).as_deref(), Some(AWS));
-        assert_eq!(named(&[("FUNCTIONS_WORKER_RUNTIME", "node")]).as_deref(), Some(AZURE));
-        assert_eq!(named(&[("K_SERVICE", "s")]).as_deref(), Some(GCP));
-        assert_eq!(named(&[("FUNCTION_NAME", "s")]).as_deref(), Some(GCP));
-        assert_eq!(named(&[("FUNCTION_NAME", "")]), None);
-        assert_eq!(named(&[("VERCEL", "1")]).as_deref(), Some(VERCEL));
-        assert_eq!(
-            named(&[("VERCEL", "1"), ("AWS_LAMBDA_RUNTIME_API", "x")]).as_deref(),
-            Some(VERCEL)
-        );
-        assert_eq!(named(&[("VERCEL", "1"), ("K_SERVICE", "x")]), None);
-        assert_eq!(named(&[("AWS_LAMBDA_RUNTIME_API", "x"), ("K_SERVICE", "x")]), None);
-    }
-
-    #[test]
-    fn a_platform_brings_its_own_fields_and_a_bad_number_brings_none() {
-        let aws = env(&[
-            ("AWS_LAMBDA_RUNTIME_API", "x"),
-            ("AWS_REGION", "us-east-2"),
-            ("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", "big"),
-            ("FUNCTION_REGION", "elsewhere"),
-        ]);
-        assert_eq!(aws.region.as_deref(), Some("us-east-2"));
-        assert_eq!(aws.memory_mb, None);
-        assert!(aws.is_function());
-        let gcp = env(&[
-            ("K_SERVICE", "x"),
-            ("FUNCTION_MEMORY_MB", "1024"),
-            ("FUNCTION_TIMEOUT_SEC", "60"),
-            ("FUNCTION_REGION", "us-central1"),
-        ]);
-        assert_eq!((gcp.memory_mb, gcp.timeout_sec), (Some(1024), Some(60)));
-        let vercel = env(&[("VERCEL", "1"), ("VERCEL_REGION", "cdg1")]);
-        assert_eq!(vercel.region.as_deref(), Some("cdg1"));
-    }
-
-    #[test]
-    fn a_container_is_told_beside_a_function() {
-        let env = EnvMetadata::detect(
-            |name| ["KUBERNETES_SERVICE_HOST", "VERCEL"].contains(&name).then(|| "1".to_owned()),
-            true,
-        );
-        assert_eq!(
-            Document::try_from(env.build()).unwrap(),
-            doc! {
-                "name": "vercel",
-                "container": { "runtime": "docker", "orchestrator": "kubernetes" },
-            }
-        );
-        let only = EnvMetadata::detect(|_| None, true);
-        assert!(!only.is_function() && only.runtime.is_some());
-    }
-}
+#[path = "metadata_tests.rs"]
+mod tests;

@@ -9,6 +9,9 @@ mod reply;
 mod topology_version;
 
 pub use command::{HelloCommand, LegacyProtocol};
-pub use metadata::{ApplicationNameTooLong, ClientMetadata, EnvMetadata, OsMetadata};
+pub use metadata::{
+    ApplicationNameTooLong, ClientMetadata, DelimiterInDriverInfo, DriverInfo, EnvMetadata,
+    OsMetadata,
+};
 pub use reply::{HelloReply, ReplyError};
 pub use topology_version::TopologyVersion;

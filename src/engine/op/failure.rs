@@ -6,6 +6,7 @@ use bson::{RawArray, RawDocument, RawDocumentBuf};
 
 use super::codes;
 use super::reply::{ReplyFields, integer};
+use crate::engine::auth::REAUTHENTICATION_REQUIRED;
 use crate::engine::hello::TopologyVersion;
 
 /// Why a reply has no result.
@@ -179,6 +180,11 @@ impl ReplyFailure {
                 .or_else(|| failure.write_errors.first().map(|error| error.code)),
             Self::Malformed { .. } => None,
         }
+    }
+
+    /// Whether the server asks for another authentication.
+    pub fn is_reauthentication_required(&self) -> bool {
+        matches!(self, Self::Command(failure) if failure.code == Some(REAUTHENTICATION_REQUIRED))
     }
 
     /// What the failure says of the server's state, for the topology: `None` where it says nothing.

@@ -120,6 +120,15 @@ impl RetryPolicy {
         }
     }
 
+    /// Adds what the driver must add to the refusal of a connection's handshake: no server labels
+    /// that, whatever its version.
+    pub fn add_handshake_labels(&self, failure: &mut ReplyFailure) {
+        let retryable = failure.code().is_some_and(codes::is_retryable_write);
+        if self.labels_network_errors(None) && retryable {
+            failure.add_label(RETRYABLE_WRITE_ERROR);
+        }
+    }
+
     /// Whether a network error or a cleared pool gets the label RetryableWriteError.
     ///
     /// `server` is that of the attempt, or `None` where the connection was not yet established.

@@ -9,7 +9,7 @@ use super::link::LinkError;
 use super::notice;
 use super::topology::TopologyDescription;
 use crate::engine::address::ServerAddress;
-use crate::engine::hello::HelloReply;
+use crate::engine::hello::{DriverInfo, HelloReply};
 use crate::engine::srv::SrvRecord;
 use crate::engine::time::Instant;
 
@@ -67,6 +67,8 @@ pub enum Event {
         /// The SRV records, or why there are none.
         answer: Result<Vec<SrvRecord>, String>,
     },
+    /// A library on top of the driver wants to be named on connections that are opened from now on.
+    Named(DriverInfo),
     /// Whether any operation waits for a server. While one does, all servers are checked as often
     /// as the minimum of 500 ms allows.
     Demand(bool),

@@ -54,6 +54,8 @@ pub enum FailureKind {
     Network(Arc<str>),
     /// The connection did not answer in time.
     Timeout(Arc<str>),
+    /// What the server sent breaks the protocol, or disproves that it is who it should be.
+    Protocol(Arc<str>),
     /// The server answered with an error, or with a write concern error.
     Command {
         /// The server's code.
@@ -111,6 +113,7 @@ pub(super) fn judge(
                 lost_unless(failure.stage == Stage::Established, message)
             }
         }
+        FailureKind::Protocol(message) => lost_unless(false, message),
         FailureKind::Network(message) => lost_unless(failure.stage == Stage::Handshaking, message),
         FailureKind::Timeout(message) => {
             let slow = matches!(failure.stage, Stage::Handshaking | Stage::Established);

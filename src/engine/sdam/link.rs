@@ -144,6 +144,11 @@ impl Exchange {
         Self { settings, open: false, hello_ok, hello_was_ok, awaited: 0, next_request: 1 }
     }
 
+    /// What the client says of itself has changed: the next first hello says so.
+    pub(super) fn describe(&mut self, settings: Arc<MonitorSettings>) {
+        self.settings = settings;
+    }
+
     /// The connection is gone.
     pub(super) fn reset(&mut self) {
         self.open = false;

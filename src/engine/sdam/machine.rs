@@ -152,6 +152,12 @@ impl Sdam {
             Event::Busy => self.next_look = self.look_after(now),
             Event::InFlight(oldest) => self.judge_in_flight(now, &oldest),
             Event::LookedUp { number, answer } => self.looked_up(now, number, answer),
+            Event::Named(library) => {
+                // Whoever gave it has told its caller what is wrong with it.
+                let _ = self.settings.monitor.metadata.append(&library);
+                let settings = Arc::new(self.settings.monitor.clone());
+                self.members.values_mut().for_each(|member| member.describe(&settings));
+            }
             Event::Demand(demand) => self.demanded(demand),
             Event::Attended(attended) => self.attended(now, attended),
             Event::Stale => self.outdated(),

@@ -58,6 +58,14 @@ pub(super) struct Member {
 }
 
 impl Member {
+    /// The client says something else of itself on connections that are opened from now on.
+    pub(super) fn describe(&mut self, settings: &Arc<MonitorSettings>) {
+        if let Some(monitor) = &mut self.monitor {
+            monitor.describe(settings.clone());
+        }
+        self.probe.describe(settings.clone());
+    }
+
     /// A member whose first check is due at `now`, if it is `monitored` at all; on demand, when it
     /// is ordered.
     pub(super) fn new(

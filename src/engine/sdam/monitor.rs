@@ -149,6 +149,12 @@ impl Monitor {
         }
     }
 
+    /// What the client says of itself has changed.
+    pub(super) fn describe(&mut self, settings: Arc<MonitorSettings>) {
+        self.exchange.describe(settings.clone());
+        self.settings = settings;
+    }
+
     /// The earliest deadline.
     pub(super) fn timeout(&self) -> Option<Instant> {
         match &self.state {

@@ -7,6 +7,7 @@
 //!
 //! Specification: message/OP_MSG; OP_QUERY and OP_REPLY as far as the legacy hello needs them.
 
+mod checksum;
 mod error;
 mod framer;
 mod header;

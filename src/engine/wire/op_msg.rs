@@ -4,8 +4,8 @@ use std::ops::{BitOr, Range};
 
 use bson::raw::CStr;
 use bson::{RawDocument, RawDocumentBuf};
-use crc::{CRC_32_ISCSI, Crc};
 
+use super::checksum::crc_32c;
 use super::section::{Cursor, DocumentSequence};
 use super::{Header, OpCode, WireError};
 
@@ -152,7 +152,7 @@ fn checked_end(frame: &[u8]) -> Result<usize, WireError> {
         _ => return Err(short),
     };
     let found = u32::from_le_bytes(*checksum);
-    let computed = CRC_32C.checksum(bytes);
+    let computed = crc_32c(bytes);
     if found == computed { Ok(bytes.len()) } else { Err(WireError::Checksum { computed, found }) }
 }
 
@@ -228,14 +228,12 @@ impl<'a> OpMsgBuilder<'a> {
             self.buffer.truncate(self.start);
         } else if with_checksum {
             let end = self.buffer.len() - 4;
-            let checksum = CRC_32C.checksum(&self.buffer[self.start..end]);
+            let checksum = crc_32c(&self.buffer[self.start..end]);
             self.buffer[end..].copy_from_slice(&checksum.to_le_bytes());
         }
         finished
     }
 }
-
-static CRC_32C: Crc<u32> = Crc::<u32>::new(&CRC_32_ISCSI);
 
 /// Where the flags stand: after the header.
 const FLAGS_AT: usize = super::HEADER_LENGTH;

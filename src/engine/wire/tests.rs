@@ -99,10 +99,8 @@ fn a_builder_appends_to_what_a_buffer_holds() {
 }
 
 #[test]
-fn the_checksum_is_crc_32c() {
-    // The check value of CRC-32C (RFC 3720, B.4) at the place where the protocol puts it.
+fn a_checksum_stands_at_the_end_and_is_checked() {
     let mut frame = message(Flags::CHECKSUM_PRESENT, &rawdoc! {}, &[]);
-    assert_eq!(crc::Crc::<u32>::new(&crc::CRC_32_ISCSI).checksum(b"123456789"), 0xe306_9283);
     let last = frame.len() - 1;
     frame[last] ^= 1;
     assert!(matches!(Reply::parse(frame), Err(WireError::Checksum { computed, found })

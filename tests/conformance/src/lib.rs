@@ -4,6 +4,7 @@
 //! no I/O, so that a page can feed it the same files. [`SUITES`] is what is run, with the number of
 //! files that must be there.
 
+mod auth;
 mod json;
 mod monitoring;
 mod sdam;
@@ -27,6 +28,7 @@ pub static SUITES: &[Suite] = &[
     suite("connection-string/tests", 8, uri::connection_string),
     suite("uri-options/tests", 12, uri::connection_string),
     suite("read-write-concern/tests/connection-string", 2, uri::concern),
+    suite("auth/tests/legacy", 1, auth::connection_string),
     suite("server-discovery-and-monitoring/tests/rs", 77, sdam::run),
     suite("server-discovery-and-monitoring/tests/errors", 72, sdam::run),
     suite("server-discovery-and-monitoring/tests/single", 19, sdam::run),

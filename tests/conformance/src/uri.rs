@@ -68,7 +68,10 @@ pub(crate) fn concern(file: &Document) -> Result<(), String> {
 }
 
 /// Runs all cases of a file and names each that fails.
-fn each(file: &Document, run: impl Fn(&Document) -> Result<(), String>) -> Result<(), String> {
+pub(crate) fn each(
+    file: &Document,
+    run: impl Fn(&Document) -> Result<(), String>,
+) -> Result<(), String> {
     let tests = documents(file, "tests");
     if tests.is_empty() {
         return Err("the file has no tests".to_owned());
@@ -84,7 +87,10 @@ fn each(file: &Document, run: impl Fn(&Document) -> Result<(), String>) -> Resul
     if failures.is_empty() { Ok(()) } else { Err(failures.join("\n")) }
 }
 
-fn refused(what: &str, parsed: &Result<ClientOptions, OptionsError>) -> Result<(), String> {
+pub(crate) fn refused(
+    what: &str,
+    parsed: &Result<ClientOptions, OptionsError>,
+) -> Result<(), String> {
     match parsed {
         Err(_) => Ok(()),
         Ok(_) => Err(format!("{what} accepts it, expected an error")),

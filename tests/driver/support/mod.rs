@@ -5,6 +5,7 @@
 //! server can do. What real servers say is tested in `tests/live`.
 
 pub(crate) mod net;
+pub(crate) mod scram;
 pub(crate) mod server;
 
 use std::cell::{Cell, RefCell};

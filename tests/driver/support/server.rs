@@ -10,6 +10,7 @@ use portolan::engine::wire::{Flags, Message, OpMsgBuilder, Reply};
 use portolan::transport::Instant;
 
 use super::net::{State, Todo};
+use super::scram::Account;
 
 /// What happens to somebody who connects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -86,6 +87,8 @@ pub(crate) struct Server {
     pub(crate) cursors: BTreeMap<i64, i32>,
     next_cursor: i64,
     next_reply: i32,
+    /// Who is let in; `None` where everybody is.
+    pub(crate) account: Option<Account>,
     /// Sent with every reply but those to hello.
     pub(crate) cluster_time: Option<Document>,
     rules: Vec<Rule>,
@@ -104,6 +107,7 @@ impl Server {
             cursors: BTreeMap::new(),
             next_cursor: 100,
             next_reply: 1_000_000,
+            account: None,
             cluster_time: None,
             rules: Vec::new(),
         }
@@ -142,6 +146,23 @@ impl Server {
     }
 
     fn answer(&mut self, request: &Request) -> Document {
+        if let Some(account) = &mut self.account {
+            let (connection, body) = (request.connection, &request.body);
+            match request.name.as_str() {
+                "hello" => {
+                    let more = account.greet(connection, body);
+                    let mut reply = self.hello_reply();
+                    reply.extend(more);
+                    return reply;
+                }
+                "saslStart" => return account.start(connection, body),
+                "saslContinue" => return account.go_on(connection, body),
+                _ if account.mechanism_of(connection).is_none() => {
+                    return doc! { "ok": 0, "code": 13, "errmsg": "requires authentication" };
+                }
+                _ => {}
+            }
+        }
         match request.name.as_str() {
             "hello" if request.body.get_bool("loadBalanced").unwrap_or(false) => {
                 let mut reply = self.hello_reply();

@@ -15,7 +15,7 @@ const OP_MSG: i32 = 2013;
 const HEADER: usize = 16;
 const MAX_MESSAGE: usize = 48_000_000;
 
-/// A connection to one server, without authentication or TLS.
+/// A connection to one server, without TLS.
 #[derive(Debug)]
 pub struct Connection {
     stream: TcpStream,

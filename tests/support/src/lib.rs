@@ -8,6 +8,7 @@
 //! Blocking and without the driver: a test's view of a server is independent of the code under
 //! test.
 
+mod access;
 mod binary;
 mod connection;
 mod elections;

@@ -1,5 +1,6 @@
 //! One mongod process of a set.
 
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
 use std::hash::{BuildHasher as _, RandomState};
@@ -12,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
 
-use crate::{Connection, Error, MongodBinary, Result};
+use crate::{Connection, Error, MongodBinary, Result, access};
 
 /// What a member is like in its set's configuration, and how it is started.
 #[derive(Clone, Debug, PartialEq)]
@@ -28,6 +29,8 @@ pub struct MemberOptions {
     /// How long after the primary it applies a write, in whole seconds; more than zero wants
     /// `priority: 0`.
     pub delay: Duration,
+    /// Lets nobody in without a password; a set's members are all alike in this.
+    pub access_control: bool,
     /// Further arguments of mongod.
     pub extra_args: Vec<String>,
 }
@@ -40,6 +43,7 @@ impl Default for MemberOptions {
             tags: Vec::new(),
             arbiter: false,
             delay: Duration::ZERO,
+            access_control: false,
             extra_args: Vec::new(),
         }
     }
@@ -250,13 +254,17 @@ impl Member {
         self.connect(COMMAND_TIMEOUT)?.run(command)
     }
 
-    /// A direct connection to it.
+    /// A direct connection to it, which may do everything.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`].
+    /// [`Error::Io`]; as [`Connection::run`] where the server wants a password.
     pub fn connect(&self, timeout: Duration) -> Result<Connection> {
-        Connection::open(self.address, timeout)
+        let mut connection = Connection::open(self.address, timeout)?;
+        if self.options.access_control {
+            access::enter(&mut connection)?;
+        }
+        Ok(connection)
     }
 
     /// Whether it says that it accepts writes; a member that does not answer does not.
@@ -291,6 +299,7 @@ impl Member {
             .arg("--logpath")
             .arg(self.log_path())
             .args(["--setParameter", "enableTestCommands=1"])
+            .args(self.key_arguments()?)
             .args(&self.options.extra_args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -303,6 +312,13 @@ impl Member {
         self.process = Some(process);
         self.state = MemberState::Running;
         written.map_err(Error::io("writing the process id"))
+    }
+
+    fn key_arguments(&self) -> Result<Vec<OsString>> {
+        if !self.options.access_control {
+            return Ok(Vec::new());
+        }
+        Ok(vec!["--keyFile".into(), access::key_file(&self.folder, self.id)?.into()])
     }
 
     fn wait_until_listening(&mut self) -> Result<()> {

@@ -144,7 +144,7 @@ fn many_streams_carry_their_own_bytes() {
             };
             let mut back = Vec::new();
             let read = reader.read_to_end(&mut back);
-            futures_util::join!(write, read).1.unwrap();
+            futures_util::future::join(write, read).await.1.unwrap();
             assert_eq!(back, sent, "stream {number}");
         }
     }));

@@ -1,0 +1,51 @@
+//! A password as a mechanism wants it.
+
+use std::fmt::Write as _;
+
+use super::AuthError;
+
+/// What SCRAM-SHA-1 takes for the password: neither name nor password are prepared.
+pub(super) fn digest(username: &str, password: &str) -> String {
+    let digest = md5::compute(format!("{username}:mongo:{password}"));
+    digest.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// What SCRAM-SHA-256 takes for the password: SASLprep (RFC 4013) of it.
+pub(super) fn prepare(password: &str) -> Result<String, AuthError> {
+    let prepared = stringprep::saslprep(password);
+    // The library's own text shows a character of the password.
+    prepared.map(std::borrow::Cow::into_owned).map_err(|_| {
+        let problem = "the password has characters that SASLprep (RFC 4013) prohibits, such as \
+                       control characters or mixed text directions";
+        AuthError::Credential(problem.to_owned())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sha_1_takes_a_digest() {
+        assert_eq!(digest("user", "pencil"), "1c33006ec1ffd90f9cadcbcc0e118200");
+    }
+
+    /// RFC 4013 section 3, and the specification's test plan.
+    #[test]
+    fn sha_256_takes_the_prepared_password() {
+        let prepared = |text: &str| prepare(text).unwrap();
+        assert_eq!(prepared("plain ASCII, as it is"), "plain ASCII, as it is");
+        assert_eq!(prepared("I\u{ad}X"), "IX", "a soft hyphen is nothing");
+        assert_eq!(prepared("\u{2168}"), "IX", "compatible characters are the same");
+        assert_eq!(prepared("\u{2163}"), "IV");
+        assert_eq!(prepared("\u{aa}"), "a");
+        assert_eq!(prepared("a\u{a0}b"), "a b", "any space is a space");
+        for prohibited in ["\u{7}", "\u{627}1", "a\u{0}"] {
+            let error = prepare(prohibited).unwrap_err();
+            assert!(!error.to_string().contains(prohibited), "{error}");
+        }
+    }
+}
