@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use super::connection::{Connection, ConnectionError, Handshake};
-use super::failed::kind_of;
+use super::failed::{kind_of, stage_of};
 use super::pool::{PooledConnection, ServerPool, Slot};
 use super::shared::Shared;
-use crate::engine::sdam::{Event, Failure, Stage};
+use crate::engine::sdam::{Event, Failure};
+use crate::engine::wire::Compression;
 
 /// Opens a connection, shakes hands and tells the topology machine what came of it.
 pub(crate) async fn dial(
@@ -14,8 +15,13 @@ pub(crate) async fn dial(
     slot: Slot,
 ) -> Result<PooledConnection, ConnectionError> {
     let handshake = Handshake {
+        opener: &shared.opener,
         metadata: &shared.metadata,
         load_balanced: shared.options.load_balanced == Some(true),
+        compression: Compression::offer(
+            &shared.options.compressors,
+            shared.options.zlib_compression_level,
+        ),
         connect_timeout: shared.options.connect_timeout,
     };
     let address = slot.address().clone();
@@ -32,8 +38,7 @@ pub(crate) async fn dial(
             Ok(slot.fill(connection))
         }
         Err(error) => {
-            let (generation, stage, kind) =
-                (permit.generation, Stage::Handshaking, kind_of(&error));
+            let (generation, stage, kind) = (permit.generation, stage_of(&error), kind_of(&error));
             // The pool is cleared, if at all, before the connection counts as closed.
             shared.report(Failure { address, generation, stage, kind });
             slot.fail(error.to_string().into());

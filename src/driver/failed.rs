@@ -3,9 +3,10 @@
 use super::connection::ConnectionError;
 use super::framed::FramedError;
 use super::observe::CommandWatch;
+use super::open::OpenError;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::Trouble;
-use crate::engine::sdam::FailureKind;
+use crate::engine::sdam::{FailureKind, LinkErrorKind, Stage};
 use crate::error::{Error, ErrorKind};
 
 /// An attempt that failed.
@@ -50,10 +51,30 @@ impl<E: Into<Error>> From<E> for Failed {
 pub(crate) fn kind_of(error: &ConnectionError) -> FailureKind {
     let message = error.to_string().into();
     match error {
-        ConnectionError::Framed(_) | ConnectionError::Unsendable(_) | ConnectionError::Hello(_) => {
-            FailureKind::Network(message)
-        }
+        ConnectionError::Open(_)
+        | ConnectionError::Framed(_)
+        | ConnectionError::Unsendable(_)
+        | ConnectionError::Hello(_) => FailureKind::Network(message),
         ConnectionError::Timeout { .. } => FailureKind::Timeout(message),
+    }
+}
+
+/// How far a connection had come that could not be made.
+pub(crate) fn stage_of(error: &ConnectionError) -> Stage {
+    match error {
+        ConnectionError::Open(error) if !error.kind.may_be_overload() => Stage::Preparing,
+        _ => Stage::Handshaking,
+    }
+}
+
+/// Whether a connection that could not be made may have failed for the server's overload.
+pub(crate) fn may_be_overload(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::Open(error) => error.kind.may_be_overload(),
+        ConnectionError::Framed(FramedError::Io(_)) | ConnectionError::Timeout { .. } => true,
+        ConnectionError::Framed(_) | ConnectionError::Unsendable(_) | ConnectionError::Hello(_) => {
+            false
+        }
     }
 }
 
@@ -61,6 +82,10 @@ pub(crate) fn kind_of(error: &ConnectionError) -> FailureKind {
 pub(crate) fn explain(address: &ServerAddress, error: &ConnectionError) -> Error {
     let (address, message) = (address.clone(), error.to_string());
     Error::new(match error {
+        ConnectionError::Open(OpenError { kind: LinkErrorKind::Tls(problem), .. }) => {
+            ErrorKind::Tls { address, problem: *problem, message }
+        }
+        ConnectionError::Open(_) => ErrorKind::Network { address, message },
         ConnectionError::Framed(FramedError::Wire(_))
         | ConnectionError::Unsendable(_)
         | ConnectionError::Hello(_) => ErrorKind::Protocol { address, message },

@@ -6,8 +6,10 @@
 
 mod access;
 mod behind;
+mod certificates;
 mod changes;
 mod commands;
+mod compression;
 mod crisis;
 mod discovery;
 mod failover;
@@ -15,9 +17,12 @@ mod hostile;
 mod kinds;
 mod mongotalk;
 mod on_demand;
+mod proxy;
 mod raku;
 mod reads;
 mod refusals;
 mod script;
 mod targeting;
+mod terminator;
+mod tls;
 mod watch;

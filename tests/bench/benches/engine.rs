@@ -83,6 +83,7 @@ impl Rig {
                 streaming: true,
                 rtt_probe: RttProbe::Hello,
                 metadata,
+                compressors: Vec::new(),
             },
         };
         let mut rig = Self {

@@ -23,9 +23,18 @@ impl Standalone {
     ///
     /// Any [`crate::Error`]; what was started is stopped again.
     pub fn start(binary: &MongodBinary) -> Result<Self> {
+        Self::start_with(binary, MemberOptions::default())
+    }
+
+    /// The same, with arguments of one's own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Standalone::start`].
+    pub fn start_with(binary: &MongodBinary, options: MemberOptions) -> Result<Self> {
         let folder = Folder::create()?;
         let watchdog = Watchdog::start(folder.path())?;
-        let member = Member::start(binary, "", folder.path(), 0, None, MemberOptions::default())?;
+        let member = Member::start(binary, "", folder.path(), 0, None, options)?;
         Ok(Self { member, _folder: folder, _watchdog: watchdog })
     }
 
