@@ -10,6 +10,7 @@ use crate::driver::authenticate::Authentication;
 use crate::driver::checked_out::ServerConnection;
 use crate::driver::execute::execute;
 use crate::driver::observe::Observers;
+use crate::driver::open::Opener;
 use crate::driver::pool::PoolStatus;
 use crate::driver::route::Route;
 use crate::driver::run::{Driver, run};
@@ -27,9 +28,9 @@ use crate::explain::Explanation;
 use crate::logging::Log;
 use crate::metadata;
 use crate::options::{
-    ClientOptions, DatabaseOptions, ON_DEMAND_HEARTBEAT, ServerChoice, ServerMonitoringMode,
-    ServerSelector,
+    ClientOptions, DatabaseOptions, ServerChoice, ServerMonitoringMode, ServerSelector,
 };
+use crate::prepare;
 use crate::resolve;
 use crate::statistics::Statistics;
 use crate::topology::Topology;
@@ -59,7 +60,7 @@ impl Drop for Handle {
 
 /// Who keeps what is believed up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Mode {
+pub(crate) enum Mode {
     Background,
     OnDemand,
 }
@@ -75,13 +76,15 @@ impl WeakClient {
 }
 
 impl Client {
-    /// A client over `transport`, and the future that must be spawned for it. Does no I/O.
+    /// A client over `transport`, and the future that must be spawned for it. Does no I/O, but for
+    /// the files that TLS options name.
     ///
     /// # Errors
     ///
-    /// Options that contradict each other, and those that this version cannot honour (TLS,
-    /// an SRV host, a proxy): it says so rather than connect without them. What it leaves out
-    /// because it only makes things faster is named in the client's
+    /// Options that contradict each other; files of TLS that cannot be used; options that this
+    /// version, or this build, cannot honour (TLS without the feature `tls`): it says
+    /// so rather than connect without them. What it leaves out because it only makes things faster
+    /// is named in the client's
     /// [`options().warnings`](ClientOptions::warnings).
     pub fn new(options: ClientOptions, transport: Arc<dyn Transport>) -> Result<(Self, Driver)> {
         let client = Self::build(options, transport, Mode::Background)?;
@@ -124,15 +127,9 @@ impl Client {
         mode: Mode,
     ) -> Result<Self> {
         options.validate()?;
-        refuse_what_is_missing(&mut options, mode)?;
-        warn_of_what_is_deprecated(&mut options);
+        prepare::prepare(&mut options, mode)?;
         let authentication = Authentication::of(&options)?;
-        normalize(&mut options);
-        let by_mode = match mode {
-            Mode::Background => options.heartbeat(),
-            Mode::OnDemand => ON_DEMAND_HEARTBEAT,
-        };
-        options.heartbeat_frequency.get_or_insert(by_mode);
+        let opener = Opener::new(&options)?;
         let topology_id = TopologyId(ObjectId::new());
         let environment = metadata::environment();
         let client_metadata = metadata::describe(&options, &*transport, environment.clone())?;
@@ -159,6 +156,7 @@ impl Client {
                 streaming,
                 rtt_probe: options.rtt_probe,
                 metadata: client_metadata.clone(),
+                compressors: options.compressors.clone(),
             },
         };
         if let Some(trace) = &options.trace {
@@ -166,10 +164,13 @@ impl Client {
         }
         let sdam = Sdam::new(settings);
         let log = Log::new(topology_id, options.log_max_document_length);
+        if let Some(danger) = options.tls_danger() {
+            log.insecure(danger);
+        }
         let observers = Arc::new(Observers::new(topology_id, log));
         let shared = Shared::new(
             options,
-            transport,
+            (transport, opener),
             sdam,
             choices,
             client_metadata,
@@ -381,72 +382,6 @@ fn rescan(options: &ClientOptions, seed: u64) -> Option<RescanSettings> {
         limit: options.connect_timeout.unwrap_or_default(),
         seed,
     })
-}
-
-/// What is announced for later is refused now, so that nobody sends data in the clear by surprise.
-///
-/// What merely makes things faster is left out with a warning.
-fn refuse_what_is_missing(options: &mut ClientOptions, mode: Mode) -> Result<()> {
-    let mut warn = |what: &str| {
-        let warning = format!("{what} is not supported by this version and is left out");
-        if !options.warnings.contains(&warning) {
-            options.warnings.push(warning);
-        }
-    };
-    if !options.compressors.is_empty() {
-        warn("option compressors");
-    }
-    if options.timeout.is_some() {
-        warn("option timeoutMS");
-    }
-    if options.server_selection_try_once.is_some() && mode == Mode::Background {
-        // Server selection: "Multi-threaded drivers MUST NOT" offer it.
-        warn("option serverSelectionTryOnce, which is for drivers without background monitoring,");
-    }
-    let missing = |what: &str| {
-        Err(Error::invalid_argument(format!(
-            "{what}; this version of portolan cannot do that yet, and does not go on without it"
-        )))
-    };
-    if options.tls_enabled() {
-        return missing(
-            "the connection string asks for TLS (as mongodb+srv:// does, unless it says tls=false)",
-        );
-    }
-    if options.srv_host.is_some() && options.hosts.is_empty() {
-        return Err(Error::invalid_argument(
-            "the hosts of the mongodb+srv:// connection string are not looked up yet; make the \
-             client of `options.resolve(&transport).await?`, or by the connect of a transport's \
-             crate",
-        ));
-    }
-    if options.proxy.is_some() {
-        return missing("the connection string asks for a SOCKS5 proxy (proxyHost)");
-    }
-    if options.server_api.is_some() {
-        return missing("the options ask for the Stable API (server_api)");
-    }
-    Ok(())
-}
-
-/// SS-19: "drivers SHOULD emit a deprecation warning".
-fn warn_of_what_is_deprecated(options: &mut ClientOptions) {
-    let warning = "read preference option hedge is deprecated since MongoDB 8.0; leave it out";
-    if options.read_preference.hedge.is_some() && !options.warnings.iter().any(|w| w == warning) {
-        options.warnings.push(warning.to_owned());
-    }
-}
-
-/// A time limit of zero means none, however it was set.
-fn normalize(options: &mut ClientOptions) {
-    for limit in [
-        &mut options.connect_timeout,
-        &mut options.socket_timeout,
-        &mut options.wait_queue_timeout,
-        &mut options.max_idle_time,
-    ] {
-        *limit = limit.filter(|limit| !limit.is_zero());
-    }
 }
 
 /// The answer to a [`Client::ping`].

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::engine::address::ServerAddress;
 use crate::engine::auth::{AuthError, AuthFailure};
 use crate::engine::op::{BuildError, CommandFailure, ReplyFailure, WriteFailure};
+pub use crate::engine::sdam::TlsProblem;
 use crate::engine::selection::{Hint, Verdict};
 use crate::engine::srv::SrvError;
 use crate::options::OptionsError;
@@ -55,6 +56,15 @@ pub enum ErrorKind {
         /// The server.
         address: ServerAddress,
         /// What happened.
+        message: String,
+    },
+    /// The two ends do not agree on TLS.
+    Tls {
+        /// The server.
+        address: ServerAddress,
+        /// What is wrong.
+        problem: TlsProblem,
+        /// The same in words that say what to do.
         message: String,
     },
     /// The server took longer than a limit.
@@ -180,6 +190,7 @@ impl Error {
             | ErrorKind::Timeout { .. }
             | ErrorKind::Pool { .. }
             | ErrorKind::ServerSelection { .. } => true,
+            ErrorKind::Tls { problem, .. } => *problem == TlsProblem::BrokenOff,
             _ => self.has_label(RETRYABLE_WRITE_ERROR),
         }
     }
@@ -222,6 +233,7 @@ impl fmt::Display for Error {
                 hints.iter().try_for_each(|hint| write!(f, "\nhint: {hint}"))
             }
             ErrorKind::Network { address, message }
+            | ErrorKind::Tls { address, message, .. }
             | ErrorKind::Timeout { address, message }
             | ErrorKind::Pool { address, message } => write!(f, "{address}: {message}"),
             ErrorKind::Protocol { address, message } => {

@@ -12,10 +12,16 @@
 //! - [`engine`] decides: framing, hello, discovery and monitoring, selection, pool and operations,
 //!   as deterministic machines without a clock, I/O, threads or randomness of their own.
 //! - [`transport`] is the seam: time and byte streams, one small leaf per runtime.
-//! - `driver` carries: the future that runs the engine's monitors (in the background, or on demand by
-//!   the operations themselves), and the path of one operation.
+//! - `driver` carries: the future that runs the engine's monitors (in the background, or on demand
+//!   by the operations themselves), and the path of one operation; `tls` encrypts, above whatever
+//!   stream a transport has.
 //! - [`Client`], [`Database`], [`Collection`], [`Cursor`] are what users hold.
 //! - [`uri`], [`options`], [`event`], [`logging`] and [`error`] are what they say and hear.
+//!
+//! Features, all off in this crate: `tls` (on by default in the crates of the native transports),
+//! `tls-key-password` for private keys with a password, and the compressors `snappy`, `zlib` and
+//! `zstd`. What a connection string asks for and the build lacks is an error, or for compressors a
+//! warning, that names the feature.
 //!
 //! A transport's own crate makes a client in one line; here it is async-std's:
 //!
@@ -45,12 +51,14 @@ pub mod event;
 mod explain;
 pub mod logging;
 mod metadata;
+mod prepare;
 pub mod registry;
 mod resolve;
 mod session;
 mod shutdown;
 pub mod statistics;
 mod targeting;
+mod tls;
 mod topology;
 
 pub use bson;

@@ -3,6 +3,8 @@
 //! A transport decides nothing. What it does not offer, it says so: there is no default clock, and
 //! the default of [`Transport::resolve`] is a clear error.
 
+mod attempts;
+
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
@@ -14,6 +16,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::engine::address::ServerAddress;
 pub use crate::engine::time::Instant;
+pub use attempts::connect_to_any;
 
 /// `Send` on native targets; nothing on wasm32, where JavaScript objects never leave their thread.
 #[cfg(not(target_arch = "wasm32"))]
@@ -92,6 +95,29 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Plain<S> {
     }
 }
 
+/// Why a host name has no address: the cause inside the [`io::Error`] of a
+/// [`Transport::connect`], so that the core can tell it from a server that refuses.
+#[derive(Debug)]
+pub struct Unresolved {
+    host: String,
+    cause: io::Error,
+}
+
+impl Unresolved {
+    /// The error of a connect to `host`, whose look-up failed with `cause`.
+    pub fn error(host: &str, cause: io::Error) -> io::Error {
+        io::Error::new(cause.kind(), Self { host: host.to_owned(), cause })
+    }
+}
+
+impl std::fmt::Display for Unresolved {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the name {} does not resolve: {}", self.host, self.cause)
+    }
+}
+
+impl std::error::Error for Unresolved {}
+
 /// One runtime's time and sockets.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
@@ -114,8 +140,8 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
     ///
     /// # Errors
     ///
-    /// What the runtime says: refused, unreachable, the name does not resolve, the bridge denies
-    /// it.
+    /// What the runtime says: refused, unreachable, the bridge denies it; [`Unresolved`] where the
+    /// name does not resolve, which no overload of the server can cause.
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream>;
 
     /// Looks up the SRV or TXT records of `name`, which is complete as it is.

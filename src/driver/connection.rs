@@ -10,6 +10,7 @@ use futures_util::future::{Either, select};
 
 use super::authenticate::{Authentication, Proof};
 use super::framed::{Framed, FramedError, Interrupt};
+use super::open::{OpenError, Opener};
 use crate::engine::address::ServerAddress;
 use crate::engine::auth::{AuthFailure, Conversation};
 use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError};
@@ -17,7 +18,9 @@ use crate::engine::op::Limits;
 use crate::engine::pool::Permit;
 use crate::engine::sdam::Stage;
 use crate::engine::time::Instant;
-use crate::engine::wire::{self, DEFAULT_MAX_MESSAGE_SIZE, FRAME_SLACK, Flags, WireError};
+use crate::engine::wire::{
+    self, Compression, DEFAULT_MAX_MESSAGE_SIZE, FRAME_SLACK, Flags, WireError,
+};
 use crate::transport::Transport;
 
 /// Bytes above which a connection's write buffer is not kept for the next request.
@@ -29,6 +32,8 @@ const REST: Duration = Duration::from_secs(1);
 /// Why an exchange, or a handshake, failed.
 #[derive(Debug)]
 pub(crate) enum ConnectionError {
+    /// There is no stream.
+    Open(OpenError),
     /// The stream broke, what arrived was no message, or the pool interrupted it.
     Framed(FramedError),
     /// Longer than the limit.
@@ -44,6 +49,7 @@ pub(crate) enum ConnectionError {
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Open(error) => error.fmt(f),
             Self::Framed(error) => error.fmt(f),
             Self::Timeout { what, limit } => write!(f, "{what} within {limit:?}"),
             Self::Unsendable(error) => error.fmt(f),
@@ -59,6 +65,7 @@ impl ConnectionError {
     fn stage_of_greeting(&self) -> Stage {
         match self {
             Self::Authentication(_) => Stage::Authenticating,
+            Self::Open(error) if !error.kind.may_be_overload() => Stage::Preparing,
             _ => Stage::Handshaking,
         }
     }
@@ -84,10 +91,12 @@ impl From<AuthFailure> for ConnectionError {
 
 /// What the making of a connection needs.
 pub(crate) struct Handshake<'a> {
+    pub(crate) opener: &'a Opener,
     pub(crate) metadata: &'a ClientMetadata,
     pub(crate) load_balanced: bool,
     /// Who the client is; `None` for nobody.
     pub(crate) authentication: Option<&'a Authentication>,
+    pub(crate) compression: Compression,
     pub(crate) connect_timeout: Option<Duration>,
 }
 
@@ -110,6 +119,7 @@ pub(crate) struct Peer {
 /// One connection.
 pub(crate) struct Connection {
     framed: Framed,
+    compression: Compression,
     buffer: Vec<u8>,
     permit: Permit,
     next_request: i32,
@@ -148,15 +158,19 @@ impl Connection {
             if let Some(Offered { mut framed, hello }) = offered
                 && framed.is_silent().await
             {
-                let mut connection = Self::over(framed, permit, interrupt, transport.now());
+                let now = transport.now();
+                let mut connection = Self::over(framed, permit, interrupt, now);
                 let who = handshake.authentication;
                 let conversation = who.map(|who| who.conversation(&hello)).transpose()?;
+                connection.compression = handshake.compression.clone();
                 connection.greeted(hello);
                 return Ok((connection, conversation));
             }
-            let stream = transport.connect(address).await.map_err(FramedError::Io)?;
+            let stream = handshake.opener.open(transport, address).await;
+            let stream = stream.map_err(ConnectionError::Open)?;
             let framed = Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE);
             let mut connection = Self::over(framed, permit, interrupt, transport.now());
+            connection.compression = handshake.compression.clone();
             let conversation = connection.say_hello(transport, &handshake).await?;
             Ok((connection, conversation))
         };
@@ -179,6 +193,7 @@ impl Connection {
     fn over(framed: Framed, permit: Permit, interrupt: Arc<Interrupt>, now: Instant) -> Self {
         Self {
             framed,
+            compression: Compression::default(),
             buffer: Vec::new(),
             permit,
             next_request: 1,
@@ -195,6 +210,7 @@ impl Connection {
     fn greeted(&mut self, hello: Arc<HelloReply>) {
         let max = Limits::of(&hello).max_message_size_bytes;
         self.framed.set_max_message_size(max.saturating_add(FRAME_SLACK));
+        self.compression.settle(&hello.compression);
         self.hello = hello;
     }
 
@@ -205,9 +221,11 @@ impl Connection {
         handshake: &Handshake<'_>,
     ) -> Result<Option<Conversation>, ConnectionError> {
         let opening = handshake.authentication.map(Authentication::opening).transpose()?;
+        let compression = self.compression.names();
         let command = HelloCommand {
             client_metadata: Some(handshake.metadata),
             load_balanced: handshake.load_balanced,
+            compression: &compression,
             sasl_supported_mechs: opening.as_ref().and_then(|it| it.sasl_supported_mechs()),
             speculative_authenticate: opening.as_ref().and_then(|it| it.speculative_authenticate()),
             ..HelloCommand::default()
@@ -239,6 +257,7 @@ impl Connection {
         self.next_request = request.wrapping_add(1);
         self.buffer.clear();
         let flags = encode(&mut self.buffer, request).map_err(ConnectionError::Unsendable)?;
+        self.compression.pack(&mut self.buffer).map_err(ConnectionError::Unsendable)?;
         self.busy = true;
         let interrupt = self.interrupt.clone();
         let work = async {
@@ -247,7 +266,8 @@ impl Connection {
                 return Ok(None);
             }
             let arrival = self.framed.read(transport, Some(&interrupt)).await?;
-            let reply = wire::Reply::parse(arrival.frame)?;
+            let max = self.framed.max_message_size();
+            let reply = wire::Reply::parse(self.compression.unpack(arrival.frame, max)?)?;
             wire::check_response(&reply.header, request)?;
             Ok(Some(reply))
         };

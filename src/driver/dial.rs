@@ -7,6 +7,7 @@ use super::failed::making_of;
 use super::pool::{PooledConnection, ServerPool, Slot};
 use super::shared::Shared;
 use crate::engine::sdam::{Event, Failure, Stage};
+use crate::engine::wire::Compression;
 
 /// Opens a connection, shakes hands, authenticates and tells the topology machine what came of it.
 pub(crate) async fn dial(
@@ -15,9 +16,14 @@ pub(crate) async fn dial(
 ) -> Result<PooledConnection, (Stage, ConnectionError)> {
     let metadata = shared.metadata();
     let handshake = Handshake {
+        opener: &shared.opener,
         metadata: &metadata,
         load_balanced: shared.options.load_balanced == Some(true),
         authentication: shared.authentication.as_ref(),
+        compression: Compression::offer(
+            &shared.options.compressors,
+            shared.options.zlib_compression_level,
+        ),
         connect_timeout: shared.options.connect_timeout,
     };
     let address = slot.address().clone();

@@ -4,13 +4,14 @@ use super::connection::ConnectionError;
 use super::execute::Run;
 use super::framed::FramedError;
 use super::observe::CommandWatch;
+use super::open::OpenError;
 use super::select::Selected;
 use crate::engine::address::ServerAddress;
 use crate::engine::auth::AuthError;
 use crate::engine::hello::ReplyError;
 use crate::engine::op::retry::{self, AttemptError, AttemptServer, Outdated, RetryPolicy};
 use crate::engine::op::{self, CommandFailure, ReplyFailure, Retryability, Trouble};
-use crate::engine::sdam::{Failure, FailureKind, Stage};
+use crate::engine::sdam::{Failure, FailureKind, LinkErrorKind, Stage};
 use crate::error::{Error, ErrorKind};
 
 /// An attempt that failed.
@@ -55,7 +56,8 @@ impl<E: Into<Error>> From<E> for Failed {
 pub(crate) fn kind_of(error: &ConnectionError) -> FailureKind {
     let message = error.to_string().into();
     match error {
-        ConnectionError::Framed(FramedError::Io(_) | FramedError::Interrupted(_))
+        ConnectionError::Open(_)
+        | ConnectionError::Framed(FramedError::Io(_) | FramedError::Interrupted(_))
         | ConnectionError::Unsendable(_) => FailureKind::Network(message),
         ConnectionError::Timeout { .. } => FailureKind::Timeout(message),
         ConnectionError::Framed(FramedError::Wire(_)) => FailureKind::Protocol(message),
@@ -91,6 +93,18 @@ pub(crate) fn making_of(stage: Stage, error: &ConnectionError) -> (Stage, Failur
     }
 }
 
+/// Whether a connection that could not be made may have failed for the server's overload.
+pub(crate) fn may_be_overload(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::Open(error) => error.kind.may_be_overload(),
+        ConnectionError::Framed(FramedError::Io(_)) | ConnectionError::Timeout { .. } => true,
+        ConnectionError::Framed(_)
+        | ConnectionError::Unsendable(_)
+        | ConnectionError::Hello(_)
+        | ConnectionError::Authentication(_) => false,
+    }
+}
+
 /// A connection's failure, as the caller sees it.
 pub(crate) fn explain(address: &ServerAddress, error: &ConnectionError) -> Error {
     let (address, message) = (address.clone(), error.to_string());
@@ -98,6 +112,10 @@ pub(crate) fn explain(address: &ServerAddress, error: &ConnectionError) -> Error
         ConnectionError::Authentication(failure) => {
             ErrorKind::Authentication { address, failure: failure.clone() }
         }
+        ConnectionError::Open(OpenError { kind: LinkErrorKind::Tls(problem), .. }) => {
+            ErrorKind::Tls { address, problem: *problem, message }
+        }
+        ConnectionError::Open(_) => ErrorKind::Network { address, message },
         ConnectionError::Framed(FramedError::Wire(_))
         | ConnectionError::Unsendable(_)
         | ConnectionError::Hello(_) => ErrorKind::Protocol { address, message },

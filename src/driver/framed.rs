@@ -109,6 +109,11 @@ impl Framed {
         self.framer.set_max(max_message_size);
     }
 
+    /// The bytes of the largest message that is accepted.
+    pub(crate) fn max_message_size(&self) -> usize {
+        self.framer.max()
+    }
+
     /// Writes one message, or several, completely.
     pub(crate) async fn write(&mut self, bytes: &[u8]) -> Result<(), FramedError> {
         self.stream.write_all(bytes).await?;
@@ -191,7 +196,9 @@ impl Framed {
     }
 
     fn ended(&self) -> io::Error {
-        let text = if self.framer.is_mid_message() {
+        let text = if self.framer.looks_like_tls() {
+            "the server answers in TLS, and closed the connection"
+        } else if self.framer.is_mid_message() {
             "the server closed the connection in the middle of a message"
         } else {
             "the server closed the connection"

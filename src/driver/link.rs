@@ -116,14 +116,14 @@ pub(crate) async fn carry(
     let begun = if slot.is_sound().await {
         Event::Resumed(id.clone())
     } else {
-        match transport.connect(&id.address).await {
+        match shared.opener.open(transport, &id.address).await {
             Ok(stream) => {
                 let framed = Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE);
                 *slot.stream() = Some(Stream::Own(framed));
                 Event::Opened(id.clone())
             }
             Err(error) => {
-                let error = LinkError::network(error);
+                let error = LinkError::opening(error.kind, error);
                 send(&mut events, (transport.now(), Event::Broken { link: id, error })).await;
                 return;
             }

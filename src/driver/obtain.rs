@@ -8,8 +8,7 @@ use futures_util::future::{Either, select as either};
 use super::connection::{Connection, ConnectionError};
 use super::dial::dial;
 use super::execute::Run;
-use super::failed::{Failed, explain, refusal};
-use super::framed::FramedError;
+use super::failed::{Failed, explain, may_be_overload, refusal};
 use super::pool::{CheckedOut, PooledConnection, Slot};
 use super::select::Selected;
 use crate::engine::op::retry;
@@ -110,16 +109,13 @@ impl Run<'_> {
         let address = selected.pool.address();
         let explained = self.label_network_error(explain(address, error), None);
         let avoid = Some(address.clone());
-        match error {
-            ConnectionError::Framed(FramedError::Io(_)) | ConnectionError::Timeout { .. } => {
-                let error = explained
-                    .with_label(retry::SYSTEM_OVERLOADED_ERROR)
-                    .with_label(op::RETRYABLE_ERROR);
-                let retryable = self.may_retry_overload();
-                let trouble = Trouble::Overloaded { retryable, sent: false, base: None };
-                Failed { error, trouble, avoid }
-            }
-            _ => Failed { error: explained, trouble: Trouble::Unsent, avoid },
+        if !may_be_overload(error) {
+            return Failed { error: explained, trouble: Trouble::Unsent, avoid };
         }
+        let error =
+            explained.with_label(retry::SYSTEM_OVERLOADED_ERROR).with_label(op::RETRYABLE_ERROR);
+        let retryable = self.may_retry_overload();
+        let trouble = Trouble::Overloaded { retryable, sent: false, base: None };
+        Failed { error, trouble, avoid }
     }
 }

@@ -16,6 +16,7 @@ use super::dial::replenish;
 use super::link::LinkSlot;
 use super::observe::{Observers, PoolObserver};
 use super::on_demand::Attendance;
+use super::open::Opener;
 use super::pool::ServerPool;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, DelimiterInDriverInfo, DriverInfo, HelloReply};
@@ -65,6 +66,8 @@ pub(super) struct Core {
 /// What the driver future and the operations share.
 pub(crate) struct Shared {
     pub(crate) transport: Arc<dyn Transport>,
+    /// Proxy and TLS above the transport.
+    pub(crate) opener: Opener,
     pub(crate) options: ClientOptions,
     /// What the client says of itself in the first hello of a connection.
     metadata: ArcSwap<ClientMetadata>,
@@ -100,7 +103,7 @@ impl std::fmt::Debug for Shared {
 impl Shared {
     pub(crate) fn new(
         options: ClientOptions,
-        transport: Arc<dyn Transport>,
+        (transport, opener): (Arc<dyn Transport>, Opener),
         sdam: Sdam,
         seed: u64,
         metadata: ClientMetadata,
@@ -124,6 +127,7 @@ impl Shared {
         };
         Self {
             transport,
+            opener,
             options,
             metadata: ArcSwap::from_pointee(metadata),
             authentication,

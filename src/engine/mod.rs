@@ -22,6 +22,7 @@ pub mod rng;
 pub mod sdam;
 pub mod selection;
 pub mod session;
+pub mod socks5;
 pub mod srv;
 pub mod time;
 pub mod wire;

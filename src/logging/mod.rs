@@ -78,6 +78,11 @@ impl Log {
         extended_json::write(document, self.max_document_length)
     }
 
+    /// Loud: a client whose TLS does not check who the server is.
+    pub(crate) fn insecure(&self, danger: &str) {
+        tracing::warn!(target: CONNECTION, topologyId = self.topology_id.as_str(), "{danger}");
+    }
+
     fn cut(&self, text: String) -> String {
         extended_json::cut(text, self.max_document_length)
     }

@@ -42,6 +42,7 @@ pub use crate::engine::sdam::RttProbe;
 pub use crate::engine::sdam::TopologySnapshot;
 pub use crate::engine::sdam::suspicion::SuspicionSettings;
 use crate::engine::selection::ReadPreference;
+pub use crate::engine::wire::Compressor;
 use crate::transport::CustomResolver;
 
 impl FromStr for ServerMonitoringMode {
@@ -54,31 +55,6 @@ impl FromStr for ServerMonitoringMode {
             "stream" => Ok(Self::Stream),
             "poll" => Ok(Self::Poll),
             _ => Err("auto, stream or poll".to_owned()),
-        }
-    }
-}
-
-/// An algorithm that compresses messages.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compressor {
-    /// Snappy.
-    Snappy,
-    /// zlib, with the level of [`ClientOptions::zlib_compression_level`].
-    Zlib,
-    /// Zstandard.
-    Zstd,
-}
-
-impl Compressor {
-    /// All compressors.
-    pub const ALL: [Self; 3] = [Self::Snappy, Self::Zlib, Self::Zstd];
-
-    /// The compressor's name in the handshake.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Snappy => "snappy",
-            Self::Zlib => "zlib",
-            Self::Zstd => "zstd",
         }
     }
 }
@@ -241,7 +217,8 @@ pub struct ClientOptions {
     pub wait_queue_timeout: Option<Duration>,
     /// How connections are encrypted.
     pub tls: TlsOptions,
-    /// How messages may be compressed, best first.
+    /// How messages may be compressed, best first; each needs the crate's feature of its name
+    /// ([`Compressor::is_built_in`]). None by default.
     pub compressors: Vec<Compressor>,
     /// zlib's level: 0 (none) to 9 (best); -1 for its default.
     pub zlib_compression_level: i32,
@@ -353,6 +330,11 @@ impl ClientOptions {
     /// that monitors in the background.
     pub(crate) fn heartbeat(&self) -> Duration {
         self.heartbeat_frequency.unwrap_or(BACKGROUND_HEARTBEAT)
+    }
+
+    /// What TLS does not check, where it is used.
+    pub(crate) fn tls_danger(&self) -> Option<&'static str> {
+        self.tls.danger().filter(|_| self.tls_enabled())
     }
 
     /// Whether connections use TLS: see [`TlsOptions::is_enabled`].

@@ -21,6 +21,8 @@ impl ClientOptions {
         self.check_hosts()?;
         self.check_load_balanced()?;
         self.check_srv()?;
+        self.tls.check()?;
+        self.check_proxy()?;
         self.check_numbers()?;
         self.read_preference.validate().map_err(|error| {
             let options = ["readPreference", "readPreferenceTags", "maxStalenessSeconds"];
@@ -93,6 +95,21 @@ impl ClientOptions {
                 &["srvMaxHosts", "replicaSet"],
                 "srvMaxHosts is for sharded clusters, not to go with replicaSet; remove either",
             ));
+        }
+        Ok(())
+    }
+
+    /// socks5-support "MongoClient Configuration".
+    fn check_proxy(&self) -> Result<(), OptionsError> {
+        let Some(proxy) = &self.proxy else { return Ok(()) };
+        if proxy.host.is_empty() {
+            let message = "the proxy has no host; give proxyHost";
+            return Err(OptionsError::conflict(&["proxyHost"], message));
+        }
+        if proxy.username.is_some() != proxy.password.is_some() {
+            let options = ["proxyUsername", "proxyPassword"];
+            let message = "proxyUsername and proxyPassword go together; give both or neither";
+            return Err(OptionsError::conflict(&options, message));
         }
         Ok(())
     }

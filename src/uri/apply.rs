@@ -137,7 +137,6 @@ impl Reading {
     }
 
     fn finish(mut self, scheme: Scheme) -> Result<ClientOptions, OptionsError> {
-        self.check_tls()?;
         self.check_srv(scheme)?;
         self.draft.options.proxy = self.proxy()?;
         let credential = std::mem::take(&mut self.draft.credential);
@@ -153,27 +152,6 @@ impl Reading {
         };
         self.draft.options.validate()?;
         Ok(self.draft.options)
-    }
-
-    /// uri-options "Conflicting TLS options".
-    fn check_tls(&self) -> Result<(), OptionsError> {
-        const CONFLICTS: [[&str; 2]; 7] = [
-            ["tlsInsecure", "tlsAllowInvalidCertificates"],
-            ["tlsInsecure", "tlsAllowInvalidHostnames"],
-            ["tlsInsecure", "tlsDisableOCSPEndpointCheck"],
-            ["tlsInsecure", "tlsDisableCertificateRevocationCheck"],
-            ["tlsAllowInvalidCertificates", "tlsDisableOCSPEndpointCheck"],
-            ["tlsAllowInvalidCertificates", "tlsDisableCertificateRevocationCheck"],
-            ["tlsDisableOCSPEndpointCheck", "tlsDisableCertificateRevocationCheck"],
-        ];
-        for [one, other] in CONFLICTS {
-            if self.given.contains(&one) && self.given.contains(&other) {
-                let message =
-                    format!("{one} and {other} must not be given together; remove either");
-                return Err(OptionsError::conflict(&[one, other], message));
-            }
-        }
-        Ok(())
     }
 
     fn check_srv(&self, scheme: Scheme) -> Result<(), OptionsError> {
@@ -197,11 +175,6 @@ impl Reading {
                 }
             }
             return Ok(None);
-        }
-        if given("proxyUsername") != given("proxyPassword") {
-            let options = ["proxyUsername", "proxyPassword"];
-            let message = "proxyUsername and proxyPassword go together; give both or neither";
-            return Err(OptionsError::conflict(&options, message));
         }
         let mut proxy = self.draft.proxy.clone();
         if !given("proxyPort") {

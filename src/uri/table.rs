@@ -148,12 +148,13 @@ pub(super) static TABLE: &[Row] = &[
     })
     .repeated(Repeated::Error),
     text("proxyUsername", |draft, value| {
-        draft.proxy.username = Some(name(value, "a user name")?);
+        // "Drivers MUST ignore this option if it specifies a zero-length string."
+        draft.proxy.username = name(value, "a user name").ok();
         Ok(())
     })
     .repeated(Repeated::Error),
     text("proxyPassword", |draft, value| {
-        draft.proxy.password = Some(name(value, "a password")?);
+        draft.proxy.password = name(value, "a password").ok();
         Ok(())
     })
     .repeated(Repeated::Error)

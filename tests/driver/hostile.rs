@@ -103,7 +103,16 @@ fn junk() -> Vec<Vec<u8>> {
         [header(21, 1, 2013), vec![0; 5]].concat(),
         [header(26, 1, 2013), vec![0, 0, 0, 0, 0, 255, 255, 255, 255, 0]].concat(),
         [header(36, 1, 1), vec![255; 20]].concat(),
+        // Compressed: two gigabytes, an unknown compressor, one that lies.
+        [header(29, 1, 2012), compressed(i32::MAX, 2)].concat(),
+        [header(29, 1, 2012), compressed(100, 77)].concat(),
+        [header(29, 1, 2012), compressed(100, 0)].concat(),
     ]
+}
+
+/// OP_COMPRESSED from its original op code on, with four bytes of contents.
+fn compressed(size: i32, compressor: u8) -> Vec<u8> {
+    [&2013_i32.to_le_bytes()[..], &size.to_le_bytes(), &[compressor], &[0; 4]].concat()
 }
 
 #[test]
@@ -111,7 +120,7 @@ fn junk_is_an_error_of_that_connection() {
     for bytes in junk() {
         let bed = Bed::set(0);
         bed.with_server("a:1", |server| server.version = None);
-        let client = bed.settled("retryReads=false&socketTimeoutMS=500");
+        let client = bed.settled("retryReads=false&socketTimeoutMS=500&compressors=snappy,zlib");
         bed.rule("a:1", "ping", 1, Act::Raw(bytes.clone()));
         let ping = || {
             let client = client.clone();

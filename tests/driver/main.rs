@@ -1,6 +1,7 @@
 //! The driver as a whole over a network in memory: dropped futures, the pool, retries, sessions,
 //! selection, the monitors' cadence and events, all on a virtual clock.
 
+mod attempts;
 mod auth;
 mod cancellation;
 mod checked_out;

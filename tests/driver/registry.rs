@@ -94,7 +94,7 @@ fn other_tls_options_are_an_error_and_not_another_client() {
 #[test]
 fn what_the_maker_says_is_told_and_not_kept() {
     let (bed, registry) = (Bed::set(0), Registry::new());
-    let tls = options("mongodb://a:1/?replicaSet=rs0&tls=true");
+    let tls = options("mongodb://a:1/?replicaSet=rs0&tlsCAFile=no-such-file");
     let refused = registry.get_or_create(tls, |options| make(&bed, options));
     assert!(matches!(refused, Err(RegistryError::Client(_))), "{refused:?}");
     assert!(registry.is_empty());

@@ -75,6 +75,40 @@ fn each_write_has_a_number_of_its_own() {
     assert_eq!(inserts[1].body.get_i64("txnNumber").ok(), Some(2));
 }
 
+/// CP-10: "errors that the driver can distinguish as never occurring due to server overload, such
+/// as DNS lookup failures"; SDAM then marks the server Unknown, as for no error with the label.
+#[test]
+fn a_name_that_no_longer_resolves_is_no_overload() {
+    for (port, overload) in [(Port::Nameless, false), (Port::Refusing, true)] {
+        let bed = Bed::set(0);
+        let client = bed.settled("retryReads=false&serverSelectionTimeoutMS=1000");
+        bed.with_server("a:1", |server| server.port = port);
+        let join = find(&bed, &client);
+        bed.advance(secs(3));
+        let error = join.take().expect("it has ended").expect_err("no connection");
+        assert!(matches!(error.kind(), ErrorKind::Network { .. }), "{error:?}");
+        for label in ["SystemOverloadedError", "RetryableError"] {
+            assert_eq!(error.has_label(label), overload, "{error:?}");
+        }
+        let unknown = server_type(&client, "a:1") == ServerType::Unknown;
+        assert_eq!(unknown, !overload, "{port:?}");
+    }
+}
+
+/// Load balancers "Initial Handshake Errors": nothing follows for the pool, which nobody would ever
+/// make ready again.
+#[test]
+fn a_load_balancer_that_could_not_be_reached_is_tried_again() {
+    for port in [Port::Nameless, Port::Refusing] {
+        let bed = Bed::standalone();
+        let client = bed.settled("loadBalanced=true&retryReads=false");
+        bed.with_server("a:1", |server| server.port = port);
+        outcome(&bed, &find(&bed, &client)).expect_err("no connection");
+        bed.with_server("a:1", |server| server.port = Port::Open);
+        outcome(&bed, &find(&bed, &client)).expect("a connection");
+    }
+}
+
 #[test]
 fn a_read_is_tried_once_more() {
     let bed = Bed::set(0);

@@ -10,6 +10,7 @@ export type ErrorKind =
   | 'serverSelection'
   /** A connection broke, or could not be made. */
   | 'network'
+  | 'tls'
   /** A server took longer than a limit. */
   | 'timeout'
   /** A server sent what is no message of the protocol. */

@@ -29,6 +29,7 @@ fn name(kind: &ErrorKind) -> &'static str {
         ErrorKind::Options(_) => "options",
         ErrorKind::ServerSelection { .. } => "serverSelection",
         ErrorKind::Network { .. } => "network",
+        ErrorKind::Tls { .. } => "tls",
         ErrorKind::Timeout { .. } => "timeout",
         ErrorKind::Protocol { .. } => "protocol",
         ErrorKind::Authentication { .. } => "authentication",

@@ -144,11 +144,10 @@ impl HelloCommand<'_> {
         }
         command.append(cstr!("client"), metadata.to_document());
         command.append(cstr!("backpressure"), BACKPRESSURE);
-        if !self.compression.is_empty() {
-            let mut names = RawArrayBuf::new();
-            self.compression.iter().for_each(|name| names.push(*name));
-            command.append(cstr!("compression"), names);
-        }
+        // "When no compression is enabled on the client, drivers SHOULD send an empty" list.
+        let mut names = RawArrayBuf::new();
+        self.compression.iter().for_each(|name| names.push(*name));
+        command.append(cstr!("compression"), names);
     }
 }
 
@@ -192,6 +191,7 @@ mod tests {
         let client = Document::try_from(metadata.to_document()).unwrap();
         let mut expected =
             doc! { "isMaster": 1, "helloOk": true, "client": client, "backpressure": "2" };
+        expected.insert("compression", bson::Array::new());
         let query = HelloCommand { legacy_protocol: LegacyProtocol::OpQuery, ..first };
         assert_eq!(sent(&query), (OpCode::Query, expected.clone()));
 
@@ -210,7 +210,7 @@ mod tests {
         let (op_code, document) = sent(&first);
         assert_eq!(op_code, OpCode::Msg, "hello must always be sent using OP_MSG");
         let keys: Vec<_> = document.keys().collect();
-        assert_eq!(keys, ["hello", "loadBalanced", "client", "backpressure", "$db"]);
+        assert_eq!(keys, ["hello", "loadBalanced", "client", "backpressure", "compression", "$db"]);
     }
 
     #[test]

@@ -70,6 +70,8 @@ pub struct HelloReply {
     pub connection_id: Option<i64>,
     /// Behind a load balancer: which server answered.
     pub service_id: Option<ObjectId>,
+    /// The compressors of the client's that the server accepts.
+    pub compression: Vec<String>,
     /// Whether the server is a `mongocryptd`.
     pub iscryptd: bool,
 }
@@ -191,6 +193,7 @@ impl HelloReply {
             "electionId" => self.election_id = object_id(name, value)?,
             "lastWrite" => self.read_last_write(value)?,
             "iscryptd" => self.iscryptd = truth(name, value)?,
+            "compression" => self.compression = names(name, value)?,
             "serviceId" => self.service_id = object_id(name, value)?,
             _ => self.read_number_field(name, value)?,
         }
@@ -309,6 +312,16 @@ fn object_id(field: &str, value: RawBsonRef<'_>) -> Result<Option<ObjectId>, Rep
 
 fn address(field: &str, value: &str) -> Result<ServerAddress, ReplyError> {
     value.parse().map_err(|error| malformed(field, &format!("\"{value}\": {error}")))
+}
+
+fn names(field: &str, value: RawBsonRef<'_>) -> Result<Vec<String>, ReplyError> {
+    let Some(array) = value.as_array() else { return Err(wrong_type(field, value)) };
+    let mut names = Vec::new();
+    for item in array {
+        let item = item.map_err(|error| malformed(field, &error))?;
+        names.push(item.as_str().ok_or_else(|| wrong_type(field, item))?.to_owned());
+    }
+    Ok(names)
 }
 
 fn addresses(field: &str, value: RawBsonRef<'_>) -> Result<Vec<ServerAddress>, ReplyError> {

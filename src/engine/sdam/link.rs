@@ -11,7 +11,7 @@ use super::settings::MonitorSettings;
 use crate::engine::hello::{HelloCommand, HelloReply, ReplyError, TopologyVersion};
 use crate::engine::op::Ping;
 use crate::engine::time::Instant;
-use crate::engine::wire::{self, WireError};
+use crate::engine::wire::{self, Compression, DEFAULT_MAX_MESSAGE_SIZE, WireError};
 
 /// Why a check failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,12 +25,45 @@ pub struct LinkError {
     overload: bool,
 }
 
+/// What is wrong with TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub enum TlsProblem {
+    /// The server's certificate has expired.
+    Expired,
+    /// The server's certificate is not valid yet.
+    NotYetValid,
+    /// The server's certificate is of another host.
+    WrongHost,
+    /// The server's certificate is of no authority that is trusted.
+    Untrusted,
+    /// The server's certificate was revoked.
+    Revoked,
+    /// The server's certificate is bad in another way.
+    BadCertificate,
+    /// The server refuses the client's certificate, or wants one.
+    ClientCertificate,
+    /// What the server sends is not TLS.
+    NotTls,
+    /// The connection broke during the handshake: an I/O error, which may have any cause.
+    BrokenOff,
+    /// The handshake failed in another way: no common version, say.
+    Handshake,
+}
+
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum LinkErrorKind {
     /// The connection broke or could not be opened.
     Network,
+    /// The server's name does not resolve.
+    Unresolved,
+    /// The proxy does not lead to the server.
+    Proxy,
+    /// The two ends do not agree on TLS.
+    Tls(TlsProblem),
     /// Something took longer than its limit: a network error too.
     Timeout,
     /// The server answered with an error.
@@ -39,7 +72,24 @@ pub enum LinkErrorKind {
     Protocol,
 }
 
+impl LinkErrorKind {
+    /// CMAP "Backpressure-enabled": whether the server's overload may be the cause. Never of "DNS
+    /// lookup failures, non-I/O TLS errors (...), or errors encountered while establishing a
+    /// connection to a SOCKS5 proxy".
+    pub fn may_be_overload(self) -> bool {
+        match self {
+            Self::Network | Self::Timeout | Self::Tls(TlsProblem::BrokenOff) => true,
+            Self::Unresolved | Self::Proxy | Self::Tls(_) | Self::Command | Self::Protocol => false,
+        }
+    }
+}
+
 impl LinkError {
+    /// The connection could not be opened, for this reason.
+    pub fn opening(kind: LinkErrorKind, message: impl fmt::Display) -> Self {
+        Self::new(kind, message.to_string())
+    }
+
     /// A broken connection, in the words of the runtime.
     pub fn network(message: impl fmt::Display) -> Self {
         Self::new(LinkErrorKind::Network, message.to_string())
@@ -67,7 +117,12 @@ impl LinkError {
     /// Whether the connection failed, rather than the command on it.
     pub(super) fn is_network(&self) -> bool {
         match self.kind {
-            LinkErrorKind::Network | LinkErrorKind::Timeout | LinkErrorKind::Protocol => true,
+            LinkErrorKind::Network
+            | LinkErrorKind::Unresolved
+            | LinkErrorKind::Proxy
+            | LinkErrorKind::Tls(_)
+            | LinkErrorKind::Timeout
+            | LinkErrorKind::Protocol => true,
             LinkErrorKind::Command => false,
         }
     }
@@ -164,9 +219,12 @@ impl Exchange {
         self.open = true;
         self.hello_ok = false;
         let settings = self.settings.clone();
-        let first =
-            HelloCommand { client_metadata: Some(&settings.metadata), ..HelloCommand::default() };
-        self.encode(first)
+        let compression = self.compression().names();
+        self.encode(HelloCommand {
+            client_metadata: Some(&settings.metadata),
+            compression: &compression,
+            ..HelloCommand::default()
+        })
     }
 
     /// The first hello on a connection that has shaken hands before.
@@ -215,15 +273,25 @@ impl Exchange {
         message
     }
 
+    /// "The server MAY reply with compressed data even if the request was not compressed".
+    fn parse(&self, message: Vec<u8>) -> Result<wire::Reply, WireError> {
+        wire::Reply::parse(self.compression().unpack(message, DEFAULT_MAX_MESSAGE_SIZE)?)
+    }
+
+    /// A monitor compresses nothing itself: hello never is.
+    fn compression(&self) -> Compression {
+        Compression::offer(&self.settings.compressors, 0)
+    }
+
     /// Reads the reply to a ping that is awaited; what it says does not matter.
     pub(super) fn read_pong(&self, message: Vec<u8>) -> Result<(), LinkError> {
-        let parsed = wire::Reply::parse(message)?;
+        let parsed = self.parse(message)?;
         Ok(wire::check_response(&parsed.header, self.awaited)?)
     }
 
     /// Reads the reply that is awaited.
     pub(super) fn read(&mut self, message: Vec<u8>) -> Result<Answer, LinkError> {
-        let parsed = wire::Reply::parse(message)?;
+        let parsed = self.parse(message)?;
         wire::check_response(&parsed.header, self.awaited)?;
         let reply = HelloReply::parse(parsed.message.document())?;
         let more_to_come = parsed.message.more_to_come();

@@ -38,6 +38,7 @@ impl Rig {
             streaming: true,
             rtt_probe: RttProbe::Hello,
             metadata,
+            compressors: Vec::new(),
         };
         let settings = SdamSettings {
             topology_id: TopologyId(ObjectId::from_bytes([7; 12])),

@@ -41,7 +41,7 @@ pub use departure::{Departure, DepartureReason};
 pub use events::{Action, Event, LinkId, LinkRole};
 pub use failover::{Detection, FailoverTimeline, Slowest};
 pub use failure::{Failure, FailureKind, Stage};
-pub use link::{LinkError, LinkErrorKind};
+pub use link::{LinkError, LinkErrorKind, TlsProblem};
 pub use machine::{Sdam, WIRE_VERSIONS};
 pub use monitor::MIN_HEARTBEAT_FREQUENCY;
 pub use notice::{Event as Notice, EventKind, HeartbeatConnection};

@@ -16,6 +16,7 @@ pub(in crate::engine::sdam) fn settings(streaming: bool, rtt_probe: RttProbe) ->
         streaming,
         rtt_probe,
         metadata: ClientMetadata::new(OsMetadata::default(), "test", EnvMetadata::default()),
+        compressors: Vec::new(),
     }
 }
 

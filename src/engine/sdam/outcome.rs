@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::contest;
 use super::events::Action;
 use super::failover::Detection;
-use super::failure::{self, Failure, Reaction};
+use super::failure::{self, Failure, Reaction, Stage};
 use super::link::LinkError;
 use super::machine::Sdam;
 use super::member::Member;
@@ -42,8 +42,8 @@ impl Sdam {
             true => Detection::HeartbeatTimeout,
             false => Detection::ConnectionLost,
         };
-        let mut unknown =
-            ServerDescription::failed(address.clone(), DescriptionError::new(now, message.clone()));
+        let reason = DescriptionError::new(now, message.clone()).of_kind(error.kind());
+        let mut unknown = ServerDescription::failed(address.clone(), reason);
         unknown.topology_version = error.topology_version();
         self.replace(now, unknown);
         self.clear_pool(address, message, error.is_timeout());
@@ -55,6 +55,10 @@ impl Sdam {
         let Some(member) = self.members.get(address) else { return };
         let known = self.topology.server(address).and_then(|server| server.topology_version);
         let load_balanced = self.topology.topology_type == TopologyType::LoadBalanced;
+        // Load balancers "Initial Handshake Errors": those before and during it "MUST be ignored".
+        if load_balanced && matches!(failed.stage, Stage::Preparing | Stage::Handshaking) {
+            return;
+        }
         match failure::judge(failed, member.generation, known.as_ref()) {
             Reaction::Ignore => {}
             Reaction::StateChanged { message, topology_version, clear, rescan } => {

@@ -93,6 +93,7 @@ impl Rig {
                 streaming: false,
                 rtt_probe: RttProbe::Hello,
                 metadata,
+                compressors: Vec::new(),
             },
         });
         Self {

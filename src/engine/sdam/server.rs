@@ -9,6 +9,7 @@ use bson::oid::ObjectId;
 use bson::{DateTime, Timestamp};
 use serde::{Serialize, Serializer};
 
+use super::link::LinkErrorKind;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::{HelloReply, TopologyVersion};
 use crate::engine::time::Instant;
@@ -141,12 +142,20 @@ pub struct DescriptionError {
     pub message: Arc<str>,
     /// When, so that a message can say how long ago.
     pub at: Instant,
+    /// What kind of failure it was, where a check found it out.
+    pub kind: Option<LinkErrorKind>,
 }
 
 impl DescriptionError {
     /// `message`, which happened at `at`.
     pub fn new(at: Instant, message: impl Into<Arc<str>>) -> Self {
-        Self { message: message.into(), at }
+        Self { message: message.into(), at, kind: None }
+    }
+
+    /// The same, of this kind.
+    #[must_use]
+    pub fn of_kind(self, kind: LinkErrorKind) -> Self {
+        Self { kind: Some(kind), ..self }
     }
 }
 

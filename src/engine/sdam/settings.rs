@@ -11,6 +11,7 @@ use super::suspicion::SuspicionSettings;
 use super::topology::{TopologyId, TopologyType};
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::ClientMetadata;
+use crate::engine::wire::Compressor;
 
 /// How servers are watched (`serverMonitoringMode`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -54,6 +55,9 @@ pub struct MonitorSettings {
     pub rtt_probe: RttProbe,
     /// What the client says of itself in the first hello of a connection.
     pub metadata: ClientMetadata,
+    /// The compressors that it offers there: an operation may have the connection later.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub compressors: Vec<Compressor>,
 }
 
 /// What the topology machine is told once.

@@ -11,7 +11,9 @@ use super::targeting::is_at;
 use super::window::LatencyWindow;
 use super::{Criteria, OperationKind, Role, Rule, Step, TagSet, staleness_limit, steps};
 use crate::engine::address::ServerAddress;
-use crate::engine::sdam::{ServerDescription, ServerType, TopologyDescription, TopologyType};
+use crate::engine::sdam::{
+    LinkErrorKind, ServerDescription, ServerType, TopologyDescription, TopologyType,
+};
 use crate::engine::time::Instant;
 
 /// One server's part in one selection.
@@ -43,6 +45,8 @@ pub enum Reason {
         error: Arc<str>,
         /// How long ago.
         ago: Duration,
+        /// What kind of failure it was, where a check found it out.
+        kind: Option<LinkErrorKind>,
     },
     /// No check has ended yet.
     NotChecked,
@@ -137,9 +141,11 @@ fn why_not(
     }
     if !server.server_type.is_known() {
         return Some(match &server.error {
-            Some(error) => {
-                Reason::Unknown { error: error.message.clone(), ago: now.duration_since(error.at) }
-            }
+            Some(error) => Reason::Unknown {
+                error: error.message.clone(),
+                ago: now.duration_since(error.at),
+                kind: error.kind,
+            },
             None => Reason::NotChecked,
         });
     }
@@ -271,7 +277,7 @@ impl fmt::Display for Verdict {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unknown { error, ago } => write!(f, "{error} {} ago", Span(*ago)),
+            Self::Unknown { error, ago, .. } => write!(f, "{error} {} ago", Span(*ago)),
             Self::NotChecked => f.write_str("not checked yet"),
             Self::WrongType { wanted } => f.write_str(wanted),
             Self::UnknownTopology => f.write_str("the type of the deployment is not known yet"),

@@ -7,7 +7,10 @@
 use std::fmt;
 
 use crate::engine::address::ServerAddress;
-use crate::engine::sdam::{Departure, ServerType, TopologyDescription, TopologyType};
+use crate::engine::sdam::{
+    Departure, DescriptionError, LinkErrorKind, ServerType, TlsProblem, TopologyDescription,
+    TopologyType,
+};
 
 /// A likely root cause.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +31,8 @@ pub enum Hint {
     },
     /// Every server hangs up on the first words: it may expect TLS.
     HangsUp,
+    /// Every server breaks off the TLS handshake, or answers something else: it may not speak TLS.
+    NotTls,
 }
 
 /// What is probably wrong.
@@ -40,10 +45,15 @@ pub fn hints(topology: &TopologyDescription) -> Vec<Hint> {
         if answered_once {
             let members = topology.servers.keys().cloned().collect();
             hints.push(Hint::NamesDoNotAnswer { members });
-        } else if servers()
-            .all(|server| server.error.as_ref().is_some_and(|error| error.message.contains(CLOSED)))
-        {
-            hints.push(Hint::HangsUp);
+        } else {
+            let all = |wrong: fn(&DescriptionError) -> bool| {
+                servers().all(|server| server.error.as_ref().is_some_and(wrong))
+            };
+            if all(|error| error.kind.is_some_and(speaks_no_tls)) {
+                hints.push(Hint::NotTls);
+            } else if all(|error| error.message.contains(CLOSED)) {
+                hints.push(Hint::HangsUp);
+            }
         }
     }
     let secondaries =
@@ -52,6 +62,11 @@ pub fn hints(topology: &TopologyDescription) -> Vec<Hint> {
         hints.push(Hint::NoPrimary { secondaries, silent });
     }
     hints
+}
+
+/// A plain server closes the connection at what it takes for a message of its own.
+fn speaks_no_tls(kind: LinkErrorKind) -> bool {
+    matches!(kind, LinkErrorKind::Tls(TlsProblem::NotTls | TlsProblem::BrokenOff))
 }
 
 /// How the shell calls a connection that the server has closed.
@@ -82,8 +97,13 @@ impl fmt::Display for Hint {
                 secondaries + silent
             ),
             Self::HangsUp => f.write_str(
-                "every server closes the connection at once: it may expect TLS (tls=true), or \
-                 refuse this client's address",
+                "every server closes the connection at once: it may expect TLS (tls=true), with \
+                 TLS a certificate of the client's (tlsCertificateKeyFile), or refuse this \
+                 client's address",
+            ),
+            Self::NotTls => f.write_str(
+                "every server breaks off the TLS handshake: it may not speak TLS at all \
+                 (tls=false), or refuse this client's address",
             ),
         }
     }
@@ -93,7 +113,7 @@ impl fmt::Display for Hint {
 mod tests {
     use super::super::testing::{server, topology};
     use super::*;
-    use crate::engine::sdam::{DepartureReason, DescriptionError, ServerDescription};
+    use crate::engine::sdam::{DepartureReason, ServerDescription};
     use crate::engine::time::Instant;
 
     fn left_out(reason: DepartureReason) -> Departure {
@@ -134,6 +154,11 @@ mod tests {
         let hung_up = ServerDescription::failed(ServerAddress::tcp("a", 1), error);
         let hung_up = topology(TopologyType::Unknown, vec![hung_up.into()]);
         assert_eq!(hints(&hung_up), [Hint::HangsUp]);
+        let error = DescriptionError::new(Instant::ZERO, "the TLS handshake with a broke off")
+            .of_kind(LinkErrorKind::Tls(TlsProblem::BrokenOff));
+        let plain = ServerDescription::failed(ServerAddress::tcp("a", 1), error);
+        let plain = topology(TopologyType::Unknown, vec![plain.into()]);
+        assert_eq!(hints(&plain), [Hint::NotTls]);
         let fresh = topology(TopologyType::Unknown, vec![server("a").build()]);
         assert_eq!(hints(&fresh), []);
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::OpCode;
+use super::{Compressor, OpCode};
 
 /// Why bytes are not a message, or a message not the expected one.
 ///
@@ -41,6 +41,24 @@ pub enum WireError {
     /// An op code that has no place here: a compressed message without negotiated compression, or a
     /// request where a reply belongs.
     UnexpectedOpCode(OpCode),
+    /// A compressed message whose compressor no specification knows.
+    UnknownCompressor(u8),
+    /// A compressed message whose compressor this client has not offered.
+    CompressorNotOffered(Compressor),
+    /// A compressed message that contains another number of bytes than it says.
+    WrongUncompressedSize {
+        /// Bytes that it says.
+        said: usize,
+        /// Bytes that it contains; `None` for more than it says, which is not looked into.
+        actual: Option<usize>,
+    },
+    /// A compressed message that cannot be decompressed; what the algorithm says.
+    Compression {
+        /// The algorithm.
+        compressor: Compressor,
+        /// What it says.
+        message: String,
+    },
     /// The reply answers another request.
     WrongResponse {
         /// The request that waits for its reply.
@@ -132,6 +150,19 @@ impl WireError {
             Self::BadBson(text) => write!(f, "the message contains invalid BSON: {text}"),
             Self::Truncated { needed, left } => {
                 write!(f, "a part needs {needed} bytes, the message has {left} left")
+            }
+            Self::UnknownCompressor(id) => write!(f, "compressor {id} is not of this protocol"),
+            Self::CompressorNotOffered(compressor) => {
+                write!(f, "a message compressed by {}, which was not offered", compressor.as_str())
+            }
+            Self::WrongUncompressedSize { said, actual: Some(actual) } => {
+                write!(f, "a compressed message says {said} bytes, and contains {actual}")
+            }
+            Self::WrongUncompressedSize { said, actual: None } => {
+                write!(f, "a compressed message says {said} bytes, and contains more")
+            }
+            Self::Compression { compressor, message } => {
+                write!(f, "a message cannot be decompressed by {}: {message}", compressor.as_str())
             }
             Self::TrailingBytes(count) => write!(f, "{count} bytes after the message's last part"),
             _ => Ok(()),

@@ -55,6 +55,11 @@ impl Framer {
         self.max = max_message_size;
     }
 
+    /// The limit.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
     /// Room to read into: what is missing of the message that has begun, else a chunk. Never
     /// empty; at least `at_least` bytes where no more than the message's own rest is asked.
     ///
@@ -83,6 +88,15 @@ impl Framer {
     /// Whether a message has begun and is not complete: an end of the stream here is an error.
     pub fn is_mid_message(&self) -> bool {
         self.start < self.end
+    }
+
+    /// Whether what has begun is a record of TLS: the peer wants that, and we do not speak it.
+    pub fn looks_like_tls(&self) -> bool {
+        const ALERT_AND_HANDSHAKE: [u8; 2] = [0x15, 0x16];
+        match &self.buffer[self.start..self.end] {
+            [kind, 3, ..] => ALERT_AND_HANDSHAKE.contains(kind),
+            _ => false,
+        }
     }
 
     /// The next whole message, its header included; `None` means more bytes.

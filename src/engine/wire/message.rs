@@ -53,8 +53,8 @@ impl Reply {
     ///
     /// # Errors
     ///
-    /// Any [`WireError`]; [`WireError::UnexpectedOpCode`] for a compressed message (compression is
-    /// undone before) and for a request.
+    /// Any [`WireError`]; [`WireError::UnexpectedOpCode`] for a compressed message (it is
+    /// unpacked before, by [`super::Compression::unpack`]) and for a request.
     pub fn parse(frame: Vec<u8>) -> Result<Self, WireError> {
         let header = Header::of_frame(&frame)?;
         let message = match header.op_code {

@@ -5,9 +5,12 @@
 //! broken peer sends ends in a [`WireError`], never in a panic, and never costs more memory than
 //! the agreed maximum.
 //!
-//! Specification: message/OP_MSG; OP_QUERY and OP_REPLY as far as the legacy hello needs them.
+//! Specification: message/OP_MSG; compression/OP_COMPRESSED; OP_QUERY and OP_REPLY as far as the
+//! legacy hello needs them.
 
 mod checksum;
+mod codec;
+mod compression;
 mod error;
 mod framer;
 mod header;
@@ -18,6 +21,7 @@ mod section;
 #[cfg(test)]
 mod tests;
 
+pub use compression::{Compression, Compressor};
 pub use error::WireError;
 pub use framer::{DEFAULT_MAX_MESSAGE_SIZE, FRAME_SLACK, Framer};
 pub use header::{HEADER_LENGTH, Header, OpCode};

@@ -255,6 +255,11 @@ fn every_error_says_something_of_its_own() {
         WireError::TrailingBytes(1),
         WireError::QueryFailure("x".into()),
         WireError::WrongDocumentCount(0),
+        WireError::UnknownCompressor(4),
+        WireError::CompressorNotOffered(Compressor::Zlib),
+        WireError::WrongUncompressedSize { said: 1, actual: Some(2) },
+        WireError::WrongUncompressedSize { said: 1, actual: None },
+        WireError::Compression { compressor: Compressor::Zlib, message: "x".into() },
     ];
     let mut texts: Vec<_> = errors.iter().map(ToString::to_string).collect();
     texts.sort();

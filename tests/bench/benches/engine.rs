@@ -84,6 +84,7 @@ impl Rig {
                 streaming: true,
                 rtt_probe: RttProbe::Hello,
                 metadata,
+                compressors: Vec::new(),
             },
         };
         let mut rig = Self {

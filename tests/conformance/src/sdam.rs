@@ -71,6 +71,7 @@ impl Rig {
                 streaming: false,
                 rtt_probe: RttProbe::Hello,
                 metadata,
+                compressors: Vec::new(),
             },
         };
         let mut rig = Self {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use portolan::ServerAddress;
-use portolan::transport::Transport;
+use portolan::transport::{Transport, Unresolved};
 
 use crate::peer::Peer;
 
@@ -41,6 +41,9 @@ pub async fn an_address_without_a_route_is_an_error(transport: Arc<dyn Transport
 pub async fn a_name_that_does_not_resolve_is_an_error(transport: Arc<dyn Transport>) {
     let error = refused(&*transport, &ServerAddress::tcp("no-such-host.invalid", 27017)).await;
     assert_ne!(error.kind(), ErrorKind::ConnectionRefused, "{error}");
+    // CP-10: no server is overloaded, and the core must be able to tell.
+    assert!(error.get_ref().is_some_and(|cause| cause.is::<Unresolved>()), "{error:?}");
+    assert!(error.to_string().contains("no-such-host.invalid does not resolve"), "{error}");
 }
 
 /// `localhost` may be `::1` first, where nobody listens.

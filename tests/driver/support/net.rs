@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use futures_util::{AsyncRead, AsyncWrite};
 use portolan::ServerAddress;
 use portolan::engine::wire::{DEFAULT_MAX_MESSAGE_SIZE, Framer};
-use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport};
+use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport, Unresolved};
 
 use super::server::{Port, Request, Server};
 
@@ -211,7 +211,9 @@ impl Transport for Net {
         self.sleep_until(self.now() + delay).await;
         let port = self.state().servers.get(target).map(|server| server.port);
         match port {
-            None => Err(io::Error::new(io::ErrorKind::NotFound, "the name does not resolve")),
+            None | Some(Port::Nameless) => {
+                Err(Unresolved::error(target.host(), io::ErrorKind::NotFound.into()))
+            }
             Some(Port::Refusing) => Err(io::ErrorKind::ConnectionRefused.into()),
             Some(Port::Silent) => std::future::pending().await,
             Some(Port::Open) => {

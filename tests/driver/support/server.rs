@@ -19,6 +19,8 @@ pub(crate) enum Port {
     Refusing,
     /// Neither accepts nor refuses.
     Silent,
+    /// Its host's name does not resolve.
+    Nameless,
 }
 
 /// A request that reached a server.

@@ -89,6 +89,8 @@ pub struct Member {
     address: SocketAddr,
     process: Option<Child>,
     state: MemberState,
+    /// Bytes of the log before the latest process.
+    log_before: usize,
 }
 
 impl Member {
@@ -111,6 +113,7 @@ impl Member {
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             process: None,
             state: MemberState::Stopped,
+            log_before: 0,
         };
         fs::create_dir_all(member.data_path()).map_err(Error::io("creating the data folder"))?;
         // A free port may be taken by another process before mongod binds it.
@@ -288,12 +291,14 @@ impl Member {
 
     fn spawn(&mut self) -> Result<()> {
         let mut command = self.binary.command();
+        let wants_socket = self.options.extra_args.iter().any(|a| a == "--unixSocketPrefix");
+        let no_socket = (!wants_socket).then_some("--nounixsocket");
         if !self.set_name.is_empty() {
             command.args(["--replSet", &self.set_name, "--oplogSize", "32"]);
         }
         command
             .args(["--port", &self.address.port().to_string()])
-            .args(["--bind_ip", "127.0.0.1", "--nounixsocket"])
+            .args(["--bind_ip", "127.0.0.1"])
             .args(["--wiredTigerCacheSizeGB", "0.25", "--logappend", "--dbpath"])
             .arg(self.data_path())
             .arg("--logpath")
@@ -301,12 +306,14 @@ impl Member {
             .args(["--setParameter", "enableTestCommands=1"])
             .args(self.key_arguments()?)
             .args(&self.options.extra_args)
+            .args(no_socket)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null());
         // Of its own group, so that an interrupt from the terminal ends the program first.
         #[cfg(unix)]
         std::os::unix::process::CommandExt::process_group(&mut command, 0);
+        self.log_before = fs::read(self.log_path()).map_or(0, |log| log.len());
         let process = command.spawn().map_err(Error::io("starting mongod"))?;
         let written = fs::write(self.pid_path(), process.id().to_string());
         self.process = Some(process);
@@ -346,6 +353,9 @@ impl Member {
 
     /// Whether the process answers; another one may have taken its port, and then it ends soon.
     fn is_answering(&self) -> Result<bool> {
+        if self.options.extra_args.iter().any(|argument| argument == "requireTLS") {
+            return Ok(self.says_that_it_waits());
+        }
         let status = self.connect(POLL_TIMEOUT)?.run(&doc! { "serverStatus": 1 })?;
         let pid = match status.get("pid") {
             Some(Bson::Int64(pid)) => u32::try_from(*pid).ok(),
@@ -353,6 +363,14 @@ impl Member {
             _ => None,
         };
         Ok(pid == self.pid())
+    }
+
+    /// What a server that does not speak plain is asked in place of a command: whether its log
+    /// says, since its process was started, that it listens.
+    fn says_that_it_waits(&self) -> bool {
+        let log = fs::read(self.log_path()).unwrap_or_default();
+        let latest = log.get(self.log_before..).unwrap_or_default();
+        String::from_utf8_lossy(latest).contains("Waiting for connections")
     }
 
     fn signal(&self, name: &str) -> Result<()> {

@@ -1,14 +1,14 @@
 //! The time and the sockets of async-io, on which async-std and smol stand.
 //!
 //! What both leaves share, so that there is one copy of it; it decides nothing. Streams are plain
-//! TCP (or Unix domain sockets) without delay, with keepalive; a host name is resolved and each of
-//! its addresses tried in turn. The clock counts from the making of the [`AsyncIo`]; a sleep never
-//! ends early.
+//! TCP (or Unix domain sockets) without delay, with keepalive; a host name is resolved, and the
+//! first of its addresses that answers is taken (RFC 8305). The clock counts from the making of
+//! the [`AsyncIo`]; a sleep never ends early.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "bans of the engine")]
 
 use std::io;
-use std::net::{Shutdown, TcpStream, ToSocketAddrs as _};
+use std::net::{Shutdown, SocketAddr, TcpStream, ToSocketAddrs as _};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -18,7 +18,8 @@ use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
 use portolan::ServerAddress;
 use portolan::transport::{
-    BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, RecordKind, Transport,
+    BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, RecordKind, Transport, Unresolved,
+    connect_to_any,
 };
 use portolan_dns::Dns;
 use socket2::{SockRef, TcpKeepalive};
@@ -59,15 +60,12 @@ impl Transport for AsyncIo {
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream> {
         match target {
             ServerAddress::Tcp { host, port } => {
-                let mut error = io::Error::new(io::ErrorKind::NotFound, "no address");
-                let (host, port) = (host.clone(), *port);
-                for address in blocking::unblock(move || (&*host, port).to_socket_addrs()).await? {
-                    match Async::<TcpStream>::connect(address).await {
-                        Ok(stream) => return Ok(Box::new(Raw::new(prepared(stream)?))),
-                        Err(refused) => error = refused,
-                    }
-                }
-                Err(error)
+                let (name, port) = (host.clone(), *port);
+                let found = blocking::unblock(move || (&*name, port).to_socket_addrs()).await;
+                let addresses = found.map_err(|error| Unresolved::error(host, error))?;
+                let connect = Async::<TcpStream>::connect::<SocketAddr>;
+                let stream = connect_to_any(self, addresses, connect).await?;
+                Ok(Box::new(Raw::new(prepared(stream)?)))
             }
             #[cfg(unix)]
             ServerAddress::Unix { path } => {

@@ -1,8 +1,9 @@
 //! Portolan on tokio: connect, sleep, now, spawn.
 //!
 //! A leaf of the core's seam: it decides nothing. Streams are plain TCP (or Unix domain sockets)
-//! without delay, with keepalive; a host name is resolved and each of its addresses tried in turn.
-//! The clock counts from the making of the [`Tokio`]; a sleep never ends early.
+//! without delay, with keepalive; a host name is resolved, and the first of its addresses that
+//! answers is taken (RFC 8305). The clock counts from the making of the [`Tokio`]; a sleep never
+//! ends early.
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "bans of the engine")]
 
@@ -12,7 +13,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 pub use portolan::Client;
-use portolan::transport::{BoxFuture, BoxStream, DnsRecord, Instant, Plain, RecordKind, Transport};
+use portolan::transport::{
+    BoxFuture, BoxStream, DnsRecord, Instant, Plain, RecordKind, Transport, Unresolved,
+    connect_to_any,
+};
 use portolan::{ClientOptions, Result, ServerAddress};
 use portolan_dns::Dns;
 use socket2::{SockRef, TcpKeepalive};
@@ -106,7 +110,9 @@ impl Transport for Tokio {
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream> {
         match target {
             ServerAddress::Tcp { host, port } => {
-                let stream = TcpStream::connect((&**host, *port)).await?;
+                let found = tokio::net::lookup_host((&**host, *port)).await;
+                let addresses = found.map_err(|error| Unresolved::error(host, error))?;
+                let stream = connect_to_any(self, addresses, TcpStream::connect).await?;
                 Ok(Box::new(Plain(prepared(stream)?.compat())))
             }
             #[cfg(unix)]
