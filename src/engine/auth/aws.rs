@@ -38,7 +38,7 @@ impl fmt::Debug for AwsCredentials {
 impl AwsCredentials {
     /// Those of the environment, whose variables `variable` looks up; `None` where it has none.
     /// "The only valid combination of credentials is an access key ID and a secret access key or
-    /// [those] and a session token."
+    /// (those) and a session token."
     ///
     /// # Errors
     ///
