@@ -1,9 +1,9 @@
 //! From nothing to the first result, counted in round trips.
 //!
 //! Every client reaches its deployment through a proxy that carries bytes 50 ms later, each way. A
-//! connection through it is open at once, where one over such a distance would be open after a round
-//! trip: the proxy holds the first bytes of each back for so long. The time to the result of the
-//! first `ping`, over the round trip, is the count.
+//! connection through it is open at once, where one over such a distance would be open after a
+//! round trip: the proxy holds the first bytes of each back for so long. The time to the result of
+//! the first `ping`, over the round trip, is the count.
 
 use std::io::{Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
