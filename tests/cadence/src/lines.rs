@@ -50,6 +50,7 @@ fn input(event: &Event) -> Option<String> {
     Some(match event {
         Event::Elapsed => return None,
         Event::Opened(link) => format!("opened {}", of_link(link)),
+        Event::Resumed(link) => format!("resumed {}", of_link(link)),
         Event::Received { link, .. } => format!("received {}", of_link(link)),
         Event::Broken { link, error } => format!("broken {}: {error}", of_link(link)),
         Event::Handshaken { address, .. } => format!("handshaken {address}"),
@@ -70,6 +71,12 @@ fn of_link(link: &LinkId) -> String {
 fn wanted(action: &Action) -> Result<String, String> {
     Ok(match action {
         Action::OpenLink(link) => format!("open {}", of_link(link)),
+        Action::BorrowLink { link, idle } => {
+            let from = if *idle { "offered or idle" } else { "offered" };
+            format!("borrow {} ({from})", of_link(link))
+        }
+        Action::OfferLink { link, .. } => format!("offer {}", of_link(link)),
+        Action::ReturnLink(link) => format!("return {}", of_link(link)),
         Action::Send(link, message) => format!("send {}: {}", of_link(link), command(message)?),
         Action::CloseLink(link) => format!("close {}", of_link(link)),
         Action::OpenPool(address) => format!("pool {address}: open"),

@@ -54,7 +54,7 @@ fn a_streamed_set_is_the_same_on_every_runtime() {
     let lines = played("streaming");
     // A refused check: once in the old cadence, then twice while an operation waits.
     assert_eq!(count(&lines, "next in 500ms"), 3, "{}", lines.join("\n"));
-    assert_eq!(count(&lines, "tell failoverCompleted a:27017 -> c:27017"), 1);
+    assert_eq!(count(&lines, "tell failoverCompleted a:27017 -> b:27017"), 1);
     assert_eq!(count(&lines, "< demand"), 2);
 }
 

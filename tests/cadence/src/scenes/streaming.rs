@@ -9,7 +9,8 @@ pub(super) fn script() -> Script {
     stream(&mut script);
     lose_a_stream(&mut script);
     step_down_while_a_member_is_away(&mut script);
-    elect_the_member_that_comes_back(&mut script);
+    elect_while_an_operation_waits(&mut script);
+    come_back(&mut script);
     script
 }
 
@@ -70,23 +71,27 @@ fn step_down_while_a_member_is_away(script: &mut Script) {
     script.after(&["c7 connect"]).refuse("c7");
 }
 
-/// Another process of the member, elected meanwhile: the operation goes there.
-fn elect_the_member_that_comes_back(script: &mut Script) {
-    script.after(&["c8 connect"]).restart("c").elect("c", 2).accept("c8");
-    script.after(&["c8 hello"]).answer("c8");
-    script.after(&["c8 await", "c9 connect"]).accept("c9");
-    script.after(&["c9 hello"]).answer("c9");
-    script.after(&["c9 ping"]).answer("c9");
+/// Another member says on its stream that it was elected: the operation goes there, on a connection
+/// of its own.
+fn elect_while_an_operation_waits(script: &mut Script) {
+    script.after(&["c8 connect"]).elect("b", 2).answer("b1");
+    script.after(&["b3 connect"]).accept("b3");
+    script.after(&["b3 hello"]).answer("b3");
+    script.after(&["b3 ping"]).answer("b3");
+}
+
+/// The member that was away is another process, and is streamed from and probed as before.
+fn come_back(script: &mut Script) {
     script
-        .after(&["operation 1 ran on c:27017"])
-        .follow("a", Some("c"))
+        .after(&["operation 1 ran on b:27017"])
+        .follow("a", Some("b"))
         .answer("a1")
-        .follow("b", Some("c"))
-        .answer("b1")
-        .answer("a2")
-        .answer("b2")
-        .hang_up("c2");
-    script.after(&["a2 hello", "b2 hello", "c10 connect"]).answer("a2").answer("b2").accept("c10");
-    script.after(&["c10 hello"]).answer("c10");
-    script.after(&["a2 hello", "b2 hello", "c10 hello"]);
+        .restart("c")
+        .follow("c", Some("b"))
+        .accept("c8");
+    script.after(&["c8 hello"]).answer("c8");
+    script.after(&["c8 await"]).answer("a2").answer("b2").hang_up("c2");
+    script.after(&["a2 hello", "b2 hello", "c9 connect"]).answer("a2").answer("b2").accept("c9");
+    script.after(&["c9 hello"]).answer("c9");
+    script.after(&["a2 hello", "b2 hello", "c9 hello"]);
 }
