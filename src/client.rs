@@ -82,9 +82,9 @@ impl Client {
     /// # Errors
     ///
     /// Options that contradict each other; files of TLS that cannot be used; options that this
-    /// version, or this build, cannot honour (TLS without the feature `tls`): it says
-    /// so rather than connect without them. What it leaves out because it only makes things faster
-    /// is named in the client's
+    /// version, or this build, cannot honour (TLS without the feature `tls`): it says so rather
+    /// than connect without them. What it leaves out because it only makes things faster is named
+    /// in the client's
     /// [`options().warnings`](ClientOptions::warnings).
     pub fn new(options: ClientOptions, transport: Arc<dyn Transport>) -> Result<(Self, Driver)> {
         let client = Self::build(options, transport, Mode::Background)?;

@@ -13,7 +13,8 @@
 //!   as deterministic machines without a clock, I/O, threads or randomness of their own.
 //! - [`transport`] is the seam: time and byte streams, one small leaf per runtime.
 //! - `driver` carries: the future that runs the engine's monitors (in the background, or on demand
-//!   by the operations themselves), and the path of one operation.
+//!   by the operations themselves), and the path of one operation; `tls` encrypts, above whatever
+//!   stream a transport has.
 //! - [`Client`], [`Database`], [`Collection`], [`Cursor`] are what users hold.
 //! - [`uri`], [`options`], [`event`], [`logging`] and [`error`] are what they say and hear.
 //!

@@ -160,9 +160,9 @@ impl Connection {
             {
                 let now = transport.now();
                 let mut connection = Self::over(framed, permit, interrupt, now);
+                connection.compression = handshake.compression.clone();
                 let who = handshake.authentication;
                 let conversation = who.map(|who| who.conversation(&hello)).transpose()?;
-                connection.compression = handshake.compression.clone();
                 connection.greeted(hello);
                 return Ok((connection, conversation));
             }

@@ -19,11 +19,11 @@ pub(crate) async fn dial(
         opener: &shared.opener,
         metadata: &metadata,
         load_balanced: shared.options.load_balanced == Some(true),
-        authentication: shared.authentication.as_ref(),
         compression: Compression::offer(
             &shared.options.compressors,
             shared.options.zlib_compression_level,
         ),
+        authentication: shared.authentication.as_ref(),
         connect_timeout: shared.options.connect_timeout,
     };
     let address = slot.address().clone();

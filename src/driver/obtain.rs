@@ -96,7 +96,8 @@ impl Run<'_> {
     }
 
     async fn establish(&self, selected: &Selected, slot: Slot) -> Result<PooledConnection, Failed> {
-        let made = dial(self.shared, slot).await;
+        // On the heap: TLS and authentication would make every operation's future larger.
+        let made = Box::pin(dial(self.shared, slot)).await;
         made.map_err(|(stage, error)| self.unreachable(selected, stage, &error))
     }
 
