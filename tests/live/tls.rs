@@ -99,8 +99,8 @@ fn a_good_certificate_is_trusted_by_name_and_by_address() {
                 Some(Bson::Int32(count)) => i64::from(*count),
                 _ => 0,
             };
-            // The monitor's, its probe's and the operation's, as far as they were made.
-            assert!(count("1.2") + count("1.3") >= 2, "{counters}");
+            // One may have served the monitor and the operation; others follow later.
+            assert!(count("1.2") + count("1.3") >= 1, "{counters}");
         }
     });
 }
