@@ -129,7 +129,7 @@ impl Sdam {
                 self.with_link(now, &link, |member, steps| member.opened(now, link.role, steps));
             }
             Event::Resumed(link) => {
-                self.with_link(now, &link, |member, steps| member.resumed(now, steps));
+                self.with_link(now, &link, |member, steps| member.resumed(now, link.role, steps));
             }
             Event::Received { link, message, written } => {
                 self.with_link(now, &link, |member, steps| {

@@ -211,9 +211,12 @@ impl Member {
         }
     }
 
-    /// The heartbeat's link is one that has shaken hands before.
-    pub(super) fn resumed(&mut self, now: Instant, steps: &mut Vec<MemberStep>) {
-        self.monitored(now, steps, |monitor, steps| monitor.resumed(now, steps));
+    /// The link is one that has shaken hands before.
+    pub(super) fn resumed(&mut self, now: Instant, role: LinkRole, steps: &mut Vec<MemberStep>) {
+        match role {
+            LinkRole::Heartbeat => self.monitored(now, steps, |m, steps| m.resumed(now, steps)),
+            LinkRole::Rtt => self.probed(now, steps, |probe, steps| probe.resumed(now, steps)),
+        }
     }
 
     pub(super) fn received(
@@ -320,7 +323,7 @@ impl Member {
                 steps.push(MemberStep::Close(role));
             }
             Step::Succeeded { awaited, offer, duration, reply, document, sample } => {
-                self.learned(now, &reply, sample, steps);
+                self.learned(now, &reply, (sample, offer), steps);
                 self.trust(now, steps);
                 let said = Arc::new(HelloReply::clone(&reply));
                 if offer {
@@ -355,7 +358,7 @@ impl Member {
         &mut self,
         now: Instant,
         reply: &HelloReply,
-        sample: Sample,
+        (sample, offer): (Sample, bool),
         steps: &mut Vec<MemberStep>,
     ) {
         match sample {
@@ -371,7 +374,7 @@ impl Member {
             }
         }
         if self.streaming && reply.topology_version.is_some() {
-            self.probe.start(now);
+            self.probe.start(now, offer);
         }
         self.server_connection_id = reply.connection_id;
         self.cooling = None;
@@ -401,7 +404,7 @@ impl Member {
         tell(&mut self.probe, &mut inner);
         for step in inner {
             match step {
-                Step::Open => steps.push(MemberStep::Open(role, Source::New)),
+                Step::Open(source) => steps.push(MemberStep::Open(role, source)),
                 Step::Send(message) => steps.push(MemberStep::Send(role, message)),
                 Step::Close => steps.push(MemberStep::Close(role)),
                 Step::Sample(sample) => {

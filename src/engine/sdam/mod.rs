@@ -30,6 +30,7 @@ mod set_change;
 mod settings;
 mod snapshot;
 pub mod standstill;
+mod step;
 pub mod suspicion;
 mod topology;
 pub mod trace;

@@ -8,72 +8,21 @@
 //! on a connection that it gives back to the operations behind every check.
 //!
 //! While an operation waits, the connection of a server's first check is offered to it: it has
-//! shaken hands, and a new one would cost two round trips more. What nobody takes serves the next
-//! check, half a second later.
+//! shaken hands, and a new one would cost two round trips more. The monitor streams on a new one;
+//! what nobody takes within half a second serves the probe, or the next check of one that polls.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::RawDocumentBuf;
-
 use super::link::{self, Exchange, LinkError};
 use super::settings::MonitorSettings;
-use crate::engine::hello::{HelloReply, TopologyVersion};
+pub(super) use super::step::{Sample, Source, Step};
+use crate::engine::hello::TopologyVersion;
 use crate::engine::time::Instant;
 
 /// The least time from the end of a check to the start of the next ("minHeartbeatFrequencyMS");
 /// fixed by the specification.
 pub const MIN_HEARTBEAT_FREQUENCY: Duration = Duration::from_millis(500);
-
-/// What the monitor wants done or made known.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// A check begins.
-    Started { awaited: bool },
-    /// Open a new connection, or use one that is there.
-    Open(Source),
-    /// Write this message on the connection.
-    Send(Vec<u8>),
-    /// Close the connection.
-    Close,
-    /// The connection is for operations again.
-    GiveBack,
-    /// A check succeeded. `offer`: the connection is for operations from now on.
-    Succeeded {
-        awaited: bool,
-        offer: bool,
-        duration: Duration,
-        reply: Box<HelloReply>,
-        document: Arc<RawDocumentBuf>,
-        sample: Sample,
-    },
-    /// A check failed; the server is to be marked Unknown.
-    Failed { awaited: bool, duration: Duration, error: LinkError },
-    /// A check was cancelled; the description stays ("CheckCancelledError").
-    Cancelled { awaited: bool, duration: Duration, reason: &'static str },
-}
-
-/// What a check says of the round-trip time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Sample {
-    /// Nothing: the server held the reply back.
-    Streamed,
-    /// This much.
-    Measured(Duration),
-    /// At least this much: nobody ran when the reply arrived.
-    AtLeast(Duration),
-}
-
-/// Where the connection of a check comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Source {
-    /// A new one.
-    New,
-    /// The one that was offered, if nobody took it.
-    Offered,
-    /// The same, or one of the operations that is idle.
-    Operations,
-}
 
 /// The states, each with what only it knows. The name says what is awaited.
 #[derive(Debug)]
@@ -105,8 +54,8 @@ enum Next {
     Retry,
     /// Sleep.
     Sleep,
-    /// Check again after the least time, since the connection is in other hands.
-    CheckSoon,
+    /// The same on a new connection: this one is in other hands.
+    AwaitChangeAnew(TopologyVersion),
 }
 
 /// A check that is under way.
@@ -116,6 +65,8 @@ struct Check {
     deadline: Option<Instant>,
     /// For how long nobody ran in the middle of it.
     paused: Duration,
+    /// While the connection is made on which the change since this version is awaited.
+    change: Option<TopologyVersion>,
 }
 
 /// The monitor of one server.
@@ -265,7 +216,10 @@ impl Monitor {
         steps: &mut Vec<Step>,
     ) {
         let (check, awaited) = match self.state {
-            State::AwaitingReply { check } => (check, false),
+            State::AwaitingReply { check } => match check.change {
+                None => (check, false),
+                Some(version) => return self.greeted(now, check, version, message, steps),
+            },
             State::AwaitingChange { check } => (check, true),
             // Not asked for: the connection cannot be trusted any more.
             State::AwaitingCheck { .. } => {
@@ -287,12 +241,12 @@ impl Monitor {
                 let offer = self.on_demand || (self.expedited && first && !answer.more_to_come);
                 let version = answer.reply.topology_version;
                 let next = match self.after_success(version, answer.more_to_come) {
-                    Next::AwaitChange(_) if offer => Next::CheckSoon,
+                    Next::AwaitChange(version) if offer => Next::AwaitChangeAnew(version),
                     next => next,
                 };
                 if offer {
                     self.exchange.reset();
-                    self.offered = true;
+                    self.offered = matches!(next, Next::Sleep);
                 }
                 self.state = State::AwaitingVerdict { next };
                 steps.push(Step::Succeeded {
@@ -307,6 +261,27 @@ impl Monitor {
                         false => Sample::AtLeast((now - written).saturating_sub(check.paused)),
                     },
                 });
+            }
+        }
+    }
+
+    /// The new connection has shaken hands: what is awaited on it is what has changed since the
+    /// check before.
+    fn greeted(
+        &mut self,
+        now: Instant,
+        check: Check,
+        version: TopologyVersion,
+        message: Vec<u8>,
+        steps: &mut Vec<Step>,
+    ) {
+        match self.exchange.read(message) {
+            Err(error) => self.fail(now, error, steps),
+            Ok(_) => {
+                steps.push(Step::Send(self.exchange.awaitable_hello(version)));
+                let deadline = self.change_deadline(now);
+                self.state =
+                    State::AwaitingChange { check: Check { deadline, change: None, ..check } };
             }
         }
     }
@@ -334,9 +309,11 @@ impl Monitor {
             }
             Next::Retry => self.start_check(now, steps),
             Next::Sleep => self.sleep(now),
-            Next::CheckSoon => {
-                let earliest = now + MIN_HEARTBEAT_FREQUENCY;
-                self.state = State::AwaitingCheck { until: earliest, earliest };
+            Next::AwaitChangeAnew(version) => {
+                steps.extend([Step::Started { awaited: true }, Step::Open(Source::New)]);
+                let change = Some(version);
+                self.state =
+                    State::AwaitingConnection { check: Check { change, ..self.begin(now) } };
             }
         }
     }
@@ -366,7 +343,7 @@ impl Monitor {
     }
 
     fn abandon(&mut self, now: Instant, reason: &'static str, steps: &mut Vec<Step>) {
-        let awaited = matches!(self.state, State::AwaitingChange { .. });
+        let awaited = self.awaits_change();
         if let Some(check) = self.check() {
             steps.push(Step::Cancelled { awaited, duration: now - check.started, reason });
         }
@@ -402,8 +379,7 @@ impl Monitor {
 
     fn start_check(&mut self, now: Instant, steps: &mut Vec<Step>) {
         steps.push(Step::Started { awaited: false });
-        let deadline = after(now, self.settings.connect_timeout);
-        let check = Check { started: now, deadline, paused: Duration::ZERO };
+        let check = self.begin(now);
         if self.exchange.is_open() {
             steps.push(Step::Send(self.exchange.hello()));
             self.state = State::AwaitingReply { check };
@@ -432,15 +408,28 @@ impl Monitor {
 
     fn await_change(&mut self, now: Instant, steps: &mut Vec<Step>) {
         steps.push(Step::Started { awaited: true });
-        // SM-32: a connect time-out of zero means no limit here either.
-        let deadline = after(now, self.settings.connect_timeout)
-            .map(|deadline| deadline + self.settings.heartbeat_frequency);
-        let check = Check { started: now, deadline, paused: Duration::ZERO };
-        self.state = State::AwaitingChange { check };
+        let deadline = self.change_deadline(now);
+        self.state = State::AwaitingChange { check: Check { deadline, ..self.begin(now) } };
+    }
+
+    /// SM-32: a connect time-out of zero means no limit here either.
+    fn change_deadline(&self, now: Instant) -> Option<Instant> {
+        after(now, self.settings.connect_timeout)
+            .map(|deadline| deadline + self.settings.heartbeat_frequency)
+    }
+
+    fn begin(&self, now: Instant) -> Check {
+        let deadline = after(now, self.settings.connect_timeout);
+        Check { started: now, deadline, paused: Duration::ZERO, change: None }
+    }
+
+    fn awaits_change(&self) -> bool {
+        matches!(self.state, State::AwaitingChange { .. })
+            || self.check().is_some_and(|check| check.change.is_some())
     }
 
     fn fail(&mut self, now: Instant, error: LinkError, steps: &mut Vec<Step>) {
-        let awaited = matches!(self.state, State::AwaitingChange { .. });
+        let awaited = self.awaits_change();
         let started = self.check().map_or(now, |check| check.started);
         // SM-44: a server that answered until now is asked once more before the sleep.
         let next = if self.known && error.is_network() { Next::Retry } else { Next::Sleep };

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::link::{self, Exchange};
+use super::monitor::{MIN_HEARTBEAT_FREQUENCY, Source};
 use super::settings::{MonitorSettings, RttProbe};
 use crate::engine::time::Instant;
 
 /// What the probe wants done or made known.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Open a new connection.
-    Open,
+    /// Open a new connection, or take the one that was offered.
+    Open(Source),
     /// Write this message on the connection.
     Send(Vec<u8>),
     /// Close the connection.
@@ -52,6 +53,8 @@ pub(super) struct Probe {
     state: State,
     /// Whether it probes once per heartbeat, or only when it is asked to.
     continuous: bool,
+    /// Whether the monitor has offered a connection that nobody may have wanted.
+    offered: bool,
 }
 
 impl Probe {
@@ -62,6 +65,7 @@ impl Probe {
             settings,
             state: State::Off,
             continuous: false,
+            offered: false,
         }
     }
 
@@ -82,11 +86,14 @@ impl Probe {
         }
     }
 
-    /// The monitor has begun to stream: probe now, then once per heartbeat.
-    pub(super) fn start(&mut self, now: Instant) {
+    /// The monitor has begun to stream: probe now, then once per heartbeat. Where it has `offered`
+    /// its first connection to operations, probe a little later, on that one if nobody took it.
+    pub(super) fn start(&mut self, now: Instant, offered: bool) {
         self.continuous = true;
         if matches!(self.state, State::Off) {
-            self.state = State::AwaitingTurn { until: now };
+            self.offered = offered;
+            let wait = if offered { MIN_HEARTBEAT_FREQUENCY } else { Duration::ZERO };
+            self.state = State::AwaitingTurn { until: now + wait };
         }
     }
 
@@ -126,7 +133,8 @@ impl Probe {
                 self.state = State::AwaitingReply { deadline };
             }
             State::AwaitingTurn { .. } => {
-                steps.push(Step::Open);
+                let offered = std::mem::take(&mut self.offered);
+                steps.push(Step::Open(if offered { Source::Offered } else { Source::New }));
                 self.state = State::AwaitingConnection { deadline };
             }
             State::AwaitingConnection { .. }
@@ -140,8 +148,22 @@ impl Probe {
 
     /// The connection is open.
     pub(super) fn opened(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        self.say_hello(now, steps, Exchange::first_hello);
+    }
+
+    /// The connection is one that has shaken hands before.
+    pub(super) fn resumed(&mut self, now: Instant, steps: &mut Vec<Step>) {
+        self.say_hello(now, steps, Exchange::hello_again);
+    }
+
+    fn say_hello(
+        &mut self,
+        now: Instant,
+        steps: &mut Vec<Step>,
+        hello: impl FnOnce(&mut Exchange) -> Vec<u8>,
+    ) {
         if matches!(self.state, State::AwaitingConnection { .. }) {
-            steps.push(Step::Send(self.exchange.first_hello()));
+            steps.push(Step::Send(hello(&mut self.exchange)));
             let deadline = link::deadline(now, self.settings.connect_timeout);
             self.state = State::AwaitingReply { deadline };
         }

@@ -14,7 +14,7 @@ struct Rig {
 impl Rig {
     fn new(rtt_probe: RttProbe) -> Self {
         let mut probe = Probe::new(Arc::new(settings(true, rtt_probe)));
-        probe.start(Instant::ZERO);
+        probe.start(Instant::ZERO, false);
         let (sent, told, samples) = (Vec::new(), Vec::new(), Vec::new());
         Self { probe, now: Instant::ZERO, sent, told, samples }
     }
@@ -24,7 +24,7 @@ impl Rig {
         tell(&mut self.probe, self.now, &mut steps);
         for step in steps {
             self.told.push(match step {
-                Step::Open => "open",
+                Step::Open(_) => "open",
                 Step::Send(message) => {
                     let ping = message.windows(5).any(|bytes| bytes == b"ping\0");
                     self.sent = message;
