@@ -134,11 +134,12 @@ fn a_proxy_leads_to_a_server_whose_name_only_it_knows() {
         use_it(&format!("mongodb://open.invalid/?{}&{user}", proxy.options())).await;
     });
     let asked = proxy.asked();
-    assert!(asked.len() >= 6, "monitors and operations: {asked:?}");
     for name in ["db.inside.invalid:27018", "127.0.0.1:9", "open.invalid:27017"] {
         assert!(asked.iter().any(|asked| asked == name), "{name}: {asked:?}");
     }
-    assert!(guarded.asked().iter().all(|asked| asked == "guarded.invalid:27017"));
+    let asked = guarded.asked();
+    assert!(!asked.is_empty());
+    assert!(asked.iter().all(|asked| asked == "guarded.invalid:27017"), "{asked:?}");
 }
 
 /// CP-10: "MUST treat a connection failure when connecting to the SOCKS5 proxy (...) the same as a
