@@ -34,7 +34,8 @@ const APP_NAME: &str = "scans-on-demand";
 fn a_failover_costs_an_operation_nothing_but_the_election() {
     let mut set = start();
     run(async {
-        let client = on_demand(&format!("{}&serverSelectionTryOnce=false", set.uri())).await;
+        let client =
+            on_demand(&format!("{}&w=majority&serverSelectionTryOnce=false", set.uri())).await;
         let notes = client.database("app").collection::<Document>("notes");
         notes.insert_one(doc! { "_id": 0 }).await.expect("a write");
         let old = client.description().primary().expect("a primary").address.to_string();
