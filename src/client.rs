@@ -358,8 +358,15 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// None that [`Client::new`] did not give for the same options.
+    /// The client was made [on demand](Self::on_demand), which has no driver. Else none that
+    /// [`Client::new`] did not give for the same options.
     pub fn restart(&self) -> Result<(Self, Driver)> {
+        if self.shared().attendance().is_some() {
+            return Err(Error::invalid_argument(
+                "a client on demand has no driver to start again; make a new one by \
+                 Client::on_demand with the same options",
+            ));
+        }
         Self::new(self.options().clone(), self.shared().transport.clone())
     }
 

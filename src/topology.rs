@@ -52,8 +52,8 @@ impl Stream for Topology {
 pub struct MonitorStatus {
     /// The server.
     pub address: ServerAddress,
-    /// Whether it runs: not before the [`Driver`](crate::Driver) is polled, and not behind a load
-    /// balancer.
+    /// Whether it runs: not before the [`Driver`](crate::Driver) is polled, not behind a load
+    /// balancer, and not [on demand](Client::on_demand).
     pub is_on: bool,
 }
 
@@ -62,7 +62,8 @@ impl Client {
     /// was shut down. What they found is in the [`description`](Self::description).
     pub fn monitors(&self) -> Vec<MonitorStatus> {
         let (shared, topology) = (self.shared(), self.description());
-        let is_on = shared.is_running() && topology.is_monitored();
+        let in_background = shared.attendance().is_none() && shared.is_running();
+        let is_on = in_background && topology.is_monitored();
         let addresses = topology.servers.keys().cloned();
         addresses.map(|address| MonitorStatus { address, is_on }).collect()
     }

@@ -24,6 +24,8 @@ pub(super) async fn news(shared: &Arc<Shared>, outdated: Option<Outdated>) {
     if !outdated.is_believed(&shared.view().topology) {
         return;
     }
+    // On demand nobody hears anything that he does not ask for.
+    shared.mark_stale();
     let _demand = shared.wait_for_server();
     let mut limit = shared.transport.sleep_until(shared.transport.now() + NEWS_LIMIT);
     loop {

@@ -245,6 +245,9 @@ impl Shared {
         }
         if let Some(attendance) = &self.attendance {
             attendance.dismiss();
+            // Nobody is left to do them, and they hold what holds them.
+            let jobs = self.jobs().take();
+            drop(jobs);
         }
     }
 

@@ -18,6 +18,7 @@ mod metadata;
 mod monitor;
 mod observed;
 mod on_demand;
+mod on_demand_ends;
 mod options;
 mod pool;
 mod registry;

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::StreamExt;
-use portolan::bson::{Document, doc};
+use portolan::bson::doc;
 use portolan::event::EventKind;
 use portolan::options::ClientOptions;
 use portolan::transport::Instant;
@@ -13,7 +13,7 @@ use portolan::{Client, ErrorKind, ReadPreference, Targeting};
 use super::support::server::{Act, Port, Request};
 use super::support::{Bed, Join, address, ms, pool, secs, till};
 
-fn write(bed: &Bed, client: &Client) -> portolan::Result<()> {
+pub(super) fn write(bed: &Bed, client: &Client) -> portolan::Result<()> {
     let till = till(client);
     bed.run(async move { till.insert_one(doc! { "n": 1 }).await.map(drop) })
 }
@@ -428,54 +428,28 @@ fn both_modes_find_the_same_servers() {
     }
 }
 
-/// Ends the sessions, closes everything and says so, without a driver to do it.
+// SD-36: as in the background, but nobody tells unless he is asked.
 #[test]
-fn a_shutdown_closes_everything() {
-    let bed = Bed::set(1);
-    let client = bed.on_demand("");
+fn a_retry_asks_what_has_become_of_a_server_that_steps_down() {
+    let bed = Bed::set(2);
+    let client = bed.on_demand("serverSelectionTryOnce=false");
     write(&bed, &client).expect("a write");
-    let own = client.clone();
-    bed.run(async move { own.shutdown().await });
-    assert_eq!(bed.named("endSessions").len(), 1);
-    for name in ["a:1", "b:1"] {
-        assert_eq!(bed.open_connections(name), 0, "{name}");
-    }
-    let error = write(&bed, &client).expect_err("shut down");
-    assert!(matches!(error.kind(), ErrorKind::Shutdown), "{error}");
-    drop(client);
-    assert!(bed.net.next_at().is_none());
-}
-
-/// A dropped client leaves nothing, though its driver refers to it.
-#[test]
-fn a_dropped_client_closes_everything() {
-    let bed = Bed::set(1);
-    let client = bed.on_demand("");
-    write(&bed, &client).expect("a write");
-    assert!(bed.open_connections("a:1") > 0);
-    drop(client);
-    for name in ["a:1", "b:1"] {
-        assert_eq!(bed.open_connections(name), 0, "{name}");
-    }
-}
-
-/// What a dropped cursor leaves on the server is cleaned up beside the next operation.
-#[test]
-fn a_dropped_cursor_is_killed_beside_the_next_operation() {
-    let bed = Bed::standalone();
-    let client = bed.on_demand("");
-    let till = till(&client);
-    bed.run(async move {
-        let mut cursor = till.find(doc! {}).batch_size(1_u32).await.expect("a cursor");
-        let first: Option<portolan::Result<Document>> = cursor.next().await;
-        first.expect("a document").expect("a document");
-    });
+    bed.advance(secs(1));
+    let version = bed.with_server("a:1", |server| server.topology_version()).expect("a version");
+    let interrupted = doc! {
+        "ok": 0, "code": 11602, "errmsg": "operation was interrupted",
+        "errorLabels": ["RetryableWriteError"], "topologyVersion": version,
+    };
+    bed.rule("a:1", "insert", 1, Act::Reply(interrupted));
+    bed.forget_log();
+    let join = begin_write(&bed, &client);
+    bed.advance(ms(1));
+    bed.elect("b:1", 2);
     bed.advance(secs(2));
-    assert!(bed.named("killCursors").is_empty(), "nobody is there to send it");
-    write(&bed, &client).expect("a write");
-    bed.advance(ms(10));
-    write(&bed, &client).expect("a write");
-    assert_eq!(bed.named("killCursors").len(), 1);
+    join.take().expect("done").expect("on the new primary");
+    let asked: Vec<String> =
+        bed.named("insert").iter().map(|insert| insert.address.to_string()).collect();
+    assert_eq!(asked, ["a:1", "b:1"]);
 }
 
 #[test]
