@@ -14,6 +14,7 @@ mod connection;
 mod elections;
 mod error;
 mod member;
+mod port;
 mod replica_set;
 mod standalone;
 mod watchdog;

@@ -3,9 +3,7 @@
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::fs;
-use std::hash::{BuildHasher as _, RandomState};
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
-use std::ops::Range;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::thread;
@@ -13,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use bson::{Bson, Document, doc};
 
+use crate::port::Port;
 use crate::{Connection, Error, MongodBinary, Result, access};
 
 /// What a member is like in its set's configuration, and how it is started.
@@ -87,6 +86,8 @@ pub struct Member {
     folder: PathBuf,
     id: usize,
     address: SocketAddr,
+    /// Its own for as long as it exists, killed or not.
+    port: Port,
     process: Option<Child>,
     state: MemberState,
     /// Bytes of the log before the latest process.
@@ -111,17 +112,19 @@ impl Member {
             folder: folder.to_owned(),
             id,
             address: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            port: Port::given(0)?,
             process: None,
             state: MemberState::Stopped,
             log_before: 0,
         };
         fs::create_dir_all(member.data_path()).map_err(Error::io("creating the data folder"))?;
-        // A free port may be taken by another process before mongod binds it.
+        // A free port may be taken by a stranger before mongod binds it.
         for _ in 0..PORT_ATTEMPTS {
-            member.address.set_port(port.map_or_else(free_port, Ok)?);
+            member.port = port.map_or_else(Port::free, Port::given)?;
+            member.address.set_port(member.port.number);
             match member.spawn().and_then(|()| member.wait_until_listening()) {
                 Ok(()) => return Ok(member),
-                Err(Error::Start(log)) if port.is_none() && log.contains("in use") => {}
+                Err(Error::Start(_)) if port.is_none() && member.log().contains("in use") => {}
                 Err(error) => return Err(error),
             }
         }
@@ -368,9 +371,13 @@ impl Member {
     /// What a server that does not speak plain is asked in place of a command: whether its log
     /// says, since its process was started, that it listens.
     fn says_that_it_waits(&self) -> bool {
+        self.log().contains("Waiting for connections")
+    }
+
+    /// What its latest process wrote.
+    fn log(&self) -> String {
         let log = fs::read(self.log_path()).unwrap_or_default();
-        let latest = log.get(self.log_before..).unwrap_or_default();
-        String::from_utf8_lossy(latest).contains("Waiting for connections")
+        String::from_utf8_lossy(log.get(self.log_before..).unwrap_or_default()).into_owned()
     }
 
     fn signal(&self, name: &str) -> Result<()> {
@@ -400,8 +407,7 @@ impl Member {
     }
 
     fn log_end(&self) -> String {
-        let log = fs::read(self.log_path()).unwrap_or_default();
-        let text = String::from_utf8_lossy(&log);
+        let text = self.log();
         let lines: Vec<&str> = text.lines().collect();
         let mut end = String::new();
         for line in lines.iter().skip(lines.len().saturating_sub(LOG_LINES)) {
@@ -439,23 +445,6 @@ pub(crate) fn whole_seconds(duration: Duration) -> i64 {
     i64::try_from(duration.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// A port that nobody listens on, below those that the system gives to outgoing connections: one of
-/// these could take the port of a member while it is killed.
-fn free_port() -> Result<u16> {
-    let mut last = None;
-    for _ in 0..100 {
-        let chance = RandomState::new().hash_one(());
-        let port = PORTS.start + u16::try_from(chance % PORTS_LENGTH).unwrap_or(0);
-        match TcpListener::bind((Ipv4Addr::LOCALHOST, port)) {
-            Ok(_) => return Ok(port),
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(Error::Start(format!("no free port among {PORTS:?}: {last:?}")))
-}
-
-const PORTS: Range<u16> = 20_000..32_000;
-const PORTS_LENGTH: u64 = 12_000;
 const PORT_ATTEMPTS: usize = 5;
 const LOG_LINES: usize = 12;
 const START_TIMEOUT: Duration = Duration::from_secs(60);
