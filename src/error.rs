@@ -6,6 +6,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::engine::address::ServerAddress;
 use crate::engine::auth::{AuthError, AuthFailure};
@@ -73,6 +74,13 @@ pub enum ErrorKind {
         address: ServerAddress,
         /// What did not happen, within what time.
         message: String,
+    },
+    /// The operation did not end within its `timeoutMS`: [`Error::is_timeout`].
+    OperationTimeout {
+        /// The time that it had; zero where it had no end but the server's time was over.
+        timeout: Duration,
+        /// What it was doing, or what had come of it by then.
+        cause: Error,
     },
     /// The server sent something that is no message of the protocol; the connection was closed.
     Protocol {
@@ -148,6 +156,17 @@ impl Error {
         Self::new(ErrorKind::ServerSelection { message, verdicts, hints })
     }
 
+    /// The time was over, and this is what came of the operation by then.
+    pub(crate) fn out_of_time(timeout: Duration, cause: Self) -> Self {
+        if cause.is_timeout() {
+            return cause;
+        }
+        let labels = cause.labels().to_vec();
+        Self {
+            inner: Arc::new(Inner { kind: ErrorKind::OperationTimeout { timeout, cause }, labels }),
+        }
+    }
+
     pub(crate) fn with_label(mut self, label: &str) -> Self {
         if !self.has_label(label) {
             Arc::make_mut(&mut self.inner).labels.push(label.to_owned());
@@ -188,11 +207,19 @@ impl Error {
         match self.kind() {
             ErrorKind::Network { .. }
             | ErrorKind::Timeout { .. }
+            | ErrorKind::OperationTimeout { .. }
             | ErrorKind::Pool { .. }
             | ErrorKind::ServerSelection { .. } => true,
             ErrorKind::Tls { problem, .. } => *problem == TlsProblem::BrokenOff,
             _ => self.has_label(RETRYABLE_WRITE_ERROR),
         }
+    }
+
+    /// Whether the operation's `timeoutMS` was over (CSOT "Errors"): whatever it was doing then, and
+    /// wherever the time was noticed, client or server. What it was doing is the
+    /// [`source`](std::error::Error::source).
+    pub fn is_timeout(&self) -> bool {
+        matches!(self.kind(), ErrorKind::OperationTimeout { .. })
     }
 
     /// The server's error code, where it gave one.
@@ -203,6 +230,7 @@ impl Error {
                 AuthError::Refused(refusal) => refusal.code,
                 _ => None,
             },
+            ErrorKind::OperationTimeout { cause, .. } => cause.code(),
             ErrorKind::Write(failure) => failure
                 .write_errors
                 .first()
@@ -216,6 +244,7 @@ impl Error {
     pub fn verdicts(&self) -> &[Verdict] {
         match self.kind() {
             ErrorKind::ServerSelection { verdicts, .. } => verdicts,
+            ErrorKind::OperationTimeout { cause, .. } => cause.verdicts(),
             _ => &[],
         }
     }
@@ -236,6 +265,10 @@ impl fmt::Display for Error {
             | ErrorKind::Tls { address, message, .. }
             | ErrorKind::Timeout { address, message }
             | ErrorKind::Pool { address, message } => write!(f, "{address}: {message}"),
+            ErrorKind::OperationTimeout { timeout, cause } if timeout.is_zero() => cause.fmt(f),
+            ErrorKind::OperationTimeout { timeout, cause } => {
+                write!(f, "the operation did not end within its timeoutMS of {timeout:?}: {cause}")
+            }
             ErrorKind::Protocol { address, message } => {
                 write!(f, "{address} sent what is not MongoDB's protocol: {message}")
             }
@@ -266,6 +299,7 @@ impl std::error::Error for Error {
         match self.kind() {
             ErrorKind::Options(error) => Some(error),
             ErrorKind::Srv(error) => Some(error),
+            ErrorKind::OperationTimeout { cause, .. } => Some(cause),
             ErrorKind::Authentication { failure, .. } => Some(&**failure),
             _ => None,
         }

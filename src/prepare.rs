@@ -34,9 +34,6 @@ fn refuse_what_is_missing(options: &mut ClientOptions, mode: Mode) -> Result<()>
             options.warnings.push(warning);
         }
     };
-    if options.timeout.is_some() {
-        warn("option timeoutMS");
-    }
     if options.server_selection_try_once.is_some() && mode == Mode::Background {
         // Server selection: "Multi-threaded drivers MUST NOT" offer it.
         warn("option serverSelectionTryOnce, which is for drivers without background monitoring,");

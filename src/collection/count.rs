@@ -40,12 +40,14 @@ impl CountDocuments {
         comment: Bson => options.comment;
         /// Rules for comparing texts.
         collation: Document => options.collation;
-        /// How long the server may work on it.
+        /// How long the server may work on it. Deprecated in favour of `timeout`, which overrides it.
         max_time: Duration => options.max_time;
         /// Which servers may answer; by default the collection's read preference.
         read_preference: ReadPreference => settings.read_preference;
         /// How safe the data must be; by default the collection's read concern.
         read_concern: ReadConcern => settings.read_concern;
+        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+        timeout: Duration => settings.timeout;
     }
 }
 

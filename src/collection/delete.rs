@@ -1,10 +1,11 @@
 //! Removing documents.
 
 use std::future::IntoFuture;
+use std::time::Duration;
 
 use bson::{Bson, Document};
 
-use super::{Collection, setters};
+use super::{Collection, WriteSettings, setters};
 use crate::driver::execute::execute;
 use crate::engine::op::{self, DeleteOptions, Hint};
 use crate::error::Result;
@@ -25,13 +26,13 @@ pub struct DeleteOne {
     collection: Collection<()>,
     filter: Document,
     options: DeleteOptions,
-    write_concern: Option<WriteConcern>,
+    settings: WriteSettings,
 }
 
 impl DeleteOne {
     pub(super) fn new(collection: Collection<()>, filter: Document) -> Self {
-        let (options, write_concern) = (DeleteOptions::default(), None);
-        Self { collection, filter, options, write_concern }
+        let (options, settings) = (DeleteOptions::default(), WriteSettings::default());
+        Self { collection, filter, options, settings }
     }
 
     setters! {
@@ -44,7 +45,9 @@ impl DeleteOne {
         /// Rules for comparing texts.
         collation: Document => options.collation;
         /// How safe the write must be; by default the collection's write concern.
-        write_concern: WriteConcern => write_concern;
+        write_concern: WriteConcern => settings.write_concern;
+        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+        timeout: Duration => settings.timeout;
     }
 }
 
@@ -58,7 +61,7 @@ impl IntoFuture for DeleteOne {
             let (filter, options) = (self.filter, self.options);
             let mut operation = op::Delete { collection, filter, multi: false, options };
             let client = self.collection.database().client();
-            let route = self.collection.write_route(self.write_concern.as_ref())?;
+            let route = self.collection.write_route(&self.settings)?;
             let output = execute(client.shared(), &mut operation, &route).await?.output;
             Ok(DeleteResult { deleted_count: output.deleted_count })
         })

@@ -50,7 +50,7 @@ impl<T> Find<T> {
         collation: Document => options.collation;
         /// Variables for expressions in the filter (`let`).
         let_vars: Document => options.let_vars;
-        /// How long the server may work on it.
+        /// How long the server may work on it. Deprecated in favour of `timeout`, which overrides it.
         max_time: Duration => options.max_time;
         /// Whether the server may write temporary files.
         allow_disk_use: bool => options.allow_disk_use;
@@ -60,6 +60,8 @@ impl<T> Find<T> {
         read_preference: ReadPreference => settings.read_preference;
         /// How safe the data must be; by default the collection's read concern.
         read_concern: ReadConcern => settings.read_concern;
+        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+        timeout: Duration => settings.timeout;
     }
 }
 
@@ -111,12 +113,14 @@ impl<T> FindOne<T> {
         comment: Bson => options.comment;
         /// Rules for comparing texts.
         collation: Document => options.collation;
-        /// How long the server may work on it.
+        /// How long the server may work on it. Deprecated in favour of `timeout`, which overrides it.
         max_time: Duration => options.max_time;
         /// Which servers may answer; by default the collection's read preference.
         read_preference: ReadPreference => settings.read_preference;
         /// How safe the data must be; by default the collection's read concern.
         read_concern: ReadConcern => settings.read_concern;
+        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+        timeout: Duration => settings.timeout;
     }
 }
 

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::future::IntoFuture;
+use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Bson, RawDocumentBuf};
 
-use super::{Collection, setters};
+use super::{Collection, WriteSettings, setters};
 use crate::driver::execute::execute_in;
 use crate::engine::op::{Insert, InsertOptions, WriteFailure};
 use crate::error::{Error, ErrorKind, Result};
@@ -39,7 +40,9 @@ impl InsertOne {
 
     setters! {
         /// How safe the write must be; by default the collection's write concern.
-        write_concern: WriteConcern => 0.write_concern;
+        write_concern: WriteConcern => 0.settings.write_concern;
+        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+        timeout: Duration => 0.settings.timeout;
         /// Whether the collection's validation is passed over.
         bypass_document_validation: bool => 0.options.bypass_document_validation;
         /// Appears in the server's log and profile.
@@ -67,13 +70,13 @@ pub struct InsertMany {
     collection: Collection<()>,
     documents: Vec<Result<RawDocumentBuf>>,
     options: InsertOptions,
-    write_concern: Option<WriteConcern>,
+    settings: WriteSettings,
 }
 
 impl InsertMany {
     pub(super) fn new(collection: Collection<()>, documents: Vec<Result<RawDocumentBuf>>) -> Self {
-        let (options, write_concern) = (InsertOptions::default(), None);
-        Self { collection, documents, options, write_concern }
+        let (options, settings) = (InsertOptions::default(), WriteSettings::default());
+        Self { collection, documents, options, settings }
     }
 
     /// Whether the first failure stops the rest; by default it does.
@@ -84,7 +87,9 @@ impl InsertMany {
 
     setters! {
         /// How safe the writes must be; by default the collection's write concern.
-        write_concern: WriteConcern => write_concern;
+        write_concern: WriteConcern => settings.write_concern;
+        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+        timeout: Duration => settings.timeout;
         /// Whether the collection's validation is passed over.
         bypass_document_validation: bool => options.bypass_document_validation;
         /// Appears in the server's log and profile.
@@ -96,7 +101,7 @@ impl InsertMany {
         let name = self.collection.name();
         let mut insert = Insert::new(name, documents, self.options, ObjectId::new)?;
         let client = self.collection.database().client();
-        let route = self.collection.write_route(self.write_concern.as_ref())?;
+        let route = self.collection.write_route(&self.settings)?;
         let mut session = None;
         let mut failed: Option<WriteFailure> = None;
         loop {

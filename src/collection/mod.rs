@@ -8,6 +8,7 @@ mod update;
 
 use std::marker::PhantomData;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf};
 use serde::Serialize;
@@ -20,6 +21,7 @@ pub use update::{UpdateOne, UpdateResult};
 
 use crate::database::Database;
 use crate::driver::route::Route;
+use crate::engine::op::TimeBudget;
 pub use crate::engine::op::UpdateModifications;
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};
@@ -95,6 +97,12 @@ impl<T> Collection<T> {
         &self.inner.defaults.write_concern
     }
 
+    /// How long one of its operations may take as a whole, unless it says otherwise (`timeoutMS`);
+    /// zero for as long as it likes, `None` where no time-out was set.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.inner.defaults.timeout
+    }
+
     /// The same collection, its documents read and written as `U`.
     pub fn clone_with_type<U>(&self) -> Collection<U> {
         Collection { inner: self.inner.clone(), read: PhantomData }
@@ -160,16 +168,31 @@ impl<T> Collection<T> {
         let read_preference = own.read_preference.as_ref().unwrap_or(self.read_preference());
         let read_concern = own.read_concern.as_ref().unwrap_or(self.read_concern());
         let read_concern = (!read_concern.is_default()).then(|| read_concern.to_document());
-        Route { read_concern, ..Route::read(self.inner.database.name(), read_preference) }
+        let budget = self.budget(own.timeout);
+        Route { read_concern, budget, ..Route::read(self.inner.database.name(), read_preference) }
     }
 
-    /// Where a write goes. Its own write concern wins over the collection's.
-    fn write_route<'a>(&'a self, own: Option<&WriteConcern>) -> Result<Route<'a>> {
+    /// Where a write goes. Its own settings win over the collection's.
+    fn write_route<'a>(&'a self, own: &WriteSettings) -> Result<Route<'a>> {
         let database = &self.inner.database;
-        let concern = own.unwrap_or(self.write_concern());
+        let mut concern = own.write_concern.as_ref().unwrap_or(self.write_concern());
         concern.validate().map_err(Error::from)?;
+        let budget = self.budget(own.timeout);
+        let untimed;
+        if budget.is_set() && concern.w_timeout.is_some() {
+            // A deprecated option counts only without `timeoutMS`.
+            untimed = WriteConcern { w_timeout: None, ..concern.clone() };
+            concern = &untimed;
+        }
         let document = (!concern.is_default()).then(|| concern.to_document());
-        Ok(Route::write(database.name(), document))
+        Ok(Route { budget, ..Route::write(database.name(), document) })
+    }
+
+    /// The time of an operation that begins now.
+    fn budget(&self, own: Option<Duration>) -> TimeBudget {
+        let timeout = own.or(self.inner.defaults.timeout);
+        let transport = &self.inner.database.client().shared().transport;
+        TimeBudget::begin(timeout, || transport.now())
     }
 }
 
@@ -178,6 +201,14 @@ impl<T> Collection<T> {
 struct ReadSettings {
     read_preference: Option<ReadPreference>,
     read_concern: Option<ReadConcern>,
+    timeout: Option<Duration>,
+}
+
+/// What a write may set for itself.
+#[derive(Clone, Debug, Default)]
+struct WriteSettings {
+    write_concern: Option<WriteConcern>,
+    timeout: Option<Duration>,
 }
 
 /// A document as raw BSON, or why it is none.

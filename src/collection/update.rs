@@ -1,10 +1,11 @@
 //! Changing documents.
 
 use std::future::IntoFuture;
+use std::time::Duration;
 
 use bson::{Bson, Document};
 
-use super::{Collection, setters};
+use super::{Collection, WriteSettings, setters};
 use crate::driver::execute::execute;
 use crate::engine::op::{self, Hint, UpdateModifications, UpdateOptions};
 use crate::error::Result;
@@ -30,7 +31,7 @@ pub struct UpdateOne {
     filter: Document,
     update: UpdateModifications,
     options: UpdateOptions,
-    write_concern: Option<WriteConcern>,
+    settings: WriteSettings,
 }
 
 impl UpdateOne {
@@ -39,8 +40,8 @@ impl UpdateOne {
         filter: Document,
         update: UpdateModifications,
     ) -> Self {
-        let (options, write_concern) = (UpdateOptions::default(), None);
-        Self { collection, filter, update, options, write_concern }
+        let (options, settings) = (UpdateOptions::default(), WriteSettings::default());
+        Self { collection, filter, update, options, settings }
     }
 
     setters! {
@@ -59,7 +60,9 @@ impl UpdateOne {
         /// Rules for comparing texts.
         collation: Document => options.collation;
         /// How safe the write must be; by default the collection's write concern.
-        write_concern: WriteConcern => write_concern;
+        write_concern: WriteConcern => settings.write_concern;
+        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+        timeout: Duration => settings.timeout;
     }
 }
 
@@ -72,7 +75,7 @@ impl IntoFuture for UpdateOne {
             let name = self.collection.name();
             let mut operation = op::Update::one(name, self.filter, self.update, self.options)?;
             let client = self.collection.database().client();
-            let route = self.collection.write_route(self.write_concern.as_ref())?;
+            let route = self.collection.write_route(&self.settings)?;
             let output = execute(client.shared(), &mut operation, &route).await?.output;
             Ok(UpdateResult {
                 matched_count: output.matched_count,

@@ -41,7 +41,8 @@ impl ServerConnection {
         // What is checked out runs nothing by itself: a ping stands for what will run.
         let run = Run::new(shared, &op::Ping, &route, None);
         let criteria = choice.criteria(&shared.options);
-        let mut selected = select(shared, &criteria, "connection").await?;
+        let timeout = shared.options.server_selection_timeout;
+        let mut selected = select(shared, &criteria, "connection", timeout).await?;
         let taken = run.connect(&selected).await;
         let connection = taken.map_err(|failed| failed.error)?;
         selected.rests();

@@ -97,7 +97,35 @@ pub(crate) struct Handshake<'a> {
     /// Who the client is; `None` for nobody.
     pub(crate) authentication: Option<&'a Authentication>,
     pub(crate) compression: Compression,
-    pub(crate) connect_timeout: Option<Duration>,
+    pub(crate) patience: Patience,
+}
+
+/// How long the making of a connection may take.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Patience {
+    /// `connectTimeoutMS`: for the stream and the hello; for each command of an authentication,
+    /// where `command` does not say otherwise.
+    pub(crate) connect: Option<Duration>,
+    /// For each command of the handshake.
+    pub(crate) command: Option<Duration>,
+    /// For everything: the end of the time of the operation that waits for it.
+    pub(crate) until: Option<Instant>,
+}
+
+impl Patience {
+    fn left(&self, now: Instant) -> Option<Duration> {
+        self.until.map(|until| until - now)
+    }
+
+    /// For the stream and the hello, from now on.
+    fn greeting(&self, now: Instant) -> Option<Duration> {
+        [self.connect, self.left(now)].into_iter().flatten().min()
+    }
+
+    /// For each command of an authentication.
+    fn authenticating(&self) -> Option<Duration> {
+        self.command.or(self.connect)
+    }
 }
 
 /// A stream on which a monitor has shaken hands, for an operation.
@@ -152,7 +180,8 @@ impl Connection {
         handshake: Handshake<'_>,
         offered: Option<Offered>,
     ) -> Result<Self, (Stage, ConnectionError)> {
-        let limit = handshake.connect_timeout;
+        let patience = handshake.patience;
+        let limit = patience.greeting(transport.now());
         let interrupted = interrupt.clone();
         let greeting = async {
             if let Some(Offered { mut framed, hello }) = offered
@@ -178,8 +207,9 @@ impl Connection {
             let greeted = within(transport, limit, "no connection", greeting).await;
             let (mut connection, conversation) = greeted.map_err(|e| (e.stage_of_greeting(), e))?;
             if let (Some(who), Some(conversation)) = (handshake.authentication, conversation) {
-                let proved =
-                    connection.authenticate(transport, address, limit, who, conversation).await;
+                let (each, left) = (patience.authenticating(), patience.left(transport.now()));
+                let proof = connection.authenticate(transport, address, each, who, conversation);
+                let proved = within(transport, left, "no authentication", proof).await;
                 proved.map_err(|error| (Stage::Authenticating, error))?;
             }
             Ok(connection)
@@ -231,7 +261,7 @@ impl Connection {
             ..HelloCommand::default()
         };
         let reply = self
-            .exchange(transport, None, |buffer, request| {
+            .exchange(transport, handshake.patience.command, |buffer, request| {
                 command.encode(buffer, request).map(|_| Flags::NONE)
             })
             .await?;

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::connection::{Connection, ConnectionError, Handshake};
+use super::connection::{Connection, ConnectionError, Handshake, Patience};
 use super::failed::making_of;
 use super::pool::{PooledConnection, ServerPool, Slot};
 use super::shared::Shared;
@@ -13,6 +13,7 @@ use crate::engine::wire::Compression;
 pub(crate) async fn dial(
     shared: &Arc<Shared>,
     slot: Slot,
+    patience: Patience,
 ) -> Result<PooledConnection, (Stage, ConnectionError)> {
     let metadata = shared.metadata();
     let handshake = Handshake {
@@ -24,7 +25,7 @@ pub(crate) async fn dial(
             shared.options.zlib_compression_level,
         ),
         authentication: shared.authentication.as_ref(),
-        connect_timeout: shared.options.connect_timeout,
+        patience,
     };
     let address = slot.address().clone();
     let permit = slot.permit();
@@ -53,9 +54,12 @@ pub(crate) async fn dial(
 /// Makes connections until `pool` has as many as it should keep ready ("minPoolSize").
 pub(crate) async fn replenish(shared: Arc<Shared>, pool: Arc<ServerPool>) {
     let min_size = shared.options.min_pool_size as usize;
+    // CSOT "Background Connection Pooling": "The timeout MUST be refreshed after each command."
+    let command = shared.options.timeout.filter(|timeout| !timeout.is_zero());
+    let patience = Patience { connect: shared.options.connect_timeout, command, until: None };
     while let Some(slot) = pool.replenish(min_size, &shared.transport) {
         // After a failure the next successful check of the server brings the next attempt.
-        if dial(&shared, slot).await.is_err() {
+        if dial(&shared, slot, patience).await.is_err() {
             return;
         }
     }

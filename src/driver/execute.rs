@@ -6,6 +6,7 @@
 use std::ops::DerefMut;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use futures_util::future::{Either, select as either};
@@ -22,13 +23,13 @@ use super::shared::Shared;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::{AttemptServer, Outdated, RetryPolicy};
 use crate::engine::op::{
-    self, Attempts, CommandContext, Limits, Next, Operation, OperationKind, ReplyFailure,
+    self, Attempts, CommandContext, Limits, MaxTime, Next, Operation, OperationKind, ReplyFailure,
     Retryability, Trouble,
 };
 use crate::engine::sdam::{ServerType, Stage};
 use crate::engine::time::Instant;
 use crate::engine::wire::{Flags, WireError};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::session::ImplicitSession;
 
 /// What an operation gave, and where.
@@ -72,7 +73,9 @@ async fn attempt_until_done<O: Operation>(
     route: &Route<'_>,
     session: Option<ImplicitSession>,
 ) -> Result<Executed<O::Output>> {
-    let mut attempts = Attempts::new(shared.options.max_adaptive_retries);
+    let budget = &route.budget;
+    let attempts = Attempts::new(shared.options.max_adaptive_retries);
+    let mut attempts = attempts.timed(budget.is_set());
     let mut run = Run::new(shared, operation, route, session);
     loop {
         let failed = match run.attempt(operation).await {
@@ -80,12 +83,20 @@ async fn attempt_until_done<O: Operation>(
             Err(failed) => failed,
         };
         run.moves += u32::from(failed.trouble == Trouble::Moved);
-        match attempts.after(failed.trouble, failed.error) {
+        let over = budget.end().is_some_and(|end| end <= shared.transport.now());
+        let failed = failed.for_want_of_time(over);
+        match attempts.after(failed.trouble, failed.error, over) {
             Next::Fail(error) => return Err(error),
+            Next::OutOfTime(error) => {
+                return Err(Error::out_of_time(budget.timeout().unwrap_or_default(), error));
+            }
             Next::Retry(pause) => {
                 run.deprioritized.extend(failed.avoid);
-                pause::backoff(shared, pause).await;
-                pause::news(shared, run.outdated.take()).await;
+                let pauses = async {
+                    pause::backoff(shared, pause).await;
+                    pause::news(shared, run.outdated.take()).await;
+                };
+                pause::until(shared, budget.end(), pauses).await;
             }
         }
     }
@@ -123,6 +134,9 @@ pub(super) struct Run<'a> {
     /// How often it has left a server that did not answer.
     moves: u32,
     deprioritized: Vec<ServerAddress>,
+    /// With `timeoutMS`, the end of "computedServerSelectionTimeout": what selects, waits for a
+    /// connection or makes one has until then.
+    pub(super) connected_by: Option<Instant>,
     /// The server that denied to be what it is believed to be.
     pub(super) outdated: Option<Outdated>,
 }
@@ -154,6 +168,7 @@ impl<'a> Run<'a> {
             attempt: 0,
             moves: 0,
             deprioritized: Vec::new(),
+            connected_by: None,
             outdated: None,
         }
     }
@@ -233,6 +248,7 @@ impl<'a> Run<'a> {
             write_concern: self.route.write_concern.as_deref(),
             limits,
             max_wire_version: connection.hello().max_wire_version,
+            max_time: self.max_time(selected)?,
             ..CommandContext::new(self.route.database)
         };
         self.attempt += 1;
@@ -269,6 +285,30 @@ impl<'a> Run<'a> {
         Ok(Success { output, address, server_type, sent })
     }
 
+    /// What the server is told of the time that is left.
+    fn max_time(&self, selected: &Selected) -> Result<MaxTime, Failed> {
+        let (budget, server) = (&self.route.budget, &selected.server);
+        if !budget.is_set() {
+            return Ok(MaxTime::OfOperation);
+        }
+        let now = self.shared.transport.now();
+        budget.max_time(now, server.min_round_trip_time).map_err(|late| {
+            let (address, message) = (server.address.clone(), late.to_string());
+            let error = Error::new(ErrorKind::Timeout { address, message });
+            let trouble = Trouble::OutOfTime { indicates_attempt: false };
+            Failed { error, trouble, avoid: None }
+        })
+    }
+
+    /// How long a command that is sent now may take; `usual` counts without `timeoutMS`.
+    pub(super) fn limit(&self, usual: Option<Duration>) -> Option<Duration> {
+        let budget = &self.route.budget;
+        if !budget.is_set() {
+            return usual;
+        }
+        budget.reply_limit(usual, self.shared.transport.now())
+    }
+
     fn watch(&self, operation: &impl Operation) -> Option<CommandWatch> {
         let shared = self.shared;
         shared.observers.watch(&shared.transport, self.route.database, operation.name())
@@ -292,7 +332,8 @@ impl<'a> Run<'a> {
         connection: &mut Connection,
     ) -> Result<(), Failed> {
         let Some(authentication) = &self.shared.authentication else { return Ok(()) };
-        let (transport, limit) = (&*self.shared.transport, self.shared.options.connect_timeout);
+        let transport = &*self.shared.transport;
+        let limit = self.limit(self.shared.options.connect_timeout);
         let generation = connection.generation();
         let address = selected.pool.address();
         let proved = connection.reauthenticate(transport, address, limit, authentication).await;
@@ -302,16 +343,23 @@ impl<'a> Run<'a> {
         })
     }
 
-    async fn select<O: Operation>(&self, operation: &O) -> Result<Selected, Failed> {
+    async fn select<O: Operation>(&mut self, operation: &O) -> Result<Selected, Failed> {
+        let (options, budget) = (&self.shared.options, &self.route.budget);
+        let mut timeout = options.server_selection_timeout;
+        if budget.is_set() {
+            let now = self.shared.transport.now();
+            timeout = budget.at_most(timeout, now);
+            self.connected_by = Some(now + timeout);
+        }
         if let Some(address) = self.route.server {
             return Selected::of(self.shared, address).map_err(Failed::from);
         }
-        let options = &self.shared.options;
         let criteria = self.route.criteria(options, operation.kind(), &self.deprioritized);
-        select(self.shared, &criteria, operation.name()).await.map_err(|error| Failed {
-            error,
-            trouble: Trouble::Client,
-            avoid: None,
+        let selected = select(self.shared, &criteria, operation.name(), timeout).await;
+        selected.map_err(|error| {
+            let now = self.shared.transport.now();
+            let late = self.connected_by.is_some_and(|end| end <= now);
+            Failed::unsent(error).for_want_of_time(late)
         })
     }
 
@@ -348,7 +396,7 @@ impl<'a> Run<'a> {
         let silent = !context.is_acknowledged() && operation.unacknowledged().is_some();
         let flags = if silent { Flags::MORE_TO_COME } else { Flags::NONE };
         let transport = &*self.shared.transport;
-        let limit = self.shared.options.socket_timeout;
+        let limit = self.limit(self.shared.options.socket_timeout);
         let generation = connection.generation();
         let most = context.limits.max_message_size_bytes;
         // Whoever drops this future leaves an operation behind that may still run on the server.

@@ -28,6 +28,21 @@ impl Failed {
         Self { error, trouble: Trouble::Client, avoid: None }
     }
 
+    /// With `late`, an operation's time is over: where that is what failed, nothing follows.
+    pub(crate) fn for_want_of_time(mut self, late: bool) -> Self {
+        let indicates_attempt = match self.trouble {
+            Trouble::Sent { indicates_attempt, .. } => indicates_attempt,
+            Trouble::Overloaded { sent, .. } => sent,
+            _ => false,
+        };
+        let kind = self.error.kind();
+        let waited = matches!(kind, ErrorKind::Timeout { .. } | ErrorKind::ServerSelection { .. });
+        if late && waited {
+            self.trouble = Trouble::OutOfTime { indicates_attempt };
+        }
+        self
+    }
+
     /// Tells whoever watches the command.
     pub(crate) fn told(self, watch: &mut Option<CommandWatch>) -> Self {
         if let Some(watch) = watch {
@@ -244,6 +259,13 @@ impl Run<'_> {
             AttemptError::Reply(failure) => Trouble::overloaded(failure, self.may_retry_overload()),
             _ => None,
         };
+        if let AttemptError::Reply(failure) = cause
+            && self.route.budget.is_set()
+            && failure.is_max_time_expired()
+        {
+            let trouble = Trouble::OutOfTime { indicates_attempt: true };
+            return Failed { error, trouble, avoid: None };
+        }
         let trouble = overloaded.unwrap_or_else(|| Trouble::Sent {
             // How many attempts there were is counted by `Attempts`.
             retryable: numbered && self.policy.should_retry(1, &server, cause),

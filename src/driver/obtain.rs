@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use futures_util::future::{Either, select as either};
 
-use super::connection::{Connection, ConnectionError};
+use super::connection::{Connection, ConnectionError, Patience};
 use super::dial::dial;
 use super::execute::Run;
 use super::failed::{Failed, explain, may_be_overload, refusal};
@@ -48,7 +48,8 @@ impl Run<'_> {
         mut connection: PooledConnection,
     ) -> Result<PooledConnection, Failed> {
         let transport = &*self.shared.transport;
-        let limit = self.shared.options.socket_timeout.or(self.shared.options.connect_timeout);
+        let options = &self.shared.options;
+        let limit = self.limit(options.socket_timeout.or(options.connect_timeout));
         let pong = connection.exchange(transport, limit, op::Ping::encode).await;
         let Err(error) = pong else { return Ok(connection) };
         let address = selected.pool.address().clone();
@@ -65,7 +66,11 @@ impl Run<'_> {
     async fn check_out(&self, selected: &Selected) -> Result<CheckedOut, Failed> {
         let transport = &self.shared.transport;
         let check_out = pin!(selected.pool.check_out(transport));
-        let limit = self.shared.options.wait_queue_timeout.filter(|_| self.route.awaited);
+        let limit = match self.connected_by {
+            Some(end) => Some(end - transport.now()),
+            None if self.route.budget.is_set() => None,
+            None => self.shared.options.wait_queue_timeout.filter(|_| self.route.awaited),
+        };
         let checked_out = match limit {
             None => check_out.await,
             Some(limit) => {
@@ -97,7 +102,9 @@ impl Run<'_> {
 
     async fn establish(&self, selected: &Selected, slot: Slot) -> Result<PooledConnection, Failed> {
         // On the heap: TLS and authentication would make every operation's future larger.
-        let made = Box::pin(dial(self.shared, slot)).await;
+        let connect = self.shared.options.connect_timeout;
+        let patience = Patience { connect, command: None, until: self.connected_by };
+        let made = Box::pin(dial(self.shared, slot, patience)).await;
         made.map_err(|(stage, error)| self.unreachable(selected, stage, &error))
     }
 

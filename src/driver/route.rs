@@ -3,7 +3,7 @@
 use bson::RawDocumentBuf;
 
 use crate::engine::address::ServerAddress;
-use crate::engine::op::OperationKind;
+use crate::engine::op::{OperationKind, TimeBudget};
 use crate::engine::selection::{self, Criteria, ReadPreference};
 use crate::options::{ClientOptions, ServerSelector};
 
@@ -20,6 +20,8 @@ pub(crate) struct Route<'a> {
     pub(crate) in_session: bool,
     /// Whether somebody waits for the outcome, so that the limits of waiting count.
     pub(crate) awaited: bool,
+    /// The time of the whole operation.
+    pub(crate) budget: TimeBudget,
 }
 
 static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
@@ -35,6 +37,7 @@ impl<'a> Route<'a> {
             write_concern: None,
             in_session: true,
             awaited: true,
+            budget: TimeBudget::default(),
         }
     }
 

@@ -65,19 +65,18 @@ impl Selected {
     }
 }
 
-/// Selects a server, waiting up to the server selection time-out.
+/// Selects a server, waiting up to `timeout`.
 pub(crate) async fn select(
     shared: &Arc<Shared>,
     criteria: &Criteria<'_>,
     operation: &str,
+    timeout: Duration,
 ) -> Result<Selected> {
     shared.check_clock();
     let Some(log) = shared.observers.log.selection(criteria, operation) else {
-        return wait(shared, criteria, shared.options.server_selection_timeout, None, try_select)
-            .await;
+        return wait(shared, criteria, timeout, None, try_select).await;
     };
     log.started(&shared.view().topology);
-    let timeout = shared.options.server_selection_timeout;
     let outcome = wait(shared, criteria, timeout, Some(&log), try_select).await;
     match &outcome {
         Ok(selected) => log.succeeded(&shared.view().topology, &selected.server.address),

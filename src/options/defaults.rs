@@ -1,8 +1,10 @@
 //! What the operations of one database or collection do where they say nothing themselves.
 //!
-//! Specification: server-selection "Configuration", read-write-concern: the most specific default
+//! Specification: server-selection "Configuration", read-write-concern, CSOT "timeoutMS": the most specific default
 //! wins, that of the collection over that of its database over the client's, and what an operation
 //! is given wins over all of them.
+
+use std::time::Duration;
 
 use super::{ClientOptions, ReadConcern, WriteConcern};
 use crate::engine::selection::ReadPreference;
@@ -19,6 +21,9 @@ macro_rules! defaults {
             pub read_concern: Option<ReadConcern>,
             /// How safe writes must be.
             pub write_concern: Option<WriteConcern>,
+            /// How long one operation may take as a whole (`timeoutMS`); zero for as long as it
+            /// likes. Once it is set it cannot be unset further in.
+            pub timeout: Option<Duration>,
         }
 
         impl $name {
@@ -43,6 +48,14 @@ macro_rules! defaults {
                 self
             }
 
+            /// Sets how long one operation may take as a whole (`timeoutMS`); zero for as long as
+            /// it likes.
+            #[must_use]
+            pub fn timeout(mut self, timeout: Duration) -> Self {
+                self.timeout = Some(timeout);
+                self
+            }
+
             /// These over those of `wider`.
             pub(crate) fn within(self, wider: &Defaults) -> Defaults {
                 let wider = wider.clone();
@@ -50,6 +63,7 @@ macro_rules! defaults {
                     read_preference: self.read_preference.unwrap_or(wider.read_preference),
                     read_concern: self.read_concern.unwrap_or(wider.read_concern),
                     write_concern: self.write_concern.unwrap_or(wider.write_concern),
+                    timeout: self.timeout.or(wider.timeout),
                 }
             }
         }
@@ -74,6 +88,7 @@ pub(crate) struct Defaults {
     pub(crate) read_preference: ReadPreference,
     pub(crate) read_concern: ReadConcern,
     pub(crate) write_concern: WriteConcern,
+    pub(crate) timeout: Option<Duration>,
 }
 
 impl Defaults {
@@ -83,6 +98,7 @@ impl Defaults {
             read_preference: options.read_preference.clone(),
             read_concern: options.read_concern.clone(),
             write_concern: options.write_concern.clone(),
+            timeout: options.timeout,
         }
     }
 }

@@ -39,6 +39,11 @@ pub enum Trouble {
     Moved,
     /// No server was found, or the command could not be built.
     Client,
+    /// The operation's time was over (`timeoutMS`), or too little was left.
+    OutOfTime {
+        /// Whether something may have been written.
+        indicates_attempt: bool,
+    },
 }
 
 impl Trouble {
@@ -73,6 +78,8 @@ pub fn may_retry_overload(kind: OperationKind, retry_reads: bool, retry_writes: 
 pub enum Next<E> {
     /// The caller sees this error.
     Fail(E),
+    /// The caller sees that the time was over, and this error as what came of it by then.
+    OutOfTime(E),
     /// Try again after a random share of this pause.
     Retry(Duration),
 }
@@ -85,6 +92,8 @@ pub struct Attempts<E> {
     retries: u32,
     unsent: u32,
     overloaded: bool,
+    /// Whether time alone ends the attempts.
+    timed: bool,
     /// An attempt reached a server.
     sent: bool,
     kept: KeptError<E>,
@@ -98,26 +107,36 @@ const MAX_BACKOFF: Duration = Duration::from_secs(10);
 impl<E> Attempts<E> {
     /// No attempts yet; at most `max_adaptive` further ones once a server was overloaded.
     pub fn new(max_adaptive: u32) -> Self {
-        let (retries, unsent, overloaded, sent) = (0, 0, false, false);
-        Self { max_adaptive, retries, unsent, overloaded, sent, kept: KeptError::default() }
+        let (retries, unsent, overloaded, timed, sent) = (0, 0, false, false, false);
+        let kept = KeptError::default();
+        Self { max_adaptive, retries, unsent, overloaded, timed, sent, kept }
     }
 
-    /// An attempt failed with `error`.
-    pub fn after(&mut self, trouble: Trouble, error: E) -> Next<E> {
+    /// As many as the operation's time allows, where it has a `timeoutMS` (CSOT "Retryability").
+    #[must_use]
+    pub fn timed(self, timed: bool) -> Self {
+        Self { timed, ..self }
+    }
+
+    /// An attempt failed with `error`; `over` where the operation's time is over.
+    pub fn after(&mut self, trouble: Trouble, error: E, over: bool) -> Next<E> {
         self.keep(trouble, error);
+        let late = matches!(trouble, Trouble::OutOfTime { .. });
         match self.pause(trouble) {
-            Some(pause) => Next::Retry(pause),
-            None => {
-                let kept = std::mem::take(&mut self.kept);
-                Next::Fail(kept.into_inner().expect("recorded just now"))
-            }
+            Some(pause) if !over => Next::Retry(pause),
+            None if !late => Next::Fail(self.take()),
+            Some(_) | None => Next::OutOfTime(self.take()),
         }
+    }
+
+    fn take(&mut self) -> E {
+        std::mem::take(&mut self.kept).into_inner().expect("recorded just now")
     }
 
     fn pause(&mut self, trouble: Trouble) -> Option<Duration> {
         match trouble {
             Trouble::Moved => Some(Duration::ZERO),
-            Trouble::Unsent if self.unsent < MAX_UNSENT => {
+            Trouble::Unsent if self.timed || self.unsent < MAX_UNSENT => {
                 self.unsent += 1;
                 Some(Duration::ZERO)
             }
@@ -139,9 +158,13 @@ impl<E> Attempts<E> {
     }
 
     /// "The maximum number of retries for any retry policy becomes MAX_RETRIES" once a server was
-    /// overloaded.
+    /// overloaded; with `timeoutMS` time alone counts.
     fn most(&self) -> u32 {
-        if self.overloaded { self.max_adaptive } else { 1 }
+        match (self.overloaded, self.timed) {
+            (true, _) => self.max_adaptive,
+            (false, true) => u32::MAX,
+            (false, false) => 1,
+        }
     }
 
     fn keep(&mut self, trouble: Trouble, error: E) {
@@ -150,6 +173,7 @@ impl<E> Attempts<E> {
             Trouble::Overloaded { sent, .. } => (sent, false),
             Trouble::Unsent | Trouble::Client => (false, false),
             Trouble::Moved => (true, true),
+            Trouble::OutOfTime { indicates_attempt } => (indicates_attempt, indicates_attempt),
         };
         if sent && !std::mem::replace(&mut self.sent, true) {
             // A server's word says more than the attempts that never came to one.
@@ -173,11 +197,11 @@ mod tests {
     #[test]
     fn one_more_attempt_follows_a_retryable_error() {
         let mut attempts = Attempts::new(2);
-        assert_eq!(attempts.after(BROKEN, "first"), pause(0));
-        assert_eq!(attempts.after(BROKEN, "second"), Next::Fail("second"));
+        assert_eq!(attempts.after(BROKEN, "first", false), pause(0));
+        assert_eq!(attempts.after(BROKEN, "second", false), Next::Fail("second"));
         let mut attempts = Attempts::new(2);
         let last = Trouble::Sent { retryable: false, indicates_attempt: true };
-        assert_eq!(attempts.after(last, "first"), Next::Fail("first"));
+        assert_eq!(attempts.after(last, "first", false), Next::Fail("first"));
     }
 
     #[test]
@@ -186,8 +210,12 @@ mod tests {
             let nothing = Trouble::Sent { retryable, indicates_attempt: false };
             for second in [Trouble::Client, nothing, REFUSED] {
                 let mut attempts = Attempts::new(1);
-                attempts.after(BROKEN, "first");
-                assert_eq!(attempts.after(second, "second"), Next::Fail("first"), "{second:?}");
+                attempts.after(BROKEN, "first", false);
+                assert_eq!(
+                    attempts.after(second, "second", false),
+                    Next::Fail("first"),
+                    "{second:?}"
+                );
             }
         }
     }
@@ -195,34 +223,57 @@ mod tests {
     #[test]
     fn a_server_s_word_wins_over_what_was_never_sent() {
         let mut attempts = Attempts::new(2);
-        attempts.after(Trouble::Unsent, "never sent");
+        attempts.after(Trouble::Unsent, "never sent", false);
         let last = Trouble::Sent { retryable: false, indicates_attempt: false };
-        assert_eq!(attempts.after(last, "answered"), Next::Fail("answered"));
+        assert_eq!(attempts.after(last, "answered", false), Next::Fail("answered"));
     }
 
     #[test]
     fn an_overloaded_server_is_asked_again_with_pauses() {
         let mut attempts = Attempts::new(2);
-        assert_eq!(attempts.after(REFUSED, 1), pause(200));
-        assert_eq!(attempts.after(REFUSED, 2), pause(400));
-        assert_eq!(attempts.after(REFUSED, 3), Next::Fail(1));
+        assert_eq!(attempts.after(REFUSED, 1, false), pause(200));
+        assert_eq!(attempts.after(REFUSED, 2, false), pause(400));
+        assert_eq!(attempts.after(REFUSED, 3, false), Next::Fail(1));
         let mut attempts = Attempts::new(2);
-        assert_eq!(attempts.after(REFUSED, 1), pause(200));
-        assert_eq!(attempts.after(BROKEN, 2), pause(0), "two retries of any kind");
-        assert_eq!(attempts.after(BROKEN, 3), Next::Fail(3));
+        assert_eq!(attempts.after(REFUSED, 1, false), pause(200));
+        assert_eq!(attempts.after(BROKEN, 2, false), pause(0), "two retries of any kind");
+        assert_eq!(attempts.after(BROKEN, 3, false), Next::Fail(3));
         let base = Some(Duration::from_millis(7));
         let own = Trouble::Overloaded { retryable: true, sent: true, base };
-        assert_eq!(Attempts::new(2).after(own, 1), pause(14));
+        assert_eq!(Attempts::new(2).after(own, 1, false), pause(14));
         let huge = Trouble::Overloaded { retryable: true, sent: true, base: Some(Duration::MAX) };
-        assert_eq!(Attempts::new(2).after(huge, 1), pause(10_000));
-        assert_eq!(Attempts::new(0).after(REFUSED, 1), Next::Fail(1));
+        assert_eq!(Attempts::new(2).after(huge, 1, false), pause(10_000));
+        assert_eq!(Attempts::new(0).after(REFUSED, 1, false), Next::Fail(1));
     }
 
     #[test]
     fn what_was_never_sent_is_tried_again_at_once() {
         let mut attempts = Attempts::new(2);
-        assert_eq!(attempts.after(Trouble::Unsent, 1), pause(0));
-        assert_eq!(attempts.after(Trouble::Unsent, 2), pause(0));
-        assert_eq!(attempts.after(Trouble::Unsent, 3), Next::Fail(1));
+        assert_eq!(attempts.after(Trouble::Unsent, 1, false), pause(0));
+        assert_eq!(attempts.after(Trouble::Unsent, 2, false), pause(0));
+        assert_eq!(attempts.after(Trouble::Unsent, 3, false), Next::Fail(1));
+    }
+
+    #[test]
+    fn with_a_timeout_time_alone_counts() {
+        let mut attempts = Attempts::new(2).timed(true);
+        for error in 1..50 {
+            assert_eq!(attempts.after(BROKEN, error, false), pause(0));
+            assert_eq!(attempts.after(Trouble::Unsent, error, false), pause(0));
+        }
+        assert_eq!(attempts.after(BROKEN, 50, true), Next::OutOfTime(50));
+        let mut attempts = Attempts::new(2).timed(true);
+        assert_eq!(attempts.after(BROKEN, 1, false), pause(0));
+        let late = Trouble::OutOfTime { indicates_attempt: false };
+        assert_eq!(attempts.after(late, 2, true), Next::OutOfTime(1), "what came of it by then");
+        let late = Trouble::OutOfTime { indicates_attempt: true };
+        assert_eq!(Attempts::new(2).timed(true).after(late, 1, false), Next::OutOfTime(1));
+        let answer = Trouble::Sent { retryable: false, indicates_attempt: true };
+        let mut attempts = Attempts::new(2).timed(true);
+        assert_eq!(attempts.after(answer, 1, true), Next::Fail(1), "an answer is an answer");
+        let mut attempts = Attempts::new(2).timed(true);
+        assert_eq!(attempts.after(REFUSED, 1, false), pause(200));
+        assert_eq!(attempts.after(REFUSED, 2, false), pause(400));
+        assert_eq!(attempts.after(REFUSED, 3, false), Next::Fail(1), "overload is not timed");
     }
 }

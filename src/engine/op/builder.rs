@@ -7,7 +7,7 @@ use std::time::Duration;
 use bson::raw::{BindRawBsonRef, CStr, cstr};
 use bson::{Bson, Document, RawArrayBuf, RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::CommandContext;
+use super::{CommandContext, MaxTime};
 use crate::engine::wire::{Flags, OpMsgBuilder, WireError};
 
 /// Why a command cannot be sent: always the caller's documents.
@@ -83,6 +83,7 @@ pub struct CommandBuilder<'a> {
     sequence: Option<(&'static CStr, Cow<'a, [RawDocumentBuf]>)>,
     /// The body came from the user and may contain what the driver would add.
     foreign: bool,
+    max_time: MaxTime,
 }
 
 impl Default for CommandBuilder<'_> {
@@ -97,7 +98,12 @@ impl<'a> CommandBuilder<'a> {
         let mut bytes = Vec::with_capacity(USUAL_LENGTH);
         bytes.extend_from_slice(&EMPTY);
         let body = RawDocumentBuf::from_bytes(bytes).expect("these are the empty document's bytes");
-        Self { body, sequence: None, foreign: false }
+        Self { body, sequence: None, foreign: false, max_time: MaxTime::default() }
+    }
+
+    /// An empty command whose `maxTimeMS` comes about like this.
+    pub(super) fn within(max_time: MaxTime) -> Self {
+        Self { max_time, ..Self::new() }
     }
 
     /// Takes the user's own command as it is.
@@ -155,9 +161,11 @@ impl<'a> CommandBuilder<'a> {
         append_hint(&mut self.body, hint)
     }
 
-    /// Appends `maxTimeMS`.
+    /// Appends the operation's own `maxTimeMS`, which counts only without `timeoutMS`.
     pub fn max_time(&mut self, time: Option<Duration>) {
-        self.optional(cstr!("maxTimeMS"), time.map(whole_millis));
+        if self.max_time == MaxTime::OfOperation {
+            self.optional(cstr!("maxTimeMS"), time.map(whole_millis));
+        }
     }
 
     /// Appends `readConcern`, unless it is the server's default.
@@ -189,6 +197,10 @@ impl<'a> CommandBuilder<'a> {
         self.global(cstr!("$clusterTime"), context.cluster_time);
         self.global(cstr!("$readPreference"), context.read_preference);
         self.global(cstr!("$db"), Some(context.database));
+        // Also beside one that a user's own command has: "MUST NOT attempt to check".
+        if let MaxTime::Exactly(time) = context.max_time {
+            self.append(cstr!("maxTimeMS"), whole_millis(time).min(MAX_MAX_TIME));
+        }
     }
 
     fn global(&mut self, key: &CStr, value: Option<impl BindRawBsonRef>) {
@@ -302,6 +314,9 @@ pub(super) fn array_of(documents: &[Document]) -> Result<RawArrayBuf, BuildError
 pub(super) fn whole_millis(time: Duration) -> i64 {
     i64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
+
+/// The longest that servers take.
+const MAX_MAX_TIME: i64 = i32::MAX as i64;
 
 /// Most commands fit without a second allocation.
 const USUAL_LENGTH: usize = 256;

@@ -4,6 +4,9 @@
 //! A code, where there is one, decides alone; the message counts only without it. The
 //! specification's pseudo-code takes a code of 0 for none.
 
+/// `MaxTimeMSExpired`: the server's time for a command was over.
+pub const MAX_TIME_EXPIRED: i32 = 50;
+
 /// The server is not the primary that it was taken for.
 pub fn is_not_writable_primary(code: Option<i32>, message: &str) -> bool {
     match present(code) {

@@ -2,6 +2,7 @@
 
 use bson::{RawBsonRef, RawDocument};
 
+use super::MaxTime;
 use crate::engine::hello::HelloReply;
 
 /// What one attempt of a command runs with.
@@ -22,6 +23,8 @@ pub struct CommandContext<'a> {
     pub read_concern: Option<&'a RawDocument>,
     /// `writeConcern`, for the operations that take one.
     pub write_concern: Option<&'a RawDocument>,
+    /// How `maxTimeMS` comes about.
+    pub max_time: MaxTime,
     /// The connection's limits.
     pub limits: Limits,
     /// The highest wire version that the server speaks.
@@ -39,6 +42,7 @@ impl<'a> CommandContext<'a> {
             read_preference: None,
             read_concern: None,
             write_concern: None,
+            max_time: MaxTime::OfOperation,
             limits: Limits::default(),
             max_wire_version: 0,
         }

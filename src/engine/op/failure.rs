@@ -4,7 +4,7 @@ use std::fmt;
 
 use bson::{RawArray, RawDocument, RawDocumentBuf};
 
-use super::codes;
+use super::codes::{self, MAX_TIME_EXPIRED};
 use super::reply::{ReplyFields, integer};
 use crate::engine::auth::REAUTHENTICATION_REQUIRED;
 use crate::engine::hello::TopologyVersion;
@@ -180,6 +180,23 @@ impl ReplyFailure {
                 .or_else(|| failure.write_errors.first().map(|error| error.code)),
             Self::Malformed { .. } => None,
         }
+    }
+
+    /// Whether the server's time for the command was over, wherever it says so (CSOT "Error
+    /// Transformations").
+    pub fn is_max_time_expired(&self) -> bool {
+        let concern = match self {
+            Self::Command(failure) if failure.code == Some(MAX_TIME_EXPIRED) => return true,
+            Self::Command(failure) => &failure.write_concern_error,
+            Self::Write(failure) => {
+                if failure.write_errors.iter().any(|error| error.code == MAX_TIME_EXPIRED) {
+                    return true;
+                }
+                &failure.write_concern_error
+            }
+            Self::Malformed { .. } => return false,
+        };
+        concern.as_ref().is_some_and(|error| error.code == MAX_TIME_EXPIRED)
     }
 
     /// Whether the server asks for another authentication.

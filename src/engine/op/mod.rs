@@ -34,6 +34,7 @@ pub mod retry;
 mod run_command;
 #[cfg(test)]
 mod testing;
+mod timeout;
 mod update;
 
 pub use aggregate::{Aggregate, AggregateOptions};
@@ -52,6 +53,7 @@ pub use insert::{Insert, InsertOptions, InsertOutput};
 pub use kill_cursors::KillCursors;
 pub use ping::Ping;
 pub use run_command::RunCommand;
+pub use timeout::{MaxTime, ServerLimit, TimeBudget, TooLate};
 pub use update::{Update, UpdateModifications, UpdateOptions, UpdateOutput};
 
 use bson::RawDocumentBuf;
@@ -142,7 +144,7 @@ pub fn build<'a, O: Operation + ?Sized>(
     operation: &'a O,
     context: &CommandContext<'_>,
 ) -> Result<CommandBuilder<'a>, BuildError> {
-    let mut builder = CommandBuilder::new();
+    let mut builder = CommandBuilder::within(context.max_time);
     operation.build(context, &mut builder)?;
     builder.append_globals(context);
     Ok(builder)
