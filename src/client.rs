@@ -16,7 +16,7 @@ use crate::driver::route::Route;
 use crate::driver::run::{Driver, run};
 use crate::driver::shared::Shared;
 use crate::engine::address::ServerAddress;
-use crate::engine::op;
+use crate::engine::op::{self, TimeBudget};
 use crate::engine::sdam::{
     MonitorSettings, RescanSettings, ScanSettings, Sdam, SdamSettings, ServerType,
     TopologyDescription, TopologyId,
@@ -281,7 +281,8 @@ impl Client {
     /// If no server suits within the server selection time-out, or the server does not answer.
     pub async fn ping(&self, read_preference: ReadPreference) -> Result<Ping> {
         let transport = &self.shared().transport;
-        let route = Route::read("admin", &read_preference);
+        let budget = TimeBudget::begin(self.options().timeout, || transport.now());
+        let route = Route { budget, ..Route::read("admin", &read_preference) };
         let executed = execute(self.shared(), &mut op::Ping, &route).await?;
         let duration = transport.now() - executed.sent;
         Ok(Ping { address: executed.address, server_type: executed.server_type, duration })

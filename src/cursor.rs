@@ -1,8 +1,10 @@
 //! A cursor: the results of a query, batch by batch, as a stream.
 
+use std::future::{IntoFuture, poll_fn};
 use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bson::{Bson, RawDocument};
 use futures_util::Stream;
@@ -13,7 +15,10 @@ use crate::driver::execute::{Executed, execute_in};
 use crate::driver::route::Route;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
-use crate::engine::op::{Batch, CursorReply, GetMore, KillCursors, Namespace, get_more_batch_size};
+use crate::engine::op::{
+    Batch, CursorReply, CursorTime, GetMore, KillCursors, Namespace, TimeBudget,
+    get_more_batch_size,
+};
 use crate::error::{Error, ErrorKind, Result};
 use crate::session::ImplicitSession;
 use crate::transport::BoxFuture;
@@ -31,12 +36,23 @@ pub struct Cursor<T> {
     batch: Batch,
     bounds: Bounds,
     comment: Option<Bson>,
+    time: CursorTime,
+    /// The time of the step of the iteration that is under way.
+    step: Option<TimeBudget>,
     session: Option<ImplicitSession>,
     fetch: Option<Fetch>,
     read: PhantomData<fn() -> T>,
 }
 
 type Fetch = BoxFuture<'static, Result<Executed<CursorReply>>>;
+
+/// What the query said about what is fetched later.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct CursorSettings {
+    pub(crate) bounds: Bounds,
+    pub(crate) comment: Option<Bson>,
+    pub(crate) time: CursorTime,
+}
 
 /// What the query said about the number of results.
 #[derive(Clone, Copy, Debug, Default)]
@@ -57,9 +73,9 @@ impl<T> Cursor<T> {
     pub(crate) fn new(
         client: Client,
         first: Executed<CursorReply>,
-        mut bounds: Bounds,
-        comment: Option<Bson>,
+        settings: CursorSettings,
     ) -> Self {
+        let CursorSettings { mut bounds, comment, time } = settings;
         let Executed { output, address, session, .. } = first;
         bounds.returned = output.batch.len() as u64;
         // A cursor that the server has closed needs its session no more.
@@ -72,6 +88,8 @@ impl<T> Cursor<T> {
             batch: output.batch,
             bounds,
             comment,
+            time,
+            step: None,
             session,
             fetch: None,
             read: PhantomData,
@@ -88,20 +106,31 @@ impl<T> Cursor<T> {
         self.id != 0
     }
 
+    /// Frees the cursor on the server. A dropped cursor is freed too, in the background.
+    ///
+    /// # Errors
+    ///
+    /// If the server was not reached or refuses. It forgets idle cursors by itself after a while.
+    pub fn close(self) -> CloseCursor<T> {
+        CloseCursor { cursor: self, timeout: None }
+    }
+
     fn fetch_more(&mut self) -> Fetch {
         let bounds = self.bounds;
+        let transport = &self.client.shared().transport;
+        let budget = *self.step.get_or_insert_with(|| self.time.step(|| transport.now()));
         let mut operation = GetMore {
             id: self.id,
             collection: self.namespace.collection.clone(),
             batch_size: get_more_batch_size(bounds.limit, bounds.batch_size, bounds.returned),
-            max_await_time: None,
+            max_await_time: self.time.max_await_time(),
             comment: self.comment.clone(),
         };
         let (client, address) = (self.client.clone(), self.address.clone());
         let database = self.namespace.database.clone();
         let session = self.session.take();
         Box::pin(async move {
-            let route = Route::pinned(&database, &address);
+            let route = Route { budget, ..Route::pinned(&database, &address) };
             execute_in(client.shared(), &mut operation, &route, session).await
         })
     }
@@ -130,16 +159,65 @@ impl<T> Cursor<T> {
 
     /// Leaves word that nobody will read on.
     fn kill(&mut self) {
+        let killing = self.killing(None, false);
+        // Nobody is there to hear of a failure, and the server forgets idle cursors by itself.
+        let job = async move { drop(killing.await) };
+        self.client.shared().leave_job(Box::pin(job));
+    }
+
+    /// Has the server forget the cursor; `own` is the time for that, where it was given one.
+    fn killing(&mut self, own: Option<Duration>, awaited: bool) -> BoxFuture<'static, Result<()>> {
         let collection = self.namespace.collection.clone();
         let mut operation = KillCursors { collection, ids: vec![self.id] };
+        self.id = 0;
         // Not the client itself: a job must not keep it alive.
         let (shared, address) = (self.client.shared().clone(), self.address.clone());
         let (database, session) = (self.namespace.database.clone(), self.session.take());
-        self.client.shared().leave_job(Box::pin(async move {
-            let route = Route { awaited: false, ..Route::pinned(&database, &address) };
-            // Nobody is there to hear of a failure, and the server forgets idle cursors by itself.
-            let _ = execute_in(&shared, &mut operation, &route, session).await;
-        }));
+        let time = self.time;
+        Box::pin(async move {
+            let budget = time.close(own, || shared.transport.now());
+            let route = Route { awaited, budget, ..Route::pinned(&database, &address) };
+            execute_in(&shared, &mut operation, &route, session).await.map(drop)
+        })
+    }
+}
+
+impl<T: DeserializeOwned> Cursor<T> {
+    /// The next document, if one was fetched already or comes with one more question to the server;
+    /// `None` where there is none for now, and at the end.
+    ///
+    /// A tailable cursor as a stream waits for the next document for as long as it takes; this one
+    /// asks once. [`Cursor::has_more_on_server`] tells a pause from the end.
+    ///
+    /// # Errors
+    ///
+    /// As the stream; the cursor has ended then.
+    pub async fn next_if_any(&mut self) -> Result<Option<T>> {
+        poll_fn(|cx| self.poll_document(cx, true)).await.transpose()
+    }
+
+    fn poll_document(&mut self, cx: &mut Context<'_>, once: bool) -> Poll<Option<Result<T>>> {
+        let mut asked = false;
+        let document = loop {
+            if let Some(document) = self.batch.next_document() {
+                break Some(decode(document));
+            }
+            if self.id == 0 || (asked && once) {
+                break None;
+            }
+            if self.fetch.is_none() {
+                self.fetch = Some(self.fetch_more());
+            }
+            let Some(fetch) = &mut self.fetch else { continue };
+            let outcome = ready!(fetch.as_mut().poll(cx));
+            asked = true;
+            self.fetch = None;
+            if let Err(error) = self.fetched(outcome) {
+                break Some(Err(error));
+            }
+        };
+        self.step = None;
+        Poll::Ready(document)
     }
 }
 
@@ -147,23 +225,35 @@ impl<T: DeserializeOwned> Stream for Cursor<T> {
     type Item = Result<T>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<T>>> {
-        let this = &mut *self;
-        loop {
-            if let Some(document) = this.batch.next_document() {
-                return Poll::Ready(Some(decode(document)));
-            }
-            if this.id == 0 {
-                return Poll::Ready(None);
-            }
-            if this.fetch.is_none() {
-                this.fetch = Some(this.fetch_more());
-            }
-            let Some(fetch) = &mut this.fetch else { continue };
-            let outcome = ready!(fetch.as_mut().poll(cx));
-            this.fetch = None;
-            if let Err(error) = this.fetched(outcome) {
-                return Poll::Ready(Some(Err(error)));
-            }
+        self.poll_document(cx, false)
+    }
+}
+
+/// The end of a cursor; `.await` waits until the server has forgotten it.
+#[must_use = "nothing is sent until it is awaited, or dropped"]
+#[derive(Debug)]
+pub struct CloseCursor<T> {
+    cursor: Cursor<T>,
+    timeout: Option<Duration>,
+}
+
+impl<T> CloseCursor<T> {
+    /// How long that may take; by default the `timeoutMS` of the query, once more.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+}
+
+impl<T> IntoFuture for CloseCursor<T> {
+    type Output = Result<()>;
+    type IntoFuture = BoxFuture<'static, Result<()>>;
+
+    fn into_future(mut self) -> Self::IntoFuture {
+        self.cursor.fetch = None;
+        match self.cursor.id {
+            0 => Box::pin(std::future::ready(Ok(()))),
+            _ => self.cursor.killing(self.timeout, true),
         }
     }
 }

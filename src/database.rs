@@ -2,6 +2,7 @@
 
 use std::future::IntoFuture;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bson::{Document, RawDocumentBuf};
 
@@ -9,7 +10,7 @@ use crate::client::Client;
 use crate::collection::Collection;
 use crate::driver::execute::execute;
 use crate::driver::route::Route;
-use crate::engine::op;
+use crate::engine::op::{self, TimeBudget};
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};
 use crate::options::{CollectionOptions, DatabaseOptions, Defaults, ReadConcern, WriteConcern};
@@ -68,6 +69,7 @@ impl Database {
             database: self.clone(),
             command: command.into(),
             read_preference: ReadPreference::PRIMARY,
+            timeout: None,
         }
     }
 
@@ -84,6 +86,12 @@ impl Database {
     /// How safe the writes of its collections must be, unless those say otherwise.
     pub fn write_concern(&self) -> &WriteConcern {
         &self.inner.defaults.write_concern
+    }
+
+    /// How long one operation may take as a whole, unless it says otherwise (`timeoutMS`); zero for
+    /// as long as it likes, `None` where no time-out was set.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.inner.defaults.timeout
     }
 
     pub(crate) fn defaults(&self) -> &Defaults {
@@ -120,12 +128,21 @@ pub struct RunCommand {
     database: Database,
     command: Command,
     read_preference: ReadPreference,
+    timeout: Option<Duration>,
 }
 
 impl RunCommand {
     /// Which server runs the command; by default the primary.
     pub fn read_preference(mut self, read_preference: ReadPreference) -> Self {
         self.read_preference = read_preference;
+        self
+    }
+
+    /// How long it may take as a whole (`timeoutMS`); by default as the database says.
+    ///
+    /// Where there is a time-out, `maxTimeMS` is added to the command: leave it out of your own.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
         self
     }
 
@@ -136,8 +153,12 @@ impl RunCommand {
 
     async fn run(self) -> Result<RawDocumentBuf> {
         let mut operation = op::RunCommand::new(self.command.0?)?;
+        let shared = self.database.client().shared();
+        let timeout = self.timeout.or(self.database.defaults().timeout);
+        let budget = TimeBudget::begin(timeout, || shared.transport.now());
         let route = Route::read(self.database.name(), &self.read_preference);
-        let executed = execute(self.database.client().shared(), &mut operation, &route).await?;
+        let route = Route { budget, ..route };
+        let executed = execute(shared, &mut operation, &route).await?;
         Ok(executed.output)
     }
 }

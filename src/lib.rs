@@ -67,12 +67,13 @@ pub use collection::{
     Collection, CountDocuments, DeleteOne, DeleteResult, Find, FindOne, InsertMany,
     InsertManyResult, InsertOne, InsertOneResult, UpdateModifications, UpdateOne, UpdateResult,
 };
-pub use cursor::Cursor;
+pub use cursor::{CloseCursor, Cursor};
 pub use database::{Command, Database, RunCommand, RunCommandRaw};
 pub use driver::checked_out::ServerConnection;
 pub use driver::pool::PoolStatus;
 pub use driver::run::Driver;
 pub use engine::address::ServerAddress;
+pub use engine::op::{CursorType, TimeoutMode};
 pub use engine::sdam::{
     ServerDescription, ServerType, TopologyDescription, TopologyId, TopologyType,
 };

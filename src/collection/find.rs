@@ -7,9 +7,11 @@ use bson::{Bson, Document};
 use serde::de::DeserializeOwned;
 
 use super::{Collection, ReadSettings, setters};
-use crate::cursor::{Bounds, Cursor, decode};
+use crate::cursor::{Bounds, Cursor, CursorSettings, decode};
 use crate::driver::execute::execute;
-use crate::engine::op::{self, FindOptions, Hint};
+use crate::engine::op::{
+    self, CursorTime, CursorTimeOptions, CursorType, FindOptions, Hint, TimeoutMode,
+};
 use crate::engine::selection::ReadPreference;
 use crate::error::Result;
 use crate::options::ReadConcern;
@@ -23,12 +25,21 @@ pub struct Find<T> {
     filter: Document,
     options: FindOptions,
     settings: ReadSettings,
+    time: CursorTimeOptions,
 }
 
 impl<T> Find<T> {
     pub(super) fn new(collection: Collection<T>, filter: Document) -> Self {
         let (options, settings) = (FindOptions::default(), ReadSettings::default());
-        Self { collection, filter, options, settings }
+        let time = CursorTimeOptions::default();
+        Self { collection, filter, options, settings, time }
+    }
+
+    /// Whether the cursor ends with the last document; others stay open for documents that come
+    /// later, and are for capped collections.
+    pub fn cursor_type(mut self, cursor_type: CursorType) -> Self {
+        (self.options.cursor_type, self.time.cursor_type) = (cursor_type, cursor_type);
+        self
     }
 
     setters! {
@@ -62,6 +73,12 @@ impl<T> Find<T> {
         read_concern: ReadConcern => settings.read_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// What `timeout` bounds: by default everything up to the cursor's end; of a tailable
+        /// cursor each step of the iteration.
+        timeout_mode: TimeoutMode => time.mode;
+        /// How long the server waits for documents before it answers
+        /// ([`CursorType::TailableAwait`]); less than `timeout`.
+        max_await_time: Duration => time.max_await_time;
     }
 }
 
@@ -71,15 +88,17 @@ impl<T: 'static> IntoFuture for Find<T> {
 
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
-            let Self { collection, filter, options, settings } = self;
+            let Self { collection, filter, options, settings, time } = self;
             let bounds = Bounds::new(options.limit, options.batch_size);
             let comment = options.comment.clone();
             let name = collection.shared_name();
             let mut operation = op::Find { collection: name, filter, options };
             let client = collection.database().client();
-            let route = collection.read_route(&settings);
+            let mut route = collection.read_route(&settings);
+            let (time, budget) = CursorTime::new(route.budget, time)?;
+            route.budget = budget;
             let first = execute(client.shared(), &mut operation, &route).await?;
-            Ok(Cursor::new(client.clone(), first, bounds, comment))
+            Ok(Cursor::new(client.clone(), first, CursorSettings { bounds, comment, time }))
         })
     }
 }

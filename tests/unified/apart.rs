@@ -91,19 +91,7 @@ fn entity(entity: &Entity) -> Result<(), Reason> {
     let missing = |what: &str| Err(Reason::Entity(what.to_owned()));
     match entity {
         Entity::Client(client) => self::client(client),
-        Entity::Database(database) => {
-            if database.database_options.timeout_ms.is_some() {
-                return missing("option timeoutMS");
-            }
-            Ok(())
-        }
-        Entity::Collection(collection) => {
-            if collection.collection_options.timeout_ms.is_some() {
-                return missing("option timeoutMS");
-            }
-            Ok(())
-        }
-        Entity::Thread(_) => Ok(()),
+        Entity::Database(_) | Entity::Collection(_) | Entity::Thread(_) => Ok(()),
         Entity::Session(_) => missing("entity session"),
         Entity::Bucket(_) => missing("entity bucket"),
         Entity::ClientEncryption(_) => missing("entity clientEncryption"),
@@ -128,15 +116,8 @@ fn client(client: &ClientEntity) -> Result<(), Reason> {
 }
 
 /// Connection string options that later issues build.
-const UNBUILT_OPTIONS: [&str; 7] = [
-    "timeoutMS",
-    "compressors",
-    "tls",
-    "authMechanism",
-    "srvServiceName",
-    "proxyHost",
-    "serverApi",
-];
+const UNBUILT_OPTIONS: [&str; 6] =
+    ["compressors", "tls", "authMechanism", "srvServiceName", "proxyHost", "serverApi"];
 
 fn operation(operation: &Operation) -> Result<(), Reason> {
     let of_runner = operation.object == "testRunner";

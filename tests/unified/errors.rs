@@ -20,9 +20,8 @@ pub(crate) fn check(
     if expected.is_client_error.is_some_and(|wanted| wanted != is_client_error(error)) {
         return fail(format!("isClientError: {}", !is_client_error(error)));
     }
-    if expected.is_timeout_error == Some(true) {
-        // timeoutMS is not built: no error can come of it.
-        return fail("isTimeoutError".to_owned());
+    if expected.is_timeout_error.is_some_and(|wanted| wanted != error.is_timeout()) {
+        return fail(format!("isTimeoutError: {}", error.is_timeout()));
     }
     if let Some(part) = &expected.error_contains {
         let text = format!("{error} {}", response(error).unwrap_or_default());

@@ -10,6 +10,7 @@
 
 mod apart;
 mod client;
+mod cursors;
 mod deployment;
 mod errors;
 mod events;

@@ -8,40 +8,41 @@ use bson::{Bson, Document};
 use futures_util::TryStreamExt;
 use portolan::engine::op::Hint;
 use portolan::options::DriverInfo;
-use portolan::{Collection, Error, UpdateModifications};
+use portolan::{Collection, Error, Find, UpdateModifications};
 
+use crate::cursors::{self, cursor_type, timeout_mode};
 use crate::schema::Operation;
 use crate::world::{Item, World, number, read_preference};
 
 /// The operations of entities, with their arguments.
 pub(crate) const BUILT: &[(&str, &[&str])] = &[
-    ("close", &[]),
+    ("close", &["timeoutMS"]),
+    ("iterateUntilDocumentOrError", &[]),
+    ("iterateOnce", &[]),
     ("appendMetadata", &["driverInfoOptions"]),
-    ("runCommand", &["command", "commandName", "readPreference"]),
+    ("runCommand", &["command", "commandName", "readPreference", "timeoutMS"]),
+    ("find", FIND),
+    ("createFindCursor", FIND),
     (
-        "find",
+        "findOne",
         &[
             "filter",
             "sort",
-            "limit",
             "skip",
             "projection",
-            "batchSize",
             "hint",
             "comment",
             "collation",
-            "let",
             "maxTimeMS",
-            "allowDiskUse",
+            "timeoutMS",
         ],
     ),
     (
-        "findOne",
-        &["filter", "sort", "skip", "projection", "hint", "comment", "collation", "maxTimeMS"],
+        "countDocuments",
+        &["filter", "limit", "skip", "hint", "comment", "collation", "maxTimeMS", "timeoutMS"],
     ),
-    ("countDocuments", &["filter", "limit", "skip", "hint", "comment", "collation", "maxTimeMS"]),
-    ("insertOne", &["document", "bypassDocumentValidation", "comment"]),
-    ("insertMany", &["documents", "ordered", "bypassDocumentValidation", "comment"]),
+    ("insertOne", &["document", "bypassDocumentValidation", "comment", "timeoutMS"]),
+    ("insertMany", &["documents", "ordered", "bypassDocumentValidation", "comment", "timeoutMS"]),
     (
         "updateOne",
         &[
@@ -54,9 +55,29 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "comment",
             "let",
             "collation",
+            "timeoutMS",
         ],
     ),
-    ("deleteOne", &["filter", "hint", "comment", "let", "collation"]),
+    ("deleteOne", &["filter", "hint", "comment", "let", "collation", "timeoutMS"]),
+];
+
+const FIND: &[&str] = &[
+    "filter",
+    "sort",
+    "limit",
+    "skip",
+    "projection",
+    "batchSize",
+    "hint",
+    "comment",
+    "collation",
+    "let",
+    "maxTimeMS",
+    "allowDiskUse",
+    "cursorType",
+    "maxAwaitTimeMS",
+    "timeoutMS",
+    "timeoutMode",
 ];
 
 /// What an operation gave.
@@ -65,6 +86,8 @@ pub(crate) enum Output {
     Value(Option<Bson>),
     /// Documents of a cursor: each is at the root.
     Documents(Vec<Document>),
+    /// Something that later operations work on.
+    Entity(Item),
 }
 
 /// What came of an operation: its output or error, or why it could not be run at all.
@@ -101,7 +124,14 @@ pub(crate) async fn run(world: &World, operation: &Operation) -> Outcome {
             if let Some(preference) = arguments.get("readPreference") {
                 run = run.read_preference(read_preference(&document(preference)?)?);
             }
+            if let Some(timeout) = arguments.get("timeoutMS") {
+                run = run.timeout(millis(timeout)?);
+            }
             Ok(run.await.map(|reply| Output::Value(Some(Bson::Document(reply)))))
+        }
+        (Item::Cursor(cursor), name) => cursors::run(&cursor, name, arguments).await,
+        (Item::Collection(collection), "createFindCursor") => {
+            cursors::create_find(&collection, arguments).await
         }
         (Item::Collection(collection), "find") => find(&collection, arguments).await,
         (Item::Collection(collection), "findOne") => find_one(&collection, arguments).await,
@@ -115,6 +145,17 @@ pub(crate) async fn run(world: &World, operation: &Operation) -> Outcome {
 }
 
 async fn find(on: &Collection<Document>, arguments: &Document) -> Outcome {
+    let found = match find_cursor(on, arguments)?.await {
+        Ok(cursor) => cursor.try_collect().await,
+        Err(error) => Err(error),
+    };
+    Ok(found.map(Output::Documents))
+}
+
+pub(crate) fn find_cursor(
+    on: &Collection<Document>,
+    arguments: &Document,
+) -> Result<Find<Document>, String> {
     let mut find = on.find(filter(arguments)?);
     options!(find, arguments, {
         "sort" => sort(document),
@@ -128,12 +169,12 @@ async fn find(on: &Collection<Document>, arguments: &Document) -> Outcome {
         "let" => let_vars(document),
         "maxTimeMS" => max_time(millis),
         "allowDiskUse" => allow_disk_use(truth),
+        "cursorType" => cursor_type(cursor_type),
+        "maxAwaitTimeMS" => max_await_time(millis),
+        "timeoutMS" => timeout(millis),
+        "timeoutMode" => timeout_mode(timeout_mode),
     });
-    let found = match find.await {
-        Ok(cursor) => cursor.try_collect().await,
-        Err(error) => Err(error),
-    };
-    Ok(found.map(Output::Documents))
+    Ok(find)
 }
 
 async fn find_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
@@ -146,6 +187,7 @@ async fn find_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
         "comment" => comment(any),
         "collation" => collation(document),
         "maxTimeMS" => max_time(millis),
+        "timeoutMS" => timeout(millis),
     });
     let value = |found: Option<Document>| Some(found.map_or(Bson::Null, Bson::Document));
     Ok(find.await.map(|found| Output::Value(value(found))))
@@ -160,6 +202,7 @@ async fn count(on: &Collection<Document>, arguments: &Document) -> Outcome {
         "comment" => comment(any),
         "collation" => collation(document),
         "maxTimeMS" => max_time(millis),
+        "timeoutMS" => timeout(millis),
     });
     Ok(count.await.map(|count| Output::Value(Some(integer(count)))))
 }
@@ -169,6 +212,7 @@ async fn insert_one(on: &Collection<Document>, arguments: &Document) -> Outcome 
     options!(insert, arguments, {
         "bypassDocumentValidation" => bypass_document_validation(truth),
         "comment" => comment(any),
+        "timeoutMS" => timeout(millis),
     });
     Ok(insert.await.map(|result| {
         Output::Value(Some(Bson::Document(bson::doc! { "insertedId": result.inserted_id })))
@@ -182,6 +226,7 @@ async fn insert_many(on: &Collection<Document>, arguments: &Document) -> Outcome
         "ordered" => ordered(truth),
         "bypassDocumentValidation" => bypass_document_validation(truth),
         "comment" => comment(any),
+        "timeoutMS" => timeout(millis),
     });
     Ok(insert.await.map(|result| {
         let ids = result.inserted_ids.into_iter().map(|(index, id)| (index.to_string(), id));
@@ -204,6 +249,7 @@ async fn update_one(on: &Collection<Document>, arguments: &Document) -> Outcome 
         "comment" => comment(any),
         "let" => let_vars(document),
         "collation" => collation(document),
+        "timeoutMS" => timeout(millis),
     });
     Ok(operation.await.map(|result| {
         let upserted = u64::from(result.upserted_id.is_some());
@@ -224,6 +270,7 @@ async fn delete_one(on: &Collection<Document>, arguments: &Document) -> Outcome 
         "comment" => comment(any),
         "let" => let_vars(document),
         "collation" => collation(document),
+        "timeoutMS" => timeout(millis),
     });
     Ok(delete.await.map(|result| {
         let count = integer(result.deleted_count);
@@ -277,7 +324,7 @@ fn size(value: &Bson) -> Result<u32, String> {
     u32::try_from(number(value)?).map_err(|error| error.to_string())
 }
 
-fn millis(value: &Bson) -> Result<Duration, String> {
+pub(crate) fn millis(value: &Bson) -> Result<Duration, String> {
     number(value).map(Duration::from_millis)
 }
 

@@ -97,6 +97,10 @@ fn result(world: &Arc<World>, operation: &Operation, output: Output) -> Result<(
             }
             value.unwrap_or(Bson::Null)
         }
+        Output::Entity(item) => {
+            let name = operation.save_result_as_entity.as_ref();
+            return name.map_or(Ok(()), |name| world.insert(name, item));
+        }
         Output::Documents(found) => {
             let found: Vec<Bson> = found.into_iter().map(Bson::Document).collect();
             if let Some(Bson::Array(expected)) = &operation.expect_result {

@@ -11,8 +11,10 @@ use portolan::options::{
 use portolan::{Collection, Database, ReadPreference, ReadPreferenceMode, TopologyDescription};
 
 use crate::client::TestClient;
+use crate::cursors;
 use crate::deployment::{Deployment, Deployments, Kind};
 use crate::matching::Names;
+use crate::operations::millis;
 use crate::schema::{self, Entity};
 
 /// What one test has made.
@@ -32,6 +34,7 @@ pub(crate) enum Item {
     Client(Arc<TestClient>),
     Database(Database),
     Collection(Collection<Document>),
+    Cursor(cursors::Slot),
     Thread(Arc<Mutex<Option<Running>>>),
     Topology(Arc<TopologyDescription>),
     Value(Bson),
@@ -61,6 +64,7 @@ impl World {
                         read_preference: options.read_preference,
                         read_concern: options.read_concern,
                         write_concern: options.write_concern,
+                        timeout: options.timeout,
                     };
                     let name = &database.database_name;
                     let made = client.client.database_with_options(name, options);
@@ -149,10 +153,8 @@ impl Names for World {
 }
 
 fn defaults(options: &schema::CollectionOptions) -> Result<CollectionOptions, String> {
-    if options.timeout_ms.is_some() {
-        return Err("timeoutMS is not built yet".to_owned());
-    }
     Ok(CollectionOptions {
+        timeout: options.timeout_ms.as_ref().map(millis).transpose()?,
         read_concern: options.read_concern.as_ref().map(read_concern).transpose()?,
         read_preference: options.read_preference.as_ref().map(read_preference).transpose()?,
         write_concern: options.write_concern.as_ref().map(write_concern).transpose()?,

@@ -33,6 +33,8 @@ pub enum BuildError {
         /// The document's first key, which is no operator.
         first_key: String,
     },
+    /// Options on the time of a cursor that do not go together; what to change.
+    CursorTime(&'static str),
     /// A document is no BSON, or a key contains a zero byte; what the encoder says.
     BadBson(String),
 }
@@ -54,6 +56,7 @@ impl fmt::Display for BuildError {
                 "the update begins with \"{first_key}\", which is no operator: every key must \
                  begin with $ (to replace a whole document, use replace_one)"
             ),
+            Self::CursorTime(why) => f.write_str(why),
             Self::BadBson(text) => write!(f, "a document cannot be sent: {text}"),
         }
     }

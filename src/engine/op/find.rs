@@ -7,8 +7,8 @@ use bson::raw::cstr;
 use bson::{Bson, Document, RawDocumentBuf};
 
 use super::{
-    BuildError, CommandBuilder, CommandContext, CursorReply, Hint, Operation, OperationKind,
-    ReplyFailure, Retryability,
+    BuildError, CommandBuilder, CommandContext, CursorReply, CursorType, Hint, Operation,
+    OperationKind, ReplyFailure, Retryability,
 };
 
 /// A query.
@@ -45,6 +45,8 @@ pub struct FindOptions {
     pub let_vars: Option<Document>,
     /// How texts compare.
     pub collation: Option<Document>,
+    /// Whether the cursor ends with the last document.
+    pub cursor_type: CursorType,
     /// How long the server may work on it.
     pub max_time: Option<Duration>,
     /// Whether the server may sort on disk.
@@ -64,6 +66,7 @@ impl Find {
             single_batch: true,
             batch_size: None,
             no_cursor_timeout: None,
+            cursor_type: CursorType::NonTailable,
             ..options
         };
         Self { collection: collection.into(), filter, options }
@@ -137,6 +140,8 @@ impl Operation for Find {
         into.document(cstr!("collation"), options.collation.as_ref())?;
         into.max_time(options.max_time);
         into.optional(cstr!("allowDiskUse"), options.allow_disk_use);
+        into.flag(cstr!("tailable"), options.cursor_type != CursorType::NonTailable);
+        into.flag(cstr!("awaitData"), options.cursor_type == CursorType::TailableAwait);
         into.optional(cstr!("noCursorTimeout"), options.no_cursor_timeout);
         into.optional(cstr!("allowPartialResults"), options.allow_partial_results);
         into.read_concern(context);
@@ -208,6 +213,7 @@ mod tests {
                 comment: Some(Bson::Int32(5)),
                 let_vars: Some(doc! { "v": 1 }),
                 collation: Some(doc! { "locale": "pt" }),
+                cursor_type: CursorType::TailableAwait,
                 max_time: Some(Duration::from_secs(2)),
                 allow_disk_use: Some(true),
                 no_cursor_timeout: Some(false),
@@ -221,8 +227,9 @@ mod tests {
             "find": "ports", "filter": { "x": { "$gt": 1 } }, "sort": { "b": 1, "a": -1 },
             "projection": { "_id": 0 }, "skip": 3_i64, "limit": 10_i64, "batchSize": 4_i64,
             "hint": "a_1", "comment": 5, "let": { "v": 1 }, "collation": { "locale": "pt" },
-            "maxTimeMS": 2000_i64, "allowDiskUse": true, "noCursorTimeout": false,
-            "allowPartialResults": true, "readConcern": { "level": "majority" },
+            "maxTimeMS": 2000_i64, "allowDiskUse": true, "tailable": true, "awaitData": true,
+            "noCursorTimeout": false, "allowPartialResults": true,
+            "readConcern": { "level": "majority" },
             "$db": "harbour",
         };
         let built = command(&operation, &context).unwrap();

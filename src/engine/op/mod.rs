@@ -21,6 +21,7 @@ mod builder;
 pub mod codes;
 mod context;
 mod count_documents;
+mod cursor_time;
 mod delete;
 mod failure;
 mod find;
@@ -43,6 +44,7 @@ pub use batch::{Batch, CursorReply, Namespace};
 pub use builder::{BuildError, CommandBuilder, Hint};
 pub use context::{CommandContext, Limits};
 pub use count_documents::{CountDocuments, CountOptions};
+pub use cursor_time::{CursorTime, CursorTimeOptions, CursorType, TimeoutMode};
 pub use delete::{Delete, DeleteOptions, DeleteOutput};
 pub use failure::{
     CommandFailure, ReplyFailure, StateChange, WriteConcernError, WriteError, WriteFailure,
