@@ -268,7 +268,7 @@ fn the_average_weighs_as_it_did_in_pharo() {
     assert_eq!(average.average(), None);
     let after = [(10, 10_000), (20, 12_000), (30, 15_600)];
     for (sample, expected) in after {
-        average.add(ms(sample));
+        average.add(portolan::engine::time::Instant::ZERO, ms(sample));
         let micros = average.average().expect("a sample").as_micros();
         assert!(micros.abs_diff(expected) <= 1, "{micros}");
     }

@@ -142,6 +142,11 @@ fn a_streaming_check_follows_the_first_and_the_probe_measures() {
     let rtt = rig.open(LinkRole::Rtt);
     rig.answer(&rtt, &primary(), Flags::NONE);
     let server = rig.sdam.topology().primary().expect("a primary").clone();
+    assert_eq!(server.min_round_trip_time, Duration::ZERO, "measured right behind the first");
+    assert_eq!(server.round_trip_time, Some(Duration::from_millis(3)));
+    rig.elapse();
+    rig.answer(&rtt, &primary(), Flags::NONE);
+    let server = rig.sdam.topology().primary().expect("a primary").clone();
     assert_eq!(server.min_round_trip_time, Duration::from_millis(3));
     assert!(rig.told.ends_with(&["serverHeartbeatStarted".to_owned()]), "no event for RTT");
 }

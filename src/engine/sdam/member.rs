@@ -363,11 +363,11 @@ impl Member {
     ) {
         match sample {
             Sample::Streamed => {}
-            Sample::Measured(sample) => self.rtt.add(sample),
+            Sample::Measured(sample) => self.rtt.add(now, sample),
             Sample::AtLeast(_) if self.rtt.average().is_some() => {}
             // Without a round-trip time the server would count as near: look once more, and make
             // do with less if that does not succeed either.
-            Sample::AtLeast(sample) if self.looked_again => self.rtt.add(sample),
+            Sample::AtLeast(sample) if self.looked_again => self.rtt.add(now, sample),
             Sample::AtLeast(_) => {
                 self.looked_again = true;
                 steps.push(MemberStep::CheckAgain);
@@ -408,7 +408,7 @@ impl Member {
                 Step::Send(message) => steps.push(MemberStep::Send(role, message)),
                 Step::Close => steps.push(MemberStep::Close(role)),
                 Step::Sample(sample) => {
-                    self.rtt.add(sample);
+                    self.rtt.add(now, sample);
                     self.trust(now, steps);
                     steps.push(MemberStep::RttChanged);
                 }

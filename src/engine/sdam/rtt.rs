@@ -3,6 +3,9 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::MIN_HEARTBEAT_FREQUENCY;
+use crate::engine::time::Instant;
+
 /// The weight of a new sample in the average (server-selection "Round Trip Times and the Latency
 /// Window").
 const ALPHA: f64 = 0.2;
@@ -14,6 +17,8 @@ const RECENT: usize = 10;
 #[derive(Clone, Debug, Default)]
 pub struct RttAverage {
     average: Option<f64>,
+    /// When the first of the recent samples was taken.
+    first: Option<Instant>,
     recent: VecDeque<Duration>,
 }
 
@@ -25,16 +30,23 @@ impl RttAverage {
 
     /// Goes on from an average that was learned before.
     pub fn with_average(average: Duration) -> Self {
-        Self { average: Some(average.as_secs_f64()), recent: VecDeque::new() }
+        Self { average: Some(average.as_secs_f64()), ..Self::default() }
     }
 
-    /// Takes in one sample.
-    pub fn add(&mut self, sample: Duration) {
+    /// Takes in a sample of this moment.
+    ///
+    /// The minimum leaves out what is measured right behind the first sample (the RTT probe's first
+    /// one): two of the same moment are not yet a minimum, and operations are refused by it.
+    pub fn add(&mut self, now: Instant, sample: Duration) {
         let seconds = sample.as_secs_f64();
         self.average = Some(match self.average {
             None => seconds,
             Some(average) => ALPHA * seconds + (1.0 - ALPHA) * average,
         });
+        let first = *self.first.get_or_insert(now);
+        if now - first < MIN_HEARTBEAT_FREQUENCY && !self.recent.is_empty() {
+            return;
+        }
         if self.recent.len() == RECENT {
             self.recent.pop_front();
         }
@@ -46,7 +58,7 @@ impl RttAverage {
         self.average.map(Duration::from_secs_f64)
     }
 
-    /// The least of the last 10 samples; zero until there are two.
+    /// The least of the last 10 samples; zero until there are two that are 500 ms apart.
     pub fn min(&self) -> Duration {
         if self.recent.len() < 2 {
             return Duration::ZERO;
@@ -64,6 +76,10 @@ impl RttAverage {
 mod tests {
     use super::*;
 
+    fn at(millis: u64) -> Instant {
+        Instant::from_millis(millis)
+    }
+
     const fn ms(millis: u64) -> Duration {
         Duration::from_millis(millis)
     }
@@ -72,9 +88,9 @@ mod tests {
     fn average_weighs_new_samples_by_a_fifth() {
         let mut rtt = RttAverage::new();
         assert_eq!(rtt.average(), None);
-        rtt.add(ms(10));
+        rtt.add(at(0), ms(10));
         assert_eq!(rtt.average(), Some(ms(10)));
-        rtt.add(ms(20));
+        rtt.add(at(1), ms(20));
         assert_eq!(rtt.average(), Some(ms(12)));
         rtt.reset();
         assert_eq!(rtt.average(), None);
@@ -83,15 +99,29 @@ mod tests {
     #[test]
     fn minimum_needs_two_samples_and_looks_back_on_ten() {
         let mut rtt = RttAverage::new();
-        rtt.add(ms(1));
+        rtt.add(at(0), ms(1));
         assert_eq!(rtt.min(), Duration::ZERO);
-        rtt.add(ms(5));
+        rtt.add(at(500), ms(5));
         assert_eq!(rtt.min(), ms(1));
-        for _ in 0..9 {
-            rtt.add(ms(7));
+        for second in 1..10 {
+            rtt.add(at(second * 1000), ms(7));
         }
         assert_eq!(rtt.min(), ms(5));
-        rtt.add(ms(7));
+        rtt.add(at(10_000), ms(7));
         assert_eq!(rtt.min(), ms(7));
+    }
+
+    #[test]
+    fn two_samples_of_one_moment_are_no_minimum() {
+        let mut rtt = RttAverage::new();
+        rtt.add(at(100), ms(100));
+        rtt.add(at(200), ms(90));
+        assert_eq!(rtt.min(), Duration::ZERO);
+        assert_eq!(rtt.average(), Some(ms(98)));
+        rtt.add(at(600), ms(95));
+        assert_eq!(rtt.min(), ms(95));
+        rtt.reset();
+        rtt.add(at(700), ms(1));
+        assert_eq!(rtt.min(), Duration::ZERO);
     }
 }

@@ -113,7 +113,7 @@ pub(crate) fn rtt(test: &Document) -> Result<(), String> {
         Some(Bson::String(null)) if null == "NULL" => RttAverage::new(),
         _ => RttAverage::with_average(millis("avg_rtt_ms").ok_or("avg_rtt_ms is missing")?),
     };
-    rtt.add(millis("new_rtt_ms").ok_or("new_rtt_ms is missing")?);
+    rtt.add(Instant::ZERO, millis("new_rtt_ms").ok_or("new_rtt_ms is missing")?);
     let expected = millis("new_avg_rtt").ok_or("new_avg_rtt is missing")?;
     let actual = rtt.average().ok_or("there is no average after a sample")?;
     if expected.abs_diff(actual) <= Duration::from_nanos(10) {
