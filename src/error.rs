@@ -215,8 +215,8 @@ impl Error {
         }
     }
 
-    /// Whether the operation's `timeoutMS` was over (CSOT "Errors"): whatever it was doing then, and
-    /// wherever the time was noticed, client or server. What it was doing is the
+    /// Whether the operation's `timeoutMS` was over (CSOT "Errors"): whatever it was doing then,
+    /// and wherever the time was noticed, client or server. What it was doing is the
     /// [`source`](std::error::Error::source).
     pub fn is_timeout(&self) -> bool {
         matches!(self.kind(), ErrorKind::OperationTimeout { .. })

@@ -40,7 +40,7 @@ impl CountDocuments {
         comment: Bson => options.comment;
         /// Rules for comparing texts.
         collation: Document => options.collation;
-        /// How long the server may work on it. Deprecated in favour of `timeout`, which overrides it.
+        /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
         /// Which servers may answer; by default the collection's read preference.
         read_preference: ReadPreference => settings.read_preference;

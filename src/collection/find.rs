@@ -61,7 +61,7 @@ impl<T> Find<T> {
         collation: Document => options.collation;
         /// Variables for expressions in the filter (`let`).
         let_vars: Document => options.let_vars;
-        /// How long the server may work on it. Deprecated in favour of `timeout`, which overrides it.
+        /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
         /// Whether the server may write temporary files.
         allow_disk_use: bool => options.allow_disk_use;
@@ -132,7 +132,7 @@ impl<T> FindOne<T> {
         comment: Bson => options.comment;
         /// Rules for comparing texts.
         collation: Document => options.collation;
-        /// How long the server may work on it. Deprecated in favour of `timeout`, which overrides it.
+        /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
         /// Which servers may answer; by default the collection's read preference.
         read_preference: ReadPreference => settings.read_preference;

@@ -106,8 +106,8 @@ pub(crate) struct Patience {
     /// `connectTimeoutMS`: for the stream and the hello; for each command of an authentication,
     /// where `command` does not say otherwise.
     pub(crate) connect: Option<Duration>,
-    /// For each command of an authentication. The prose of CSOT has it count for the hello too;
-    /// the specification's tests (command-execution.json) want connections whose hello takes longer.
+    /// For each command of an authentication. The prose of CSOT has it count for the hello too; its
+    /// tests (command-execution.json) want connections whose hello takes longer.
     pub(crate) command: Option<Duration>,
     /// For everything: the end of the time of the operation that waits for it.
     pub(crate) until: Option<Instant>,

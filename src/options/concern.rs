@@ -84,7 +84,8 @@ impl ReadConcern {
 pub struct WriteConcern {
     /// Which members must have the write; `None` for the server's default.
     pub w: Option<Acknowledgment>,
-    /// How long the server waits for them; `None` or zero for no limit.
+    /// How long the server waits for them; `None` or zero for no limit. Deprecated: the `timeoutMS`
+    /// of an operation overrides it.
     pub w_timeout: Option<Duration>,
     /// Whether the write must be in the on-disk journal; `None` for the server's default.
     pub journal: Option<bool>,

@@ -1,8 +1,9 @@
 //! What the operations of one database or collection do where they say nothing themselves.
 //!
-//! Specification: server-selection "Configuration", read-write-concern, CSOT "timeoutMS": the most specific default
-//! wins, that of the collection over that of its database over the client's, and what an operation
-//! is given wins over all of them.
+//! Specification: server-selection "Configuration", read-write-concern,
+//! client-side-operations-timeout "timeoutMS": the most specific default wins, that of the
+//! collection over that of its database over the client's, and what an operation is given wins over
+//! all of them.
 
 use std::time::Duration;
 

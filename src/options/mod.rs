@@ -165,8 +165,15 @@ pub struct ClientOptions {
     /// Time to open a connection, TLS included, and to answer a check; `None` for no limit.
     pub connect_timeout: Option<Duration>,
     /// Time for one read or write of a socket by an application's operation; `None` for no limit.
+    /// Deprecated: `timeout` overrides it.
     pub socket_timeout: Option<Duration>,
-    /// Time for a whole operation; zero for no limit, `None` for the other time-outs.
+    /// `timeoutMS`: time for a whole operation, from the selection of its server to the last of its
+    /// attempts, and told to the server. Zero for no limit; `None` (the default) leaves it to the
+    /// other time-outs. With it a failed attempt is followed by others for as long as there is
+    /// time, and an operation whose time is over fails with an error that says so
+    /// ([`Error::is_timeout`](crate::Error::is_timeout)).
+    ///
+    /// Database, collection and operation may say otherwise (client-side-operations-timeout).
     pub timeout: Option<Duration>,
     /// How long an operation waits for a suitable server.
     pub server_selection_timeout: Duration,
@@ -214,6 +221,7 @@ pub struct ClientOptions {
     /// How long a connection may be idle before it is closed; `None` for no limit.
     pub max_idle_time: Option<Duration>,
     /// How long an operation waits for a connection of the pool; `None` for as long as it may last.
+    /// Deprecated: `timeout` overrides it.
     pub wait_queue_timeout: Option<Duration>,
     /// How connections are encrypted.
     pub tls: TlsOptions,

@@ -14,7 +14,7 @@ use super::support::{Bed, Cut, ms, pool, secs, till};
 type Operation = fn(Client) -> Pin<Box<dyn Future<Output = portolan::Result<()>>>>;
 
 /// Each kind of operation; what it gives does not matter here.
-const OPERATIONS: [(&str, Operation); 9] = [
+const OPERATIONS: [(&str, Operation); 11] = [
     ("find_one", |client| Box::pin(async move { till(&client).find_one(doc! {}).await.map(drop) })),
     ("find", |client| {
         Box::pin(async move { till(&client).find(doc! {}).batch_size(2_u32).await.map(drop) })
@@ -45,6 +45,16 @@ const OPERATIONS: [(&str, Operation); 9] = [
             let mut cursor = till(&client).find(doc! {}).batch_size(1_u32).await?;
             while cursor.next().await.transpose()?.is_some() {}
             Ok(())
+        })
+    }),
+    ("timed find_one", |client| {
+        let find = till(&client).find_one(doc! {}).timeout(secs(60));
+        Box::pin(async move { find.await.map(drop) })
+    }),
+    ("close", |client| {
+        Box::pin(async move {
+            let find = till(&client).find(doc! {}).batch_size(1_u32).timeout(secs(60));
+            find.await?.close().await
         })
     }),
 ];

@@ -33,4 +33,5 @@ mod statistics;
 mod support;
 mod targeting;
 mod threads;
+mod timeouts;
 mod tokens;

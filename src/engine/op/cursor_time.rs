@@ -80,7 +80,7 @@ impl CursorTime {
         }
         if iteration && writes && budget.is_set() {
             return refuse(
-                "$out and $merge give no documents to iterate over: timeoutMode cannot be Iteration",
+                "timeoutMode Iteration is for cursors: $out and $merge give no documents to iterate",
             );
         }
         let limit = budget.timeout().filter(|timeout| !timeout.is_zero());
