@@ -79,9 +79,7 @@ impl CursorTime {
             );
         }
         if iteration && writes && budget.is_set() {
-            return refuse(
-                "timeoutMode Iteration is for cursors: $out and $merge give no documents to iterate",
-            );
+            return refuse("$out and $merge give no documents: timeoutMode cannot be Iteration");
         }
         let limit = budget.timeout().filter(|timeout| !timeout.is_zero());
         if max_await_time.zip(limit).is_some_and(|(wait, timeout)| wait >= timeout) {
