@@ -6,13 +6,14 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::RawDocumentBuf;
 use futures_util::future::{Either, select};
 
 use super::authenticate::{Authentication, Proof};
 use super::framed::{Framed, FramedError, Interrupt};
 use super::open::{OpenError, Opener};
 use crate::engine::address::ServerAddress;
-use crate::engine::auth::{AuthFailure, Conversation};
+use crate::engine::auth::{AuthFailure, Conversation, Opening};
 use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError};
 use crate::engine::op::Limits;
 use crate::engine::pool::Permit;
@@ -134,6 +135,8 @@ pub(crate) struct Offered {
     pub(crate) framed: Framed,
     /// What the server said of itself on it.
     pub(crate) hello: Arc<HelloReply>,
+    /// The authentication that began in it, and the server's whole answer.
+    pub(crate) opening: Option<(Opening, RawDocumentBuf)>,
 }
 
 /// Both ends' names of a connection.
@@ -185,14 +188,17 @@ impl Connection {
         let limit = patience.greeting(transport.now());
         let interrupted = interrupt.clone();
         let greeting = async {
-            if let Some(Offered { mut framed, hello }) = offered
+            if let Some(Offered { mut framed, hello, opening }) = offered
                 && framed.is_silent().await
             {
                 let now = transport.now();
                 let mut connection = Self::over(framed, permit, interrupt, now);
                 connection.compression = handshake.compression.clone();
                 let who = handshake.authentication;
-                let conversation = who.map(|who| who.conversation(&hello)).transpose()?;
+                let conversation = match opening {
+                    Some((opening, answer)) => Some(opening.answered(&hello, &answer)?),
+                    None => who.map(|who| who.conversation(&hello)).transpose()?,
+                };
                 connection.greeted(hello);
                 return Ok((connection, conversation));
             }

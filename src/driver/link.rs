@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
+use bson::RawDocumentBuf;
 use futures_channel::mpsc;
 use futures_util::StreamExt;
 use futures_util::future::{Either, select};
@@ -14,6 +15,7 @@ use super::connection::Offered;
 use super::framed::{Arrival, Framed, FramedError};
 use super::pool::{PooledConnection, ServerPool};
 use super::shared::Shared;
+use crate::engine::auth::{Opening, part};
 use crate::engine::hello::HelloReply;
 use crate::engine::sdam::{Event, LinkError, LinkId};
 use crate::engine::time::Instant;
@@ -25,7 +27,18 @@ pub(crate) type LinkEvent = (Instant, Event);
 
 /// Where the stream of one link lies.
 #[derive(Default)]
-pub(crate) struct LinkSlot(Mutex<Option<Stream>>);
+pub(crate) struct LinkSlot {
+    stream: Mutex<Option<Stream>>,
+    /// The authentication that its first hello began.
+    begun: Mutex<Option<Begun>>,
+}
+
+/// An authentication that began in the hello of a monitor, for the operation that has the
+/// connection later.
+enum Begun {
+    Asked(Opening),
+    Answered(Opening, RawDocumentBuf),
+}
 
 enum Stream {
     Own(Framed),
@@ -46,21 +59,55 @@ impl LinkSlot {
     /// The slot of a link over the connection that was offered.
     pub(crate) fn offered(pool: &ServerPool) -> Self {
         let offered = pool.take_offered();
-        Self(Mutex::new(offered.map(|offered| Stream::Own(offered.framed))))
+        Self::over(offered.map(|offered| Stream::Own(offered.framed)))
     }
 
     /// The same, else over a connection that is idle.
     pub(crate) fn offered_or_idle(pool: &Arc<ServerPool>, transport: &Arc<dyn Transport>) -> Self {
         let offered = pool.take_offered().map(|offered| Stream::Own(offered.framed));
         let stream = offered.or_else(|| pool.take_idle(transport).map(Stream::Lent));
-        Self(Mutex::new(stream))
+        Self::over(stream)
+    }
+
+    fn over(stream: Option<Stream>) -> Self {
+        Self { stream: Mutex::new(stream), begun: Mutex::default() }
+    }
+
+    /// The first hello of the connection, with the beginning of the authentication where the client
+    /// has one to do: the operation that has the connection later is one round trip further then.
+    pub(crate) fn greeting(&self, shared: &Shared, hello: Vec<u8>) -> Vec<u8> {
+        let Some(authentication) = &shared.authentication else { return hello };
+        // Without it the operation authenticates from the beginning, and tells what went wrong.
+        let Ok(opening) = authentication.opening() else { return hello };
+        let Ok(joined) = opening.join(hello.clone()) else { return hello };
+        *self.begun() = Some(Begun::Asked(opening));
+        joined
+    }
+
+    /// A message of the server, without what is not the monitor's.
+    fn heard(&self, message: Vec<u8>) -> Vec<u8> {
+        let mut begun = self.begun();
+        let Some(Begun::Asked(_)) = &*begun else { return message };
+        let Some(Begun::Asked(opening)) = begun.take() else { return message };
+        match part(message.clone()) {
+            Ok((alone, whole)) => {
+                *begun = Some(Begun::Answered(opening, whole));
+                alone
+            }
+            // The monitor says what is wrong with it.
+            Err(_) => message,
+        }
     }
 
     /// The link is no more; its stream is for operations from now on.
     pub(crate) fn let_go(&self, pool: &ServerPool, now: Instant, hello: Option<Arc<HelloReply>>) {
         match (self.stream().take(), hello) {
             (Some(Stream::Own(framed)), Some(hello)) if !framed.has_more() => {
-                pool.offer(Offered { framed, hello });
+                let opening = match self.begun().take() {
+                    Some(Begun::Answered(opening, document)) => Some((opening, document)),
+                    Some(Begun::Asked(_)) | None => None,
+                };
+                pool.offer(Offered { framed, hello, opening });
             }
             (Some(Stream::Lent(mut connection)), _) => connection.returned(now),
             (Some(Stream::Own(_)) | None, _) => {}
@@ -68,7 +115,11 @@ impl LinkSlot {
     }
 
     fn stream(&self) -> MutexGuard<'_, Option<Stream>> {
-        self.0.lock().expect("not poisoned: a stream's poll does not panic")
+        self.stream.lock().expect("not poisoned: a stream's poll does not panic")
+    }
+
+    fn begun(&self) -> MutexGuard<'_, Option<Begun>> {
+        self.begun.lock().expect("not poisoned: nothing panics with it")
     }
 
     /// Whether there is a stream, and nothing has arrived on it that nobody asked for.
@@ -144,7 +195,8 @@ pub(crate) async fn carry(
             Either::Left(None) | Either::Right(None) => return,
             Either::Left(Some(Ok(arrival))) => {
                 let link = id.clone();
-                let event = Event::Received { link, message: arrival.frame, written };
+                let message = slot.heard(arrival.frame);
+                let event = Event::Received { link, message, written };
                 send(&mut events, (arrival.at, event)).await;
             }
             Either::Left(Some(Err(error))) => break error,

@@ -66,6 +66,7 @@ pub(crate) fn run(shared: Arc<Shared>) -> BoxFuture<'static, ()> {
 
 struct Link {
     commands: mpsc::UnboundedSender<Vec<u8>>,
+    slot: Arc<LinkSlot>,
     abort: AbortHandle,
 }
 
@@ -130,6 +131,12 @@ impl Runner {
                         let _ = link.commands.unbounded_send(message);
                     }
                 }
+                LinkAction::Greet(id, message) => {
+                    if let Some(link) = self.links.get(&id) {
+                        let message = link.slot.greeting(&self.shared, message);
+                        let _ = link.commands.unbounded_send(message);
+                    }
+                }
                 LinkAction::Close(id) => {
                     if let Some(link) = self.links.remove(&id) {
                         link.abort.abort();
@@ -151,9 +158,10 @@ impl Runner {
     fn open(&mut self, id: LinkId, slot: Arc<LinkSlot>) {
         let (commands, inbox) = mpsc::unbounded();
         let (abort, registration) = AbortHandle::new_pair();
-        let work = carry(self.shared.clone(), id.clone(), slot, inbox, self.events.0.clone());
+        let events = self.events.0.clone();
+        let work = carry(self.shared.clone(), id.clone(), slot.clone(), inbox, events);
         self.start(work, registration);
-        self.links.insert(id, Link { commands, abort });
+        self.links.insert(id, Link { commands, slot, abort });
     }
 
     fn look_up(&mut self, number: u64, name: String) {

@@ -43,6 +43,7 @@ pub(crate) struct View {
 pub(crate) enum LinkAction {
     Open(LinkId, Arc<LinkSlot>),
     Send(LinkId, Vec<u8>),
+    Greet(LinkId, Vec<u8>),
     Close(LinkId),
     LookUp(u64, String),
     CancelLookUp(u64),
@@ -268,6 +269,9 @@ impl Shared {
                 Action::ReturnLink(link) => core.let_go(now, link, None),
                 Action::Send(link, message) => {
                     core.link_actions.push_back(LinkAction::Send(link, message));
+                }
+                Action::Greet(link, message) => {
+                    core.link_actions.push_back(LinkAction::Greet(link, message));
                 }
                 Action::CloseLink(link) => {
                     core.slots.remove(&link);

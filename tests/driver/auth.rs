@@ -1,10 +1,13 @@
 //! Who the client says it is, to servers that play by the rules and to servers that lie.
 
+use std::sync::{Arc, Mutex};
+
 use futures_util::{FutureExt, StreamExt};
 use portolan::bson::doc;
 use portolan::engine::auth::{AuthError, AuthMechanism};
-use portolan::event::CommandEventKind;
-use portolan::options::{ClientOptions, Credential};
+use portolan::engine::time::Instant;
+use portolan::event::{CommandEventKind, EventKind};
+use portolan::options::{ClientOptions, Credential, TraceSink};
 use portolan::{Client, Error, ErrorKind, ServerType};
 
 use super::support::scram::{Account, Lie, refusal};
@@ -103,12 +106,48 @@ fn a_login_costs_one_round_trip_and_monitors_have_none() {
     assert_eq!(application(&bed), ["hello", "saslContinue", "find", "find"], "once a connection");
 }
 
-/// A stream on which a monitor has said hello, and which it leaves to the first operation, goes on
-/// with another hello that begins the authentication.
+/// A stream on which a monitor has said hello, and which it leaves to the operation that waits, has
+/// the login's first message in that hello: four round trips from nothing, that of TCP included.
+#[test]
+fn the_hello_of_a_monitor_begins_the_login_of_the_operation_that_waits() {
+    for on_demand in [false, true] {
+        let bed = guarded(Bed::standalone(), |_| {});
+        let trace = Arc::new(Mutex::new(String::new()));
+        let mut options = options(&bed, "");
+        let recorded = trace.clone();
+        options.trace = Some(TraceSink::new(move |line: &str| {
+            recorded.lock().expect("nobody panics").push_str(line);
+        }));
+        let client = match on_demand {
+            true => bed.on_demand_of(options),
+            false => bed.client_of(options),
+        };
+        let mut topology = client.topology();
+        find(&bed, &client).expect("a document");
+        assert_eq!(bed.now() - Instant::ZERO, ms(7), "1 ms to connect, 2 ms for each exchange");
+        assert_eq!(application(&bed), ["hello", "saslContinue", "find"]);
+        let body = &bed.named("hello")[0].body;
+        assert!(body.contains_key("speculativeAuthenticate") && body.contains_key("client"));
+        assert_eq!(mechanism(&bed), Some("SCRAM-SHA-256"));
+        // Nobody else hears of it: it is not the monitor's.
+        while let Some(Some(event)) = topology.next().now_or_never() {
+            let EventKind::ServerHeartbeatSucceeded { document, .. } = event.kind else { continue };
+            for field in ["speculativeAuthenticate", "saslSupportedMechs"] {
+                assert!(document.get(field).expect("a document").is_none(), "{field}");
+            }
+        }
+        let recorded = trace.lock().expect("nobody panics").clone();
+        let hex: String = b"speculative".iter().map(|byte| format!("{byte:02x}")).collect();
+        assert!(recorded.contains("received") && !recorded.contains(&hex), "{recorded}");
+    }
+}
+
+/// Who comes when that hello is on its way begins with another one.
 #[test]
 fn a_stream_that_has_had_its_hello_goes_on_to_authenticate() {
     let bed = guarded(Bed::standalone(), |_| {});
     let client = bed.client_of(options(&bed, ""));
+    bed.advance(ms(2));
     find(&bed, &client).expect("a document");
     assert_eq!(application(&bed), ["hello", "hello", "saslContinue", "find"]);
     let connection = bed.named("find")[0].connection;
@@ -118,6 +157,16 @@ fn a_stream_that_has_had_its_hello_goes_on_to_authenticate() {
     assert!(!begins(&hellos[0]) && begins(&hellos[1]));
     assert!(hellos[0].is_handshake() && !hellos[1].is_handshake());
     assert_eq!(mechanism(&bed), Some("SCRAM-SHA-256"));
+}
+
+/// A login that began in a hello and fails is the operation's error, and the server is no worse.
+#[test]
+fn a_login_that_began_in_the_hello_of_a_monitor_fails_as_any_other() {
+    let bed = guarded(Bed::standalone(), |account| account.password = "another");
+    let client = bed.client_of(options(&bed, "serverSelectionTimeoutMS=1000"));
+    let error = find(&bed, &client).expect_err("a wrong password");
+    assert!(matches!(failure(&error), AuthError::Refused(_)), "{error:?}");
+    assert_eq!(bed.named("find").len(), 0);
 }
 
 #[test]

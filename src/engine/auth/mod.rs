@@ -46,7 +46,7 @@ pub use oidc::{
     DEFAULT_ALLOWED_HOSTS, IdpInfo, OidcToken, TokenAnswer, TokenCache, TokenPlan, TokenRequest,
     is_allowed_host,
 };
-pub use opening::Opening;
+pub use opening::{Opening, part};
 pub use scram::{MAX_ITERATIONS, MIN_ITERATIONS};
 
 use crate::engine::hello::HelloReply;

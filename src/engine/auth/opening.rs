@@ -6,12 +6,14 @@
 use std::fmt;
 use std::sync::Arc;
 
+use bson::raw::cstr;
 use bson::{RawBsonRef, RawDocument, RawDocumentBuf};
 
 use super::conversation::{Conversation, State, first};
 use super::sasl::Place;
 use super::{AuthError, AuthFailure, AuthMechanism, Entropy, Identity};
 use crate::engine::hello::{HelloCommand, HelloReply};
+use crate::engine::wire::{Message, OpMsg, OpMsgBuilder, Reply, WireError};
 
 /// An authentication that begins inside a hello.
 pub struct Opening {
@@ -98,6 +100,24 @@ impl Opening {
         self.speculation.as_ref().map(|speculation| &*speculation.command)
     }
 
+    /// Joins the beginning of the authentication to a hello that was written without it.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the message: it is no OP_MSG with one document.
+    pub fn join(&self, hello: Vec<u8>) -> Result<Vec<u8>, WireError> {
+        rewrite(hello, |body| {
+            let mut joined = body.to_owned();
+            if let Some(mechs) = self.sasl_supported_mechs() {
+                joined.append(cstr!("saslSupportedMechs"), mechs);
+            }
+            if let Some(command) = self.speculative_authenticate() {
+                joined.append(cstr!("speculativeAuthenticate"), command);
+            }
+            joined
+        })
+    }
+
     /// The hello was answered: how it goes on.
     ///
     /// # Errors
@@ -154,6 +174,51 @@ impl Opening {
         }
         .to_document()
     }
+}
+
+/// Parts the reply to a joined hello ([`Opening::join`]): the reply as it would have come to the
+/// hello alone, and the whole document, for [`Opening::answered`].
+///
+/// # Errors
+///
+/// What is wrong with the message.
+pub fn part(reply: Vec<u8>) -> Result<(Vec<u8>, RawDocumentBuf), WireError> {
+    let mut whole = RawDocumentBuf::new();
+    let alone = rewrite(reply, |body| {
+        whole = body.to_owned();
+        let mut alone = RawDocumentBuf::new();
+        // A document that cannot be read to its end is refused by whoever reads it next.
+        for element in body.iter_elements().map_while(Result::ok) {
+            let key = element.key();
+            if !JOINED.contains(&key.as_str())
+                && let Ok(value) = element.value()
+            {
+                alone.append(key, value);
+            }
+        }
+        alone
+    })?;
+    Ok((alone, whole))
+}
+
+/// What [`Opening::join`] adds, and a server answers.
+const JOINED: [&str; 2] = ["saslSupportedMechs", "speculativeAuthenticate"];
+
+/// The same message with another body.
+fn rewrite(
+    message: Vec<u8>,
+    change: impl FnOnce(&RawDocument) -> RawDocumentBuf,
+) -> Result<Vec<u8>, WireError> {
+    let Reply { header, message } = Reply::parse(message)?;
+    let Message::Msg(OpMsg { flags, body, .. }) = message else {
+        return Err(WireError::UnexpectedOpCode(header.op_code));
+    };
+    let mut changed = Vec::new();
+    let mut builder =
+        OpMsgBuilder::begin(&mut changed, header.request_id, header.response_to, flags);
+    builder.body(&change(&body));
+    builder.finish()?;
+    Ok(changed)
 }
 
 /// "If SCRAM-SHA-256 is present in the list of mechanism, then it MUST be used as the default;

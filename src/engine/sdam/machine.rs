@@ -296,6 +296,11 @@ impl Sdam {
                         self.actions.push_back(Action::Send(link, message));
                     }
                 }
+                MemberStep::Greet(role, message) => {
+                    if let Some(link) = self.link(address, role) {
+                        self.actions.push_back(Action::Greet(link, message));
+                    }
+                }
                 MemberStep::Close(role) => self.close_link(address, role),
                 MemberStep::Offer(reply) => {
                     self.let_go(address, |link| Action::OfferLink { link, reply });

@@ -22,6 +22,7 @@ use crate::engine::time::Instant;
 pub(super) enum MemberStep {
     Open(LinkRole, Source),
     Send(LinkRole, Vec<u8>),
+    Greet(LinkRole, Vec<u8>),
     Close(LinkRole),
     Offer(Arc<HelloReply>),
     GiveBack,
@@ -314,6 +315,7 @@ impl Member {
             }
             Step::Open(source) => steps.push(MemberStep::Open(role, source)),
             Step::Send(message) => steps.push(MemberStep::Send(role, message)),
+            Step::Greet(message) => steps.push(MemberStep::Greet(role, message)),
             Step::GiveBack => {
                 self.heartbeat_connected = false;
                 steps.push(MemberStep::GiveBack);

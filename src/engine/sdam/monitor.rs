@@ -186,12 +186,18 @@ impl Monitor {
 
     /// The connection is open.
     pub(super) fn opened(&mut self, now: Instant, steps: &mut Vec<Step>) {
-        self.say_hello(now, steps, Exchange::first_hello);
+        let greet = if self.may_offer() { Step::Greet } else { Step::Send };
+        self.say_hello(now, steps, Exchange::first_hello, greet);
+    }
+
+    /// Whether operations are to have the connection once its first hello is answered.
+    fn may_offer(&self) -> bool {
+        self.on_demand || (self.expedited && !self.known)
     }
 
     /// The connection that was offered, or another one of the operations, is the monitor's again.
     pub(super) fn resumed(&mut self, now: Instant, steps: &mut Vec<Step>) {
-        self.say_hello(now, steps, Exchange::hello_again);
+        self.say_hello(now, steps, Exchange::hello_again, Step::Send);
     }
 
     fn say_hello(
@@ -199,9 +205,10 @@ impl Monitor {
         now: Instant,
         steps: &mut Vec<Step>,
         hello: impl FnOnce(&mut Exchange) -> Vec<u8>,
+        step: impl FnOnce(Vec<u8>) -> Step,
     ) {
         if let State::AwaitingConnection { check } = self.state {
-            steps.push(Step::Send(hello(&mut self.exchange)));
+            steps.push(step(hello(&mut self.exchange)));
             let deadline = after(now, self.settings.connect_timeout);
             self.state = State::AwaitingReply { check: Check { deadline, ..check } };
         }
@@ -237,8 +244,8 @@ impl Monitor {
             Err(error) if self.on_demand && error.is_overload() => self.put_off(now, steps),
             Err(error) => self.fail(now, error, steps),
             Ok(answer) => {
-                let first = !std::mem::replace(&mut self.known, true);
-                let offer = self.on_demand || (self.expedited && first && !answer.more_to_come);
+                let offer = self.may_offer() && !answer.more_to_come;
+                self.known = true;
                 let version = answer.reply.topology_version;
                 let next = match self.after_success(version, answer.more_to_come) {
                     Next::AwaitChange(version) if offer => Next::AwaitChangeAnew(version),

@@ -86,7 +86,7 @@ impl Rig {
                 Step::Started { awaited: false } => "started",
                 Step::Started { awaited: true } => "awaiting",
                 Step::Open(_) => "open",
-                Step::Send(message) => {
+                Step::Send(message) | Step::Greet(message) => {
                     self.sent = message;
                     "send"
                 }

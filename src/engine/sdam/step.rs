@@ -17,6 +17,8 @@ pub(super) enum Step {
     Open(Source),
     /// Write this message on the connection.
     Send(Vec<u8>),
+    /// Write this first hello; operations may have the connection later.
+    Greet(Vec<u8>),
     /// Close the connection.
     Close,
     /// The connection is for operations again.
