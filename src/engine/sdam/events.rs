@@ -124,8 +124,8 @@ pub enum Action {
     ReturnLink(LinkId),
     /// Write a message.
     Send(LinkId, Vec<u8>),
-    /// Write the first hello of a connection that operations may have later ([`Action::OfferLink`]):
-    /// the beginning of an authentication may be joined to it
+    /// Write the first hello of a connection that operations may have later
+    /// ([`Action::OfferLink`]): the beginning of an authentication may be joined to it
     /// ([`Opening::join`](crate::engine::auth::Opening::join)), if what the reply says of that is
     /// kept from the machine ([`part`](crate::engine::auth::part)).
     Greet(LinkId, Vec<u8>),
