@@ -51,7 +51,10 @@ impl Authority {
 
     /// Certificate and key of a client of this name.
     pub(crate) fn client(&self, name: &str) -> Identity {
-        self.sign(&[], name, ExtendedKeyUsagePurpose::ClientAuth, |_| {})
+        self.sign(&[], name, ExtendedKeyUsagePurpose::ClientAuth, |params| {
+            // A subject of the servers' own organization and unit would be one of them.
+            params.distinguished_name.push(DnType::OrganizationalUnitName, "clients");
+        })
     }
 
     fn sign(

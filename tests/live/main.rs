@@ -27,3 +27,4 @@ mod targeting;
 mod terminator;
 mod tls;
 mod watch;
+mod x509;
