@@ -11,7 +11,7 @@ use crate::driver::checked_out::ServerConnection;
 use crate::driver::execute::execute;
 use crate::driver::observe::Observers;
 use crate::driver::open::Opener;
-use crate::driver::pool::PoolStatus;
+use crate::driver::pool_status::PoolStatus;
 use crate::driver::route::Route;
 use crate::driver::run::{Driver, run};
 use crate::driver::shared::Shared;
@@ -373,7 +373,7 @@ impl Client {
 
     /// The connections of operations, server by server.
     pub fn pools(&self) -> Vec<PoolStatus> {
-        self.shared().view().pools.values().map(|pool| pool.status()).collect()
+        self.shared().pool_statuses()
     }
 }
 

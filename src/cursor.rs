@@ -11,7 +11,8 @@ use futures_util::Stream;
 use serde::de::DeserializeOwned;
 
 use crate::client::Client;
-use crate::driver::execute::{Executed, execute_in};
+use crate::driver::execute::{Executed, execute_on};
+use crate::driver::pool::PooledConnection;
 use crate::driver::route::Route;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
@@ -26,7 +27,12 @@ use crate::transport::BoxFuture;
 /// The results of a query: a stream of documents read as `T`, straight from the reply's bytes.
 ///
 /// The next batch is fetched when the stream asks for it, always from the server that has the
-/// cursor. Dropping the stream before its end frees the cursor on the server (`killCursors`).
+/// cursor. Dropping the stream before its end frees the cursor on the server (`killCursors`) in the
+/// background; [`Cursor::close`] waits for that.
+///
+/// Behind a load balancer the cursor keeps a connection of the pool from its first batch to its
+/// last, so that no more cursors can be open than `maxPoolSize` says. After a failure it keeps it
+/// until it is closed or dropped.
 pub struct Cursor<T> {
     client: Client,
     address: ServerAddress,
@@ -40,11 +46,19 @@ pub struct Cursor<T> {
     /// The time of the step of the iteration that is under way.
     step: Option<TimeBudget>,
     session: Option<ImplicitSession>,
+    /// Whether it has a connection of its own: behind a load balancer.
+    pinned: bool,
+    /// That one; it is not here while a batch is fetched.
+    connection: Option<PooledConnection>,
+    /// The stream has ended with an error, the cursor has not.
+    failed: bool,
     fetch: Option<Fetch>,
     read: PhantomData<fn() -> T>,
 }
 
-type Fetch = BoxFuture<'static, Result<Executed<CursorReply>>>;
+type Fetch = BoxFuture<'static, (Result<Executed<CursorReply>>, Option<PooledConnection>)>;
+
+type Killing = BoxFuture<'static, Result<()>>;
 
 /// What the query said about what is fetched later.
 #[derive(Clone, Debug, Default)]
@@ -76,7 +90,7 @@ impl<T> Cursor<T> {
         settings: CursorSettings,
     ) -> Self {
         let CursorSettings { mut bounds, comment, time } = settings;
-        let Executed { output, address, session, .. } = first;
+        let Executed { output, address, session, connection, .. } = first;
         bounds.returned = output.batch.len() as u64;
         // A cursor that the server has closed needs its session no more.
         let session = session.filter(|_| output.id != 0);
@@ -91,6 +105,9 @@ impl<T> Cursor<T> {
             time,
             step: None,
             session,
+            pinned: connection.is_some(),
+            connection,
+            failed: false,
             fetch: None,
             read: PhantomData,
         }
@@ -106,7 +123,8 @@ impl<T> Cursor<T> {
         self.id != 0
     }
 
-    /// Frees the cursor on the server. A dropped cursor is freed too, in the background.
+    /// Frees the cursor on the server. A dropped cursor is freed too, in the background. Behind a
+    /// load balancer its connection is back in the pool then, whatever came of it.
     ///
     /// # Errors
     ///
@@ -128,10 +146,12 @@ impl<T> Cursor<T> {
         };
         let (client, address) = (self.client.clone(), self.address.clone());
         let database = self.namespace.database.clone();
-        let session = self.session.take();
+        let (session, mut connection) = (self.session.take(), self.connection.take());
         Box::pin(async move {
+            let shared = client.shared();
             let route = Route { budget, ..Route::pinned(&database, &address) };
-            execute_in(client.shared(), &mut operation, &route, session).await
+            let fetched = execute_on(shared, &mut operation, &route, session, &mut connection);
+            (fetched.await, connection)
         })
     }
 
@@ -144,12 +164,17 @@ impl<T> Cursor<T> {
                 self.session = executed.session.filter(|_| self.id != 0);
                 Ok(())
             }
+            // "Drivers MUST leave the connection pinned to the cursor."
+            Err(error) if self.pinned => {
+                self.failed = true;
+                Err(error)
+            }
             Err(error) => {
                 // A server that refuses to go on has closed the cursor; one that was not reached,
                 // or is overloaded, has it still.
                 let refused = matches!(error.kind(), ErrorKind::Command(_));
                 if !refused || error.has_label(SYSTEM_OVERLOADED_ERROR) {
-                    self.kill();
+                    self.leave();
                 }
                 self.id = 0;
                 Err(error)
@@ -158,27 +183,41 @@ impl<T> Cursor<T> {
     }
 
     /// Leaves word that nobody will read on.
-    fn kill(&mut self) {
-        let killing = self.killing(None, false);
+    fn leave(&mut self) {
+        let Some(killing) = self.killing(None, false) else { return };
         // Nobody is there to hear of a failure, and the server forgets idle cursors by itself.
         let job = async move { drop(killing.await) };
         self.client.shared().leave_job(Box::pin(job));
     }
 
-    /// Has the server forget the cursor; `own` is the time for that, where it was given one.
-    fn killing(&mut self, own: Option<Duration>, awaited: bool) -> BoxFuture<'static, Result<()>> {
+    /// Has the server forget the cursor, if it has it; `own` is the time for that, where it was
+    /// given one.
+    fn killing(&mut self, own: Option<Duration>, awaited: bool) -> Option<Killing> {
+        // A batch that is being fetched has the connection, and breaks it by its end.
+        self.fetch = None;
+        let mut connection = self.connection.take();
+        let id = std::mem::take(&mut self.id);
+        // On another connection behind a load balancer there is another server, and on a broken one
+        // there is none.
+        if id == 0 || (self.pinned && !connection.as_ref().is_some_and(|it| it.is_usable())) {
+            return None;
+        }
         let collection = self.namespace.collection.clone();
-        let mut operation = KillCursors { collection, ids: vec![self.id] };
-        self.id = 0;
+        let mut operation = KillCursors { collection, ids: vec![id] };
         // Not the client itself: a job must not keep it alive.
         let (shared, address) = (self.client.shared().clone(), self.address.clone());
         let (database, session) = (self.namespace.database.clone(), self.session.take());
-        let time = self.time;
-        Box::pin(async move {
+        let (time, pinned) = (self.time, self.pinned);
+        Some(Box::pin(async move {
             let budget = time.close(own, || shared.transport.now());
             let route = Route { awaited, budget, ..Route::pinned(&database, &address) };
-            execute_in(&shared, &mut operation, &route, session).await.map(drop)
-        })
+            let killed = execute_on(&shared, &mut operation, &route, session, &mut connection);
+            match killed.await {
+                // The server forgets a cursor with its connection, which was all there was to it.
+                Err(error) if pinned && matches!(error.kind(), ErrorKind::Network { .. }) => Ok(()),
+                killed => killed.map(drop),
+            }
+        }))
     }
 }
 
@@ -202,16 +241,16 @@ impl<T: DeserializeOwned> Cursor<T> {
             if let Some(document) = self.batch.next_document() {
                 break Some(decode(document));
             }
-            if self.id == 0 || (asked && once) {
+            if self.id == 0 || self.failed || (asked && once) {
                 break None;
             }
             if self.fetch.is_none() {
                 self.fetch = Some(self.fetch_more());
             }
             let Some(fetch) = &mut self.fetch else { continue };
-            let outcome = ready!(fetch.as_mut().poll(cx));
+            let (outcome, connection) = ready!(fetch.as_mut().poll(cx));
             asked = true;
-            self.fetch = None;
+            (self.fetch, self.connection) = (None, connection);
             if let Err(error) = self.fetched(outcome) {
                 break Some(Err(error));
             }
@@ -250,11 +289,8 @@ impl<T> IntoFuture for CloseCursor<T> {
     type IntoFuture = BoxFuture<'static, Result<()>>;
 
     fn into_future(mut self) -> Self::IntoFuture {
-        self.cursor.fetch = None;
-        match self.cursor.id {
-            0 => Box::pin(std::future::ready(Ok(()))),
-            _ => self.cursor.killing(self.timeout, true),
-        }
+        let killing = self.cursor.killing(self.timeout, true);
+        killing.unwrap_or_else(|| Box::pin(std::future::ready(Ok(()))))
     }
 }
 
@@ -266,9 +302,7 @@ impl<T> Unpin for Cursor<T> {}
 
 impl<T> Drop for Cursor<T> {
     fn drop(&mut self) {
-        if self.id != 0 {
-            self.kill();
-        }
+        self.leave();
     }
 }
 

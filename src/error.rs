@@ -11,6 +11,7 @@ use std::time::Duration;
 use crate::engine::address::ServerAddress;
 use crate::engine::auth::{AuthError, AuthFailure};
 use crate::engine::op::{BuildError, CommandFailure, ReplyFailure, WriteFailure};
+pub use crate::engine::pool::{InUse, PoolError};
 pub use crate::engine::sdam::TlsProblem;
 use crate::engine::selection::{Hint, Verdict};
 use crate::engine::srv::SrvError;
@@ -96,12 +97,12 @@ pub enum ErrorKind {
         /// Who, by what mechanism, and why not.
         failure: Box<AuthFailure>,
     },
-    /// The server's connections were closed while the operation waited for one.
+    /// The pool of the server's connections gave none.
     Pool {
         /// The server.
         address: ServerAddress,
         /// Why.
-        message: String,
+        error: PoolError,
     },
     /// The server refused the command.
     Command(Box<CommandFailure>),
@@ -263,8 +264,8 @@ impl fmt::Display for Error {
             }
             ErrorKind::Network { address, message }
             | ErrorKind::Tls { address, message, .. }
-            | ErrorKind::Timeout { address, message }
-            | ErrorKind::Pool { address, message } => write!(f, "{address}: {message}"),
+            | ErrorKind::Timeout { address, message } => write!(f, "{address}: {message}"),
+            ErrorKind::Pool { address, error } => write!(f, "{address}: {error}"),
             ErrorKind::OperationTimeout { timeout, cause } if timeout.is_zero() => cause.fmt(f),
             ErrorKind::OperationTimeout { timeout, cause } => {
                 write!(f, "the operation did not end within its timeoutMS of {timeout:?}: {cause}")

@@ -58,6 +58,8 @@ mod session;
 mod shutdown;
 pub mod statistics;
 mod targeting;
+#[doc(hidden)]
+pub mod testing;
 mod tls;
 mod topology;
 
@@ -70,7 +72,7 @@ pub use collection::{
 pub use cursor::{CloseCursor, Cursor};
 pub use database::{Command, Database, RunCommand, RunCommandRaw};
 pub use driver::checked_out::ServerConnection;
-pub use driver::pool::PoolStatus;
+pub use driver::pool_status::{PoolStatus, Storm};
 pub use driver::run::Driver;
 pub use engine::address::ServerAddress;
 pub use engine::op::{CursorType, TimeoutMode};

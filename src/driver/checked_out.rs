@@ -7,7 +7,7 @@ use bson::Document;
 
 use super::execute::Run;
 use super::on_demand::attend;
-use super::pool::PooledConnection;
+use super::pool::{PooledConnection, ServerPool};
 use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
@@ -48,6 +48,19 @@ impl ServerConnection {
         selected.rests();
         let (shared, read_preference) = (shared.clone(), choice.read_preference);
         Ok(Self { shared, read_preference, selected, connection })
+    }
+
+    /// One out of this pool, whatever the server of that has become: for
+    /// [`testing`](crate::testing).
+    pub(crate) async fn out_of(shared: &Arc<Shared>, pool: &Arc<ServerPool>) -> Result<Self> {
+        let read_preference = ReadPreference::PRIMARY;
+        let route = Route::read("admin", &read_preference);
+        let run = Run::new(shared, &op::Ping, &route, None);
+        let mut selected = Selected::of(shared, pool.address())?;
+        let taken = run.connect(&selected).await;
+        let connection = taken.map_err(|failed| failed.error)?;
+        selected.rests();
+        Ok(Self { shared: shared.clone(), read_preference, selected, connection })
     }
 
     /// The server.

@@ -12,11 +12,11 @@ use futures_util::future::{Either, select};
 use super::authenticate::{Authentication, Proof};
 use super::framed::{Framed, FramedError, Interrupt};
 use super::open::{OpenError, Opener};
-use crate::engine::address::ServerAddress;
+use super::pool::Slot;
 use crate::engine::auth::{AuthFailure, Conversation, Opening};
 use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError};
 use crate::engine::op::Limits;
-use crate::engine::pool::Permit;
+use crate::engine::pool::{Generation, Permit};
 use crate::engine::sdam::Stage;
 use crate::engine::time::Instant;
 use crate::engine::wire::{
@@ -154,6 +154,8 @@ pub(crate) struct Connection {
     compression: Compression,
     buffer: Vec<u8>,
     permit: Permit,
+    /// As the permit's, or behind a load balancer that of the server.
+    generation: Generation,
     next_request: i32,
     hello: Arc<HelloReply>,
     /// How the client has proved who it is.
@@ -178,21 +180,18 @@ impl Connection {
     /// authenticates; a failure says how far that came.
     pub(crate) async fn establish(
         transport: &dyn Transport,
-        address: &ServerAddress,
-        permit: Permit,
-        interrupt: Arc<Interrupt>,
+        slot: &Slot,
         handshake: Handshake<'_>,
-        offered: Option<Offered>,
     ) -> Result<Self, (Stage, ConnectionError)> {
-        let patience = handshake.patience;
+        let (patience, address) = (handshake.patience, slot.address());
         let limit = patience.greeting(transport.now());
-        let interrupted = interrupt.clone();
+        let offered = slot.take_offered();
         let greeting = async {
             if let Some(Offered { mut framed, hello, opening }) = offered
                 && framed.is_silent().await
             {
                 let now = transport.now();
-                let mut connection = Self::over(framed, permit, interrupt, now);
+                let mut connection = Self::over(framed, slot, now);
                 connection.compression = handshake.compression.clone();
                 let who = handshake.authentication;
                 let conversation = match opening {
@@ -205,9 +204,9 @@ impl Connection {
             let stream = handshake.opener.open(transport, address).await;
             let stream = stream.map_err(ConnectionError::Open)?;
             let framed = Framed::new(stream, DEFAULT_MAX_MESSAGE_SIZE);
-            let mut connection = Self::over(framed, permit, interrupt, transport.now());
+            let mut connection = Self::over(framed, slot, transport.now());
             connection.compression = handshake.compression.clone();
-            let conversation = connection.say_hello(transport, &handshake).await?;
+            let conversation = connection.say_hello(transport, slot, &handshake).await?;
             Ok((connection, conversation))
         };
         let work = async {
@@ -221,22 +220,24 @@ impl Connection {
             }
             Ok(connection)
         };
-        match select(pin!(work), pin!(interrupted.raised())).await {
+        match select(pin!(work), pin!(slot.interrupt().raised())).await {
             Either::Left((made, _)) => made,
             Either::Right((error, _)) => Err((Stage::Handshaking, error.into())),
         }
     }
 
-    fn over(framed: Framed, permit: Permit, interrupt: Arc<Interrupt>, now: Instant) -> Self {
+    fn over(framed: Framed, slot: &Slot, now: Instant) -> Self {
+        let permit = slot.permit();
         Self {
             framed,
             compression: Compression::default(),
             buffer: Vec::new(),
             permit,
+            generation: Generation { number: permit.generation, service_id: None },
             next_request: 1,
             hello: Arc::default(),
             proof: Proof::default(),
-            interrupt,
+            interrupt: slot.interrupt().clone(),
             last_used: now,
             busy: false,
             proving: false,
@@ -255,6 +256,7 @@ impl Connection {
     async fn say_hello(
         &mut self,
         transport: &dyn Transport,
+        slot: &Slot,
         handshake: &Handshake<'_>,
     ) -> Result<Option<Conversation>, ConnectionError> {
         let opening = handshake.authentication.map(Authentication::opening).transpose()?;
@@ -276,9 +278,12 @@ impl Connection {
         let document = reply.message.document();
         let hello = HelloReply::parse(document).map_err(ConnectionError::Hello)?;
         hello.check_load_balanced(handshake.load_balanced).map_err(ConnectionError::Hello)?;
-        let conversation = opening.map(|opening| opening.answered(&hello, document)).transpose()?;
+        if handshake.load_balanced {
+            self.generation = slot.greeted(hello.service_id);
+        }
         self.greeted(Arc::new(hello));
-        Ok(conversation)
+        let answered = opening.map(|opening| opening.answered(&self.hello, document));
+        Ok(answered.transpose()?)
     }
 
     /// Sends one request and reads its reply; `None` where the request asks for none.
@@ -370,8 +375,8 @@ impl Connection {
         self.permit.connection_id
     }
 
-    pub(crate) fn generation(&self) -> u64 {
-        self.permit.generation
+    pub(crate) fn generation(&self) -> Generation {
+        self.generation
     }
 
     /// Who is at both ends.
@@ -379,7 +384,7 @@ impl Connection {
         Peer {
             connection_id: self.id(),
             server_connection_id: self.hello.connection_id,
-            service_id: self.hello.service_id,
+            service_id: self.generation.service_id,
         }
     }
 

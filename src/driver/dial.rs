@@ -27,24 +27,18 @@ pub(crate) async fn dial(
         authentication: shared.authentication.as_ref(),
         patience,
     };
-    let address = slot.address().clone();
-    let permit = slot.permit();
     let transport = &*shared.transport;
-    let interrupt = slot.interrupt().clone();
-    let offered = slot.take_offered();
-    let made =
-        Connection::establish(transport, &address, permit, interrupt, handshake, offered).await;
-    match made {
+    match Connection::establish(transport, &slot, handshake).await {
         Ok(connection) => {
+            let address = slot.address().clone();
             let reply = Box::new((**connection.hello()).clone());
             shared.drive(transport.now(), Event::Handshaken { address, reply });
             Ok(slot.fill(connection))
         }
         Err((stage, error)) => {
-            let generation = permit.generation;
             let (judged, kind) = making_of(stage, &error);
             // The pool is cleared, if at all, before the connection counts as closed.
-            shared.report(Failure { address, generation, stage: judged, kind });
+            shared.report(Failure::of(slot.address(), slot.generation(), judged, kind));
             slot.fail(error.to_string().into());
             Err((stage, error))
         }

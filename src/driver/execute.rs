@@ -3,7 +3,6 @@
 //! All I/O happens on the caller's task. Whether to try again is the engine's decision
 //! ([`Attempts`]); what a failure says about the server is told to the topology machine.
 
-use std::ops::DerefMut;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +13,11 @@ use futures_util::future::{Either, select as either};
 use super::connection::{Connection, ConnectionError};
 use super::failed::{Failed, kind_of};
 use super::in_flight::goes_elsewhere;
+use super::lease::{Lease, for_cursor, release};
 use super::observe::CommandWatch;
 use super::on_demand::attend;
 use super::pause;
+use super::pool::PooledConnection;
 use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
@@ -41,6 +42,8 @@ pub(crate) struct Executed<T> {
     pub(crate) sent: Instant,
     /// The session that was used; a cursor keeps it.
     pub(crate) session: Option<ImplicitSession>,
+    /// Behind a load balancer: the connection of the cursor that was opened.
+    pub(crate) connection: Option<PooledConnection>,
 }
 
 /// Runs `operation` in an implicit session.
@@ -59,27 +62,40 @@ pub(crate) async fn execute_in<O: Operation>(
     route: &Route<'_>,
     session: Option<ImplicitSession>,
 ) -> Result<Executed<O::Output>> {
-    let work = attempt_until_done(shared, operation, route, session);
-    match route.awaited {
-        true => attend(shared, work).await,
-        // A job of the driver future itself.
-        false => work.await,
-    }
+    execute_on(shared, operation, route, session, &mut None).await
 }
 
-async fn attempt_until_done<O: Operation>(
+/// The same on the connection that is `pinned`, if one is: it stays so, but for an operation that
+/// succeeds and leaves no cursor.
+pub(crate) async fn execute_on<O: Operation>(
     shared: &Arc<Shared>,
     operation: &mut O,
     route: &Route<'_>,
     session: Option<ImplicitSession>,
+    pinned: &mut Option<PooledConnection>,
 ) -> Result<Executed<O::Output>> {
+    let mut run = Run::new(shared, operation, route, session);
+    let work = attempt_until_done(&mut run, operation, pinned);
+    let success = match route.awaited {
+        true => attend(shared, work).await,
+        // A job of the driver future itself.
+        false => work.await,
+    };
+    Ok(success?.executed(run.session))
+}
+
+async fn attempt_until_done<O: Operation>(
+    run: &mut Run<'_>,
+    operation: &mut O,
+    pinned: &mut Option<PooledConnection>,
+) -> Result<Success<O::Output>> {
+    let (shared, route) = (run.shared, run.route);
     let budget = &route.budget;
     let attempts = Attempts::new(shared.options.max_adaptive_retries);
     let mut attempts = attempts.timed(budget.is_set());
-    let mut run = Run::new(shared, operation, route, session);
     loop {
-        let failed = match run.attempt(operation).await {
-            Ok(success) => return Ok(success.executed(run.session)),
+        let failed = match run.attempt(operation, pinned).await {
+            Ok(success) => return Ok(success),
             Err(failed) => failed,
         };
         run.moves += u32::from(failed.trouble == Trouble::Moved);
@@ -108,12 +124,14 @@ pub(super) struct Success<T> {
     address: ServerAddress,
     server_type: ServerType,
     sent: Instant,
+    /// What the cursor that was opened keeps.
+    connection: Option<PooledConnection>,
 }
 
 impl<T> Success<T> {
     fn executed(self, session: Option<ImplicitSession>) -> Executed<T> {
-        let Self { output, address, server_type, sent } = self;
-        Executed { output, address, server_type, sent, session }
+        let Self { output, address, server_type, sent, connection } = self;
+        Executed { output, address, server_type, sent, session, connection }
     }
 }
 
@@ -176,12 +194,13 @@ impl<'a> Run<'a> {
     async fn attempt<O: Operation>(
         &mut self,
         operation: &mut O,
+        pinned: &mut Option<PooledConnection>,
     ) -> Result<Success<O::Output>, Failed> {
         let selected = self.select(operation).await?;
         let movable = self.is_movable(&selected);
         let (shared, route, kind) = (self.shared, self.route, self.kind);
         let avoided = self.deprioritized.clone();
-        let mut work = pin!(self.on_server(operation, &selected));
+        let mut work = pin!(self.on_server(operation, &selected, pinned));
         loop {
             match either(work.as_mut(), selected.told()).await {
                 Either::Left((outcome, _)) => return outcome,
@@ -213,9 +232,17 @@ impl<'a> Run<'a> {
         &mut self,
         operation: &mut O,
         selected: &Selected,
+        pinned: &mut Option<PooledConnection>,
     ) -> Result<Success<O::Output>, Failed> {
-        let connection = self.connect(selected).await?;
-        self.on_connection(operation, selected, connection).await
+        let Some(connection) = pinned.as_deref_mut() else {
+            let connection = self.connect(selected).await?;
+            return self.on_connection(operation, selected, connection).await;
+        };
+        let outcome = self.on_connection(operation, selected, connection).await;
+        if outcome.as_ref().is_ok_and(|it| !O::leaves_cursor(&it.output)) {
+            *pinned = None;
+        }
+        outcome
     }
 
     /// Runs the operation once, on this connection, and lets go of that as soon as it can.
@@ -223,7 +250,7 @@ impl<'a> Run<'a> {
         &mut self,
         operation: &mut O,
         selected: &Selected,
-        mut connection: impl DerefMut<Target = Connection>,
+        mut connection: impl Lease,
     ) -> Result<Success<O::Output>, Failed> {
         let limits = Limits::of(connection.hello());
         if self.attempt == 0 {
@@ -266,7 +293,7 @@ impl<'a> Run<'a> {
         }
         let reply = reply.map_err(|failed| failed.told(&mut watch))?;
         let generation = connection.generation();
-        drop(connection);
+        let connection = release(connection, selected.topology_type);
         let output = match reply {
             None => operation
                 .unacknowledged()
@@ -282,7 +309,8 @@ impl<'a> Run<'a> {
         let server_type = selected.server.server_type;
         let address = selected.server.address.clone();
         self.shared.succeeded(&address);
-        Ok(Success { output, address, server_type, sent })
+        let connection = for_cursor(connection.filter(|_| O::leaves_cursor(&output)));
+        Ok(Success { output, address, server_type, sent, connection })
     }
 
     /// What the server is told of the time that is left.

@@ -11,6 +11,7 @@ use crate::engine::auth::AuthError;
 use crate::engine::hello::ReplyError;
 use crate::engine::op::retry::{self, AttemptError, AttemptServer, Outdated, RetryPolicy};
 use crate::engine::op::{self, CommandFailure, ReplyFailure, Retryability, Trouble};
+use crate::engine::pool::{Generation, PoolError};
 use crate::engine::sdam::{Failure, FailureKind, LinkErrorKind, Stage};
 use crate::error::{Error, ErrorKind};
 
@@ -36,7 +37,12 @@ impl Failed {
             _ => false,
         };
         let kind = self.error.kind();
-        let waited = matches!(kind, ErrorKind::Timeout { .. } | ErrorKind::ServerSelection { .. });
+        let waited = matches!(
+            kind,
+            ErrorKind::Timeout { .. }
+                | ErrorKind::ServerSelection { .. }
+                | ErrorKind::Pool { error: PoolError::TimedOut { .. }, .. }
+        );
         if late && waited {
             self.trouble = Trouble::OutOfTime { indicates_attempt };
         }
@@ -208,7 +214,7 @@ impl Run<'_> {
         &self,
         error: &ConnectionError,
         selected: &Selected,
-        generation: u64,
+        generation: Generation,
     ) -> Failed {
         let address = selected.pool.address();
         if !matches!(error, ConnectionError::Framed(FramedError::Interrupted(_))) {
@@ -224,7 +230,7 @@ impl Run<'_> {
         &mut self,
         mut failure: ReplyFailure,
         selected: &Selected,
-        generation: u64,
+        generation: Generation,
         server: &AttemptServer,
     ) -> Failed {
         let address = selected.pool.address();
@@ -294,10 +300,10 @@ impl Run<'_> {
     pub(super) fn report(
         &self,
         address: &ServerAddress,
-        generation: u64,
+        generation: Generation,
         stage: Stage,
         kind: FailureKind,
     ) {
-        self.shared.report(Failure { address: address.clone(), generation, stage, kind });
+        self.shared.report(Failure::of(address, generation, stage, kind));
     }
 }

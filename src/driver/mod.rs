@@ -8,7 +8,8 @@
 //! - [`observe`]: who listens to what happens here: streams of events, log messages.
 //! - [`pool`], [`connection`], [`authenticate`], [`dial`]: connections of operations; [`select`],
 //!   [`obtain`] and [`execute`]: their path; [`failed`]: what a failure of theirs means; [`pause`]:
-//!   what comes before the next attempt; [`checked_out`]: one connection in a user's hands.
+//!   what comes before the next attempt; `lease`: who has its
+//!   connection; [`checked_out`]: one connection in a user's hands.
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
 
@@ -21,6 +22,7 @@ pub(crate) mod execute;
 pub(crate) mod failed;
 pub(crate) mod framed;
 pub(crate) mod in_flight;
+mod lease;
 pub(crate) mod link;
 pub(crate) mod observe;
 pub(crate) mod obtain;
@@ -28,6 +30,7 @@ pub(crate) mod on_demand;
 pub(crate) mod open;
 pub(crate) mod pause;
 pub(crate) mod pool;
+pub(crate) mod pool_status;
 mod proxy;
 pub(crate) mod route;
 pub(crate) mod run;

@@ -58,7 +58,7 @@ impl Run<'_> {
         // "set the server's type to Unknown", whatever was the matter with the connection.
         let kind = FailureKind::Network(error.to_string().into());
         let stage = Stage::Established;
-        self.shared.report(Failure { address: address.clone(), generation, stage, kind });
+        self.shared.report(Failure::of(&address, generation, stage, kind));
         let error = self.label_network_error(explain(&address, &error), None);
         Err(Failed { error, trouble: Trouble::Unsent, avoid: Some(address) })
     }
@@ -82,22 +82,16 @@ impl Run<'_> {
             }
         };
         checked_out.map_err(|error| {
-            let (address, message) = (selected.pool.address().clone(), error.to_string());
-            let error = Error::new(ErrorKind::Pool { address, message });
+            let address = selected.pool.address().clone();
+            let error = Error::new(ErrorKind::Pool { address, error });
             let error = self.label_network_error(error, None);
             Failed { error, trouble: Trouble::Unsent, avoid: None }
         })
     }
 
     fn waited_too_long(&self, selected: &Selected, limit: Duration) -> Failed {
-        let status = selected.pool.status();
-        let message = format!(
-            "timed out after {limit:?} waiting for a connection: {} of at most {} are in use",
-            status.connections - status.idle,
-            self.shared.options.max_pool_size,
-        );
-        let address = selected.pool.address().clone();
-        Failed::unsent(Error::new(ErrorKind::Timeout { address, message }))
+        let (address, error) = (selected.pool.address().clone(), selected.pool.timed_out(limit));
+        Failed::unsent(Error::new(ErrorKind::Pool { address, error }))
     }
 
     async fn establish(&self, selected: &Selected, slot: Slot) -> Result<PooledConnection, Failed> {

@@ -3,36 +3,23 @@
 //! In the uncontended case a check-out is one short mutex: no channel, no task.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
+use std::time::Duration;
 
+use bson::oid::ObjectId;
 use futures_channel::oneshot;
 
 use super::connection::{Connection, Offered};
 use super::framed::Interrupt;
 use super::in_flight::InFlight;
 use super::observe::PoolObserver;
+use super::pool_status::PoolStatus;
 use crate::engine::address::ServerAddress;
 use crate::engine::pool::{
-    Grant, Numbered, Permit, Pool, PoolAction, PoolError, PoolSettings, Ticket,
+    Generation, Grant, Numbered, Permit, Pool, PoolAction, PoolError, PoolSettings, Purpose, Ticket,
 };
 use crate::engine::time::Instant;
 use crate::transport::Transport;
-
-/// The connections of operations to one server, at one moment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct PoolStatus {
-    /// The server.
-    pub address: ServerAddress,
-    /// Connections in use, idle and being made.
-    pub connections: usize,
-    /// Connections that nobody uses.
-    pub idle: usize,
-    /// Operations that wait for a connection.
-    pub waiting: usize,
-    /// Operations that were given to the server and have not ended, those that wait included.
-    pub operations: usize,
-}
 
 /// One server's pool.
 #[derive(Debug)]
@@ -80,15 +67,15 @@ impl ServerPool {
         &self.in_flight
     }
 
-    pub(crate) fn status(&self) -> PoolStatus {
-        let core = self.core();
-        PoolStatus {
-            address: self.address.clone(),
-            connections: core.machine.size(),
-            idle: core.machine.idle(),
-            waiting: core.machine.waiting(),
-            operations: self.in_flight.count(),
-        }
+    /// The pool at this moment; `monitors` are the connections that are not the pool's.
+    pub(crate) fn status(&self, now: Instant, monitors: usize) -> PoolStatus {
+        let operations = self.in_flight.count();
+        PoolStatus::of(&self.address, &mut self.core().machine, now, monitors, operations)
+    }
+
+    /// Why somebody gives up who has waited for `limit`.
+    pub(crate) fn timed_out(&self, limit: Duration) -> PoolError {
+        self.core().machine.timed_out(limit)
     }
 
     /// A check of the server has succeeded: connections may be made, old ones are closed.
@@ -131,6 +118,16 @@ impl ServerPool {
         });
     }
 
+    /// Behind a load balancer: connections to one server there, up to this generation of it.
+    pub(crate) fn clear_service(&self, now: Instant, service_id: ObjectId, number: u64) {
+        self.change(|core| core.machine.clear_service(now, service_id, number));
+    }
+
+    /// The generation of connections that are made now.
+    pub(crate) fn generation(&self) -> u64 {
+        self.core().machine.generation()
+    }
+
     pub(crate) fn close(&self, now: Instant) {
         self.change(|core| {
             core.offered = None;
@@ -155,7 +152,7 @@ impl ServerPool {
     ) -> Option<PooledConnection> {
         let connection = self.change(|core| core.machine.check_out_idle(transport.now()))?;
         let (pool, transport) = (self.clone(), transport.clone());
-        Some(PooledConnection { pool, transport, connection: Some(connection) })
+        Some(PooledConnection { pool, transport, connection: Some(connection), pinned: None })
     }
 
     /// A connection, or leave to make one; waits in turn for either.
@@ -189,8 +186,9 @@ impl ServerPool {
         match grant {
             Grant::Connection(connection) => {
                 let (pool, transport) = (self.clone(), transport.clone());
-                let connection = Some(connection);
-                Ok(CheckedOut::Connection(PooledConnection { pool, transport, connection }))
+                let (connection, pinned) = (Some(connection), None);
+                let connection = PooledConnection { pool, transport, connection, pinned };
+                Ok(CheckedOut::Connection(connection))
             }
             Grant::Establish(permit) => Ok(CheckedOut::Slot(Slot::new(self, transport, permit))),
             Grant::Refused(error) => Err(error),
@@ -294,6 +292,8 @@ pub(crate) struct Slot {
     transport: Arc<dyn Transport>,
     permit: Permit,
     interrupt: Arc<Interrupt>,
+    /// What the connection belongs to, once the server has said who it is.
+    generation: OnceLock<Generation>,
     used: bool,
     /// Why the connection could not be made.
     error: Option<Arc<str>>,
@@ -311,7 +311,8 @@ impl Slot {
         }
         drop(core);
         let (pool, transport) = (pool.clone(), transport.clone());
-        Self { pool, transport, permit, interrupt, used: false, error: None }
+        let generation = OnceLock::new();
+        Self { pool, transport, permit, interrupt, generation, used: false, error: None }
     }
 
     pub(crate) fn interrupt(&self) -> &Arc<Interrupt> {
@@ -324,6 +325,17 @@ impl Slot {
 
     pub(crate) fn address(&self) -> &ServerAddress {
         &self.pool.address
+    }
+
+    /// The server has said who it is: which generation the connection belongs to.
+    pub(crate) fn greeted(&self, service_id: Option<ObjectId>) -> Generation {
+        *self.generation.get_or_init(|| self.pool.core().machine.greeted(self.permit, service_id))
+    }
+
+    /// The generation that the connection belongs to as far as it has come.
+    pub(crate) fn generation(&self) -> Generation {
+        let early = Generation { number: self.permit.generation, service_id: None };
+        self.generation.get().copied().unwrap_or(early)
     }
 
     /// The stream to make the connection of, if a monitor has offered one.
@@ -345,6 +357,7 @@ impl Slot {
             pool: self.pool.clone(),
             transport: self.transport.clone(),
             connection: Some(connection),
+            pinned: None,
         }
     }
 }
@@ -368,6 +381,17 @@ pub(crate) struct PooledConnection {
     pool: Arc<ServerPool>,
     transport: Arc<dyn Transport>,
     connection: Option<Connection>,
+    pinned: Option<Purpose>,
+}
+
+impl PooledConnection {
+    /// Keeps it out of the pool for this: it is counted so until it is dropped.
+    pub(crate) fn pin(&mut self, purpose: Purpose) {
+        if self.pinned.is_none() {
+            self.pinned = Some(purpose);
+            self.pool.core().machine.pin(purpose);
+        }
+    }
 }
 
 impl std::ops::Deref for PooledConnection {
@@ -387,15 +411,19 @@ impl std::ops::DerefMut for PooledConnection {
 impl Drop for PooledConnection {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        let now = self.transport.now();
-        if connection.is_usable() {
-            let generation = connection.generation();
-            self.pool.change(|core| core.machine.check_in(now, connection, generation));
-        } else {
-            self.pool.change(|core| {
-                core.interrupts.remove(&connection.id());
-                core.machine.lost(now, connection.id(), connection.generation());
-            });
-        }
+        let (now, generation) = (self.transport.now(), connection.generation());
+        self.pool.change(|core| {
+            if let Some(purpose) = self.pinned {
+                core.machine.unpin(purpose);
+            }
+            if connection.is_usable() {
+                core.machine.check_in(now, connection, generation);
+                return None;
+            }
+            core.interrupts.remove(&connection.id());
+            core.machine.lost(now, connection.id(), generation);
+            // Its socket is closed outside the lock.
+            Some(connection)
+        });
     }
 }

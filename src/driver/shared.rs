@@ -18,9 +18,10 @@ use super::observe::{Observers, PoolObserver};
 use super::on_demand::Attendance;
 use super::open::Opener;
 use super::pool::ServerPool;
+use super::pool_status::PoolStatus;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, DelimiterInDriverInfo, DriverInfo, HelloReply};
-use crate::engine::pool::PoolSettings;
+use crate::engine::pool::{Generation, PoolSettings};
 use crate::engine::rng::Rng;
 use crate::engine::sdam::{
     Action, Event, Failure, FailureKind, LinkId, Sdam, Stage, TopologyDescription,
@@ -229,7 +230,8 @@ impl Shared {
         kind: FailureKind,
     ) {
         let Some(generation) = self.core().sdam.pool_generation(address) else { return };
-        self.report(Failure { address: address.clone(), generation, stage, kind });
+        let generation = Generation { number: generation, service_id: None };
+        self.report(Failure::of(address, generation, stage, kind));
     }
 
     /// An operation succeeded on `address`: worth telling only where a failover waits for it.
@@ -293,6 +295,11 @@ impl Shared {
                 Action::ReadyPool(address) => {
                     with_pool(core, &address, |pool| self.tend(now, pool));
                 }
+                Action::ClearService { address, service_id, generation } => {
+                    with_pool(core, &address, |pool| {
+                        pool.clear_service(now, service_id, generation)
+                    });
+                }
                 Action::ClearPool { address, generation, reason, interrupt_in_use } => {
                     with_pool(core, &address, |pool| {
                         pool.clear(now, generation, &reason, interrupt_in_use);
@@ -347,7 +354,7 @@ impl Shared {
     }
 
     /// A check has succeeded: the moment to look after the pool too, without a timer of its own.
-    fn tend(self: &Arc<Self>, now: Instant, pool: &Arc<ServerPool>) {
+    pub(crate) fn tend(self: &Arc<Self>, now: Instant, pool: &Arc<ServerPool>) {
         pool.ready(now);
         if pool.is_short_of(self.options.min_pool_size as usize) {
             self.leave_job(Box::pin(replenish(self.clone(), pool.clone())));
@@ -399,6 +406,16 @@ impl Shared {
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
         self.core().sdam.poll_timeout()
+    }
+
+    /// Each server's pool, with the connections of its monitor.
+    pub(crate) fn pool_statuses(&self) -> Vec<PoolStatus> {
+        let now = self.transport.now();
+        let monitors = |address: &ServerAddress, core: &Core| {
+            core.slots.keys().filter(|link| link.address == *address).count()
+        };
+        let core = self.core();
+        core.pools.iter().map(|(a, pool)| pool.status(now, monitors(a, &core))).collect()
     }
 
     /// Tells the engine what time it is, then says how long the process has stood still in all.

@@ -20,7 +20,8 @@ pub(crate) use listeners::{Listeners, channel};
 pub(crate) use sets::SetListeners;
 
 pub use crate::engine::pool::{
-    CheckOutFailedReason, ConnectionClosedReason, PoolEvent, PoolEventKind, PoolSettings,
+    CheckOutFailedReason, ConnectionClosedReason, InUse, MakingRate, PoolEvent, PoolEventKind,
+    PoolSettings,
 };
 pub use crate::engine::sdam::{
     EventKind, HeartbeatConnection, Notice as Event, SetChange, SetState,

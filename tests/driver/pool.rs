@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use portolan::bson::doc;
+use portolan::error::PoolError;
 use portolan::{Client, ErrorKind, ReadPreference};
 
 use super::support::server::{Act, Port};
@@ -76,10 +77,15 @@ fn who_waits_too_long_is_told_so() {
     let start = bed.now();
     let error = ping(&bed, &client).expect_err("no connection is free");
     assert_eq!(bed.now() - start, ms(70));
-    assert!(matches!(error.kind(), ErrorKind::Timeout { .. }), "{error:?}");
+    let ErrorKind::Pool { error: PoolError::TimedOut { in_use, .. }, .. } = error.kind() else {
+        panic!("{error:?}");
+    };
+    assert_eq!(in_use.total(), 1);
     assert_eq!(
         error.to_string(),
-        "a:1: timed out after 70ms waiting for a connection: 1 of at most 1 are in use"
+        "a:1: timed out while checking out a connection from connection pool, after 70ms. \
+         maxPoolSize: 1, connections in use by cursors: 0, connections in use by transactions: 0, \
+         connections in use by other operations: 1, connections being made: 0"
     );
     bed.advance(secs(1));
     assert!(busy.take().expect("done").is_ok());

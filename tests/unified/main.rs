@@ -10,6 +10,7 @@
 
 mod apart;
 mod client;
+mod cmap;
 mod cursors;
 mod deployment;
 mod errors;
@@ -36,7 +37,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::apart::Reason;
 use crate::deployment::Deployments;
-use crate::suites::{Expect, SUITES, Suite};
+use crate::suites::{Expect, POOLS, SUITES, Suite};
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -47,8 +48,9 @@ fn main() {
     match prepare() {
         Ok((source, deployments)) => {
             trials.extend(prose::trials(&deployments));
-            for suite in SUITES {
-                trials.extend(self::trials(&source, suite, &deployments, &mut apart));
+            let all = SUITES.iter().map(|suite| (suite, tests as Read));
+            for (suite, read) in all.chain([(&POOLS, pools as Read)]) {
+                trials.extend(self::trials(&source, suite, read, &deployments, &mut apart));
             }
         }
         Err(problem) => trials.push(Trial::test("prepare", || Err(Failed::from(problem)))),
@@ -83,9 +85,14 @@ fn prepare() -> Result<(PathBuf, Arc<Deployments>), String> {
     Ok((source, Arc::new(Deployments::find()?)))
 }
 
+/// What makes trials of a file.
+type Read =
+    fn(&str, &Path, &'static Suite, &Arc<Deployments>, &mut BTreeMap<Reason, usize>) -> Vec<Trial>;
+
 fn trials(
     source: &Path,
     suite: &'static Suite,
+    read: Read,
     deployments: &Arc<Deployments>,
     apart: &mut BTreeMap<Reason, usize>,
 ) -> Vec<Trial> {
@@ -103,7 +110,7 @@ fn trials(
     let mut trials = vec![count];
     for path in files {
         let name = path.strip_prefix(source).unwrap_or(&path).to_string_lossy().replace('\\', "/");
-        trials.extend(tests(&name, &path, suite, deployments, apart));
+        trials.extend(read(&name, &path, suite, deployments, apart));
     }
     trials
 }
@@ -151,6 +158,24 @@ fn tests(
         }));
     }
     trials
+}
+
+/// The one trial of a file of pools.
+fn pools(
+    name: &str,
+    path: &Path,
+    _: &'static Suite,
+    deployments: &Arc<Deployments>,
+    apart: &mut BTreeMap<Reason, usize>,
+) -> Vec<Trial> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let trial = cmap::trial(name.to_owned(), &text, deployments);
+    vec![trial.unwrap_or_else(|missing| {
+        let reason = Reason::Requirement(missing);
+        let title = format!("{name} ({reason})");
+        *apart.entry(reason).or_default() += 1;
+        Trial::test(title, || Ok(())).with_ignored_flag(true)
+    })]
 }
 
 impl Expect {

@@ -50,6 +50,9 @@ pub(crate) static SUITES: &[Suite] = &[
     suite("open-telemetry/tests/transaction", 2),
 ];
 
+/// The tests of pools, which have a format of their own ([`crate::cmap`]).
+pub(crate) static POOLS: Suite = suite("connection-monitoring-and-pooling/tests/cmap-format", 33);
+
 const fn suite(folder: &'static str, files: usize) -> Suite {
     Suite { folder, files, expect: Expect::Pass }
 }

@@ -131,6 +131,16 @@ pub trait Operation {
         context: &CommandContext<'_>,
     ) -> Result<Self::Output, ReplyFailure>;
 
+    /// Whether the result leaves a cursor open on the server: behind a load balancer the connection
+    /// belongs to that cursor until it ends.
+    fn leaves_cursor(output: &Self::Output) -> bool
+    where
+        Self: Sized,
+    {
+        let _ = output;
+        false
+    }
+
     /// The result where the write concern asks for no reply; `None` where that makes no sense.
     fn unacknowledged(&self) -> Option<Self::Output> {
         None

@@ -5,17 +5,30 @@
 //! drain: every method that may help a waiter or discard a connection is followed by
 //! [`Pool::poll_action`] until `None`.
 
+mod error;
 mod events;
+mod generation;
+mod rate;
+mod tell;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use error::{InUse, PoolError, Purpose};
 pub use events::{CheckOutFailedReason, ConnectionClosedReason, PoolEvent, PoolEventKind};
+pub use generation::Generation;
+pub use rate::MakingRate;
 
+use bson::oid::ObjectId;
+
+use self::generation::Services;
+use self::rate::Making as Rate;
 use crate::engine::time::Instant;
 
+#[cfg(test)]
+mod service_tests;
 #[cfg(test)]
 mod tests;
 
@@ -77,30 +90,6 @@ pub enum PoolAction<C> {
     Notify(PoolEventKind),
 }
 
-/// Why a pool gives no connection.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum PoolError {
-    /// The server failed, and no check has succeeded since ("PoolClearedError").
-    Cleared {
-        /// What happened to the server.
-        reason: Arc<str>,
-    },
-    /// The server left the topology, or the client was closed ("PoolClosedError").
-    Closed,
-}
-
-impl fmt::Display for PoolError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Cleared { reason } => write!(f, "the connection pool was cleared: {reason}"),
-            Self::Closed => f.write_str(
-                "the connection pool was closed: the server left the deployment, or the client was \
-                 shut down",
-            ),
-        }
-    }
-}
-
 /// "Connection Pool States".
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum State {
@@ -112,7 +101,7 @@ enum State {
 #[derive(Debug)]
 struct Idle<C> {
     connection: C,
-    generation: u64,
+    generation: Generation,
     since: Instant,
 }
 
@@ -120,6 +109,8 @@ struct Idle<C> {
 #[derive(Debug)]
 struct Making {
     created: Instant,
+    /// Behind a load balancer: the server that it leads to, once that is known.
+    service_id: Option<ObjectId>,
     /// When the operation asked that waits for it; `None` where nobody waits for it.
     asked: Option<Instant>,
 }
@@ -130,6 +121,8 @@ pub struct Pool<C> {
     settings: PoolSettings,
     state: State,
     generation: u64,
+    /// Behind a load balancer: the generations of the servers there.
+    services: Services,
     /// The most recently used last.
     idle: VecDeque<Idle<C>>,
     /// Connections in use, idle and being made.
@@ -138,6 +131,10 @@ pub struct Pool<C> {
     making: BTreeMap<u64, Making>,
     /// Connections that were made and that no operation has had yet.
     unasked: BTreeSet<u64>,
+    /// Connections in use that a cursor or a transaction keeps.
+    cursors: usize,
+    transactions: usize,
+    rate: Rate,
     /// Who waits, and since when.
     queue: VecDeque<(Ticket, Instant)>,
     next_ticket: u64,
@@ -153,10 +150,14 @@ impl<C: Numbered> Pool<C> {
             settings,
             state: State::Paused { reason: "the server has not been checked yet".into() },
             generation: 0,
+            services: Services::default(),
             idle: VecDeque::new(),
             total: 0,
             making: BTreeMap::new(),
             unasked: BTreeSet::new(),
+            cursors: 0,
+            transactions: 0,
+            rate: Rate::default(),
             queue: VecDeque::new(),
             next_ticket: 0,
             next_connection_id: 1,
@@ -184,21 +185,6 @@ impl<C: Numbered> Pool<C> {
     /// The generation of connections that are made now.
     pub fn generation(&self) -> u64 {
         self.generation
-    }
-
-    /// Connections in use, idle and being made.
-    pub fn size(&self) -> usize {
-        self.total
-    }
-
-    /// Connections that nobody uses.
-    pub fn idle(&self) -> usize {
-        self.idle.len()
-    }
-
-    /// How many wait.
-    pub fn waiting(&self) -> usize {
-        self.queue.len()
     }
 
     /// "Checking Out a Connection": a grant at once, or a place in the queue.
@@ -255,12 +241,15 @@ impl<C: Numbered> Pool<C> {
     }
 
     /// "Checking In a Connection".
-    pub fn check_in(&mut self, now: Instant, connection: C, generation: u64) {
+    ///
+    /// "A [...] connection that did not originate from the pool" cannot come: the shell's guard of
+    /// a connection knows its pool, and nothing else checks in.
+    pub fn check_in(&mut self, now: Instant, connection: C, generation: Generation) {
         self.checked_in(connection.connection_id());
         if self.state == State::Closed {
-            self.discard(connection, ConnectionClosedReason::PoolClosed);
-        } else if generation < self.generation {
-            self.discard(connection, ConnectionClosedReason::Stale);
+            self.discard(connection, generation, ConnectionClosedReason::PoolClosed);
+        } else if self.is_outdated(generation) {
+            self.discard(connection, generation, ConnectionClosedReason::Stale);
         } else {
             self.idle.push_back(Idle { connection, generation, since: now });
         }
@@ -268,29 +257,42 @@ impl<C: Numbered> Pool<C> {
     }
 
     /// A connection in use is not coming back: it broke, or its user vanished in the middle.
-    pub fn lost(&mut self, now: Instant, connection_id: u64, generation: u64) {
+    pub fn lost(&mut self, now: Instant, connection_id: u64, generation: Generation) {
         self.checked_in(connection_id);
-        let reason = if generation < self.generation {
+        let reason = if self.is_outdated(generation) {
             ConnectionClosedReason::Stale
         } else {
             ConnectionClosedReason::Error
         };
         self.closed(connection_id, reason, None);
+        self.services.leave(generation.service_id);
         self.total -= 1;
         self.serve(now);
+    }
+
+    /// A connection that is being made has shaken hands: behind a load balancer its generation is
+    /// that of the server that it leads to.
+    pub fn greeted(&mut self, permit: Permit, service_id: Option<ObjectId>) -> Generation {
+        let own = Generation { number: permit.generation, service_id: None };
+        let Some(service_id) = service_id else { return own };
+        let Some(making) = self.making.get_mut(&permit.connection_id) else { return own };
+        making.service_id = Some(service_id);
+        self.services.enter(service_id)
     }
 
     /// A connection was made under a [`Permit`]; it is in use now.
     pub fn established(&mut self, now: Instant, connection_id: u64) {
         let Some(making) = self.making.remove(&connection_id) else { return };
         let duration = now - making.created;
+        self.rate.ended(duration);
         self.notify(|_| PoolEventKind::ConnectionReady { connection_id, duration });
-        match making.asked {
-            Some(asked) => self.checked_out(now, asked, connection_id),
-            None => {
-                self.unasked.insert(connection_id);
-            }
-        }
+        let Some(asked) = making.asked else {
+            // It is checked in at once, and goes to who waits: before that, "no Thread tries to
+            // start establishing a Connection".
+            self.unasked.insert(connection_id);
+            return;
+        };
+        self.checked_out(now, asked, connection_id);
         self.serve(now);
     }
 
@@ -298,6 +300,7 @@ impl<C: Numbered> Pool<C> {
     pub fn abandoned(&mut self, now: Instant, connection_id: u64, error: Option<Arc<str>>) {
         let Some(making) = self.making.remove(&connection_id) else { return };
         self.total -= 1;
+        self.services.leave(making.service_id);
         self.closed(connection_id, ConnectionClosedReason::Error, error.clone());
         if let Some(asked) = making.asked {
             self.notify(|_| PoolEventKind::ConnectionCheckOutFailed {
@@ -322,7 +325,7 @@ impl<C: Numbered> Pool<C> {
     pub fn prune(&mut self, now: Instant) {
         while self.idle.front().is_some_and(|idle| self.is_expired(idle, now)) {
             if let Some(idle) = self.idle.pop_front() {
-                self.discard(idle.connection, ConnectionClosedReason::Idle);
+                self.discard(idle.connection, idle.generation, ConnectionClosedReason::Idle);
             }
         }
     }
@@ -359,6 +362,30 @@ impl<C: Numbered> Pool<C> {
         self.refuse_waiters(now, &PoolError::Cleared { reason });
     }
 
+    /// "Clearing a load balanced pool": the connections to one server, up to this generation of
+    /// it. The pool goes on, and nobody in the queue is refused.
+    pub fn clear_service(&mut self, now: Instant, service_id: ObjectId, number: u64) {
+        if self.state == State::Closed || !self.services.clear(service_id, number) {
+            return;
+        }
+        self.notify(|_| PoolEventKind::PoolCleared {
+            service_id: Some(service_id),
+            interrupt_in_use_connections: false,
+        });
+        for idle in std::mem::take(&mut self.idle) {
+            match idle.generation.service_id == Some(service_id)
+                && self.is_outdated(idle.generation)
+            {
+                true => {
+                    self.discard(idle.connection, idle.generation, ConnectionClosedReason::Stale)
+                }
+                false => self.idle.push_back(idle),
+            }
+        }
+        // There is room now.
+        self.serve(now);
+    }
+
     /// "Closing a Connection Pool".
     pub fn close(&mut self, now: Instant) {
         if std::mem::replace(&mut self.state, State::Closed) == State::Closed {
@@ -380,15 +407,22 @@ impl<C: Numbered> Pool<C> {
     /// The idle connection that was used last; those that are past their time are discarded.
     fn take_idle(&mut self, now: Instant) -> Option<C> {
         while let Some(idle) = self.idle.pop_back() {
-            if idle.generation != self.generation {
-                self.discard(idle.connection, ConnectionClosedReason::Stale);
+            if self.is_outdated(idle.generation) {
+                self.discard(idle.connection, idle.generation, ConnectionClosedReason::Stale);
             } else if self.is_expired(&idle, now) {
-                self.discard(idle.connection, ConnectionClosedReason::Idle);
+                self.discard(idle.connection, idle.generation, ConnectionClosedReason::Idle);
             } else {
                 return Some(idle.connection);
             }
         }
         None
+    }
+
+    fn is_outdated(&self, generation: Generation) -> bool {
+        match generation.service_id {
+            None => generation.number < self.generation,
+            Some(service_id) => self.services.is_outdated(service_id, generation.number),
+        }
     }
 
     fn is_expired(&self, idle: &Idle<C>, now: Instant) -> bool {
@@ -404,7 +438,8 @@ impl<C: Numbered> Pool<C> {
         self.total += 1;
         let connection_id = self.next_connection_id;
         self.next_connection_id += 1;
-        self.making.insert(connection_id, Making { created: now, asked });
+        self.making.insert(connection_id, Making { created: now, service_id: None, asked });
+        self.rate.began(now);
         self.notify(|_| PoolEventKind::ConnectionCreated { connection_id });
         Some(Permit { connection_id, generation: self.generation })
     }
@@ -419,15 +454,16 @@ impl<C: Numbered> Pool<C> {
         }
     }
 
-    fn discard(&mut self, connection: C, reason: ConnectionClosedReason) {
+    fn discard(&mut self, connection: C, of: Generation, reason: ConnectionClosedReason) {
         self.total -= 1;
+        self.services.leave(of.service_id);
         self.closed(connection.connection_id(), reason, None);
         self.actions.push_back(PoolAction::Discard(connection));
     }
 
     fn discard_idle(&mut self, reason: ConnectionClosedReason) {
         while let Some(idle) = self.idle.pop_front() {
-            self.discard(idle.connection, reason);
+            self.discard(idle.connection, idle.generation, reason);
         }
     }
 
@@ -435,45 +471,6 @@ impl<C: Numbered> Pool<C> {
         while let Some((ticket, asked)) = self.queue.pop_front() {
             self.check_out_failed(now, asked, error);
             self.actions.push_back(PoolAction::Serve(ticket, Grant::Refused(error.clone())));
-        }
-    }
-
-    fn checked_out(&mut self, now: Instant, asked: Instant, connection_id: u64) {
-        let duration = now - asked;
-        self.notify(|_| PoolEventKind::ConnectionCheckedOut { connection_id, duration });
-    }
-
-    fn checked_in(&mut self, connection_id: u64) {
-        // What nobody had asked for was never checked out.
-        if !self.unasked.remove(&connection_id) {
-            self.notify(|_| PoolEventKind::ConnectionCheckedIn { connection_id });
-        }
-    }
-
-    fn check_out_failed(&mut self, now: Instant, asked: Instant, error: &PoolError) {
-        self.notify(|_| PoolEventKind::ConnectionCheckOutFailed {
-            reason: match error {
-                PoolError::Cleared { .. } => CheckOutFailedReason::ConnectionError,
-                PoolError::Closed => CheckOutFailedReason::PoolClosed,
-            },
-            error: Some(error.to_string().into()),
-            duration: now - asked,
-        });
-    }
-
-    fn closed(
-        &mut self,
-        connection_id: u64,
-        reason: ConnectionClosedReason,
-        error: Option<Arc<str>>,
-    ) {
-        self.notify(|_| PoolEventKind::ConnectionClosed { connection_id, reason, error });
-    }
-
-    fn notify(&mut self, event: impl FnOnce(&Self) -> PoolEventKind) {
-        if self.observed {
-            let event = event(self);
-            self.actions.push_back(PoolAction::Notify(event));
         }
     }
 }

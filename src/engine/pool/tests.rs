@@ -16,6 +16,7 @@ impl Numbered for () {
 }
 
 const NOW: Instant = Instant::from_millis(1);
+const AT_FIRST: Generation = Generation { number: 0, service_id: None };
 
 fn pool(max_size: usize, max_connecting: usize) -> Pool<&'static str> {
     let max_idle_time = Duration::from_secs(1);
@@ -63,8 +64,8 @@ fn the_most_recently_used_connection_is_used_again() {
         pool.check_out(NOW).expect("room");
         pool.established(NOW, id);
     }
-    pool.check_in(NOW, "a", 0);
-    pool.check_in(NOW, "b", 0);
+    pool.check_in(NOW, "a", AT_FIRST);
+    pool.check_in(NOW, "b", AT_FIRST);
     assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("b")));
     assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("a")));
     assert_eq!(pool.check_out(NOW), Ok(permit(3, 0)));
@@ -77,9 +78,9 @@ fn who_finds_no_room_waits_in_turn() {
     pool.established(NOW, 1);
     let first = pool.check_out(NOW).expect_err("full");
     let second = pool.check_out(NOW).expect_err("full");
-    pool.check_in(NOW, "a", 0);
+    pool.check_in(NOW, "a", AT_FIRST);
     assert_eq!(actions(&mut pool), [PoolAction::Serve(first, Grant::Connection("a"))]);
-    pool.lost(NOW, 1, 0);
+    pool.lost(NOW, 1, AT_FIRST);
     assert_eq!(actions(&mut pool), [PoolAction::Serve(second, permit(2, 0))]);
     assert_eq!(pool.size(), 1);
 }
@@ -101,7 +102,7 @@ fn a_waiter_that_gave_up_is_not_served() {
     pool.established(NOW, 1);
     let gone = pool.check_out(NOW).expect_err("full");
     pool.cancel(NOW, gone);
-    pool.check_in(NOW, "a", 0);
+    pool.check_in(NOW, "a", AT_FIRST);
     assert_eq!(actions(&mut pool), []);
     assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("a")));
 }
@@ -113,13 +114,13 @@ fn clearing_closes_idle_connections_refuses_waiters_and_outdates_those_in_use() 
         pool.check_out(NOW).expect("room");
         pool.established(NOW, id);
     }
-    pool.check_in(NOW, "idle", 0);
+    pool.check_in(NOW, "idle", AT_FIRST);
     assert_eq!(pool.check_out(NOW), Ok(Grant::Connection("idle")));
     let waiting = pool.check_out(NOW).expect_err("full");
     pool.clear(NOW, 1, "it broke".into(), false);
     let refused = Grant::Refused(PoolError::Cleared { reason: "it broke".into() });
     assert_eq!(actions(&mut pool), [PoolAction::Serve(waiting, refused)]);
-    pool.check_in(NOW, "idle", 0);
+    pool.check_in(NOW, "idle", AT_FIRST);
     assert_eq!(actions(&mut pool), [PoolAction::Discard("idle")]);
     assert!(matches!(pool.check_out(NOW), Ok(Grant::Refused(_))));
     pool.ready();
@@ -135,7 +136,7 @@ fn clearing_closes_every_idle_connection() {
         pool.established(NOW, id);
     }
     for connection in ["a", "b", "c"] {
-        pool.check_in(NOW, connection, 0);
+        pool.check_in(NOW, connection, AT_FIRST);
     }
     assert!(actions(&mut pool).is_empty());
     pool.clear(NOW, 1, "it broke".into(), false);
@@ -155,7 +156,7 @@ fn a_connection_that_was_idle_too_long_is_closed() {
     let mut pool = pool(1, 1);
     pool.check_out(NOW).expect("room");
     pool.established(NOW, 1);
-    pool.check_in(NOW, "old", 0);
+    pool.check_in(NOW, "old", AT_FIRST);
     let later = NOW + Duration::from_millis(1001);
     assert_eq!(pool.check_out(later), Ok(permit(2, 0)));
     assert_eq!(actions(&mut pool), [PoolAction::Discard("old")]);
@@ -180,7 +181,7 @@ fn nobody_is_told_while_nobody_listens() {
     let mut pool = pool(1, 1);
     pool.check_out(NOW).expect("room");
     pool.established(NOW, 1);
-    pool.check_in(NOW, "a", 0);
+    pool.check_in(NOW, "a", AT_FIRST);
     assert_eq!(names(&mut pool), [""; 0]);
 }
 
@@ -202,13 +203,13 @@ fn the_events_of_a_connection_come_in_the_specified_order() {
         ]
     );
     let waiting = pool.check_out(NOW).expect_err("full");
-    pool.check_in(NOW, "a", 0);
+    pool.check_in(NOW, "a", AT_FIRST);
     assert_eq!(
         names(&mut pool),
         ["connectionCheckOutStarted", "connectionCheckedIn", "connectionCheckedOut"]
     );
     let _ = waiting;
-    pool.check_in(NOW, "a", 0);
+    pool.check_in(NOW, "a", AT_FIRST);
     pool.close(NOW);
     assert_eq!(names(&mut pool), ["connectionCheckedIn", "connectionClosed", "poolClosed"]);
 }
@@ -253,7 +254,151 @@ fn a_connection_that_nobody_asked_for_is_neither_checked_out_nor_in() {
     let mut pool = observed();
     assert!(pool.replenish(NOW, 1).is_some());
     pool.established(NOW, 1);
-    pool.check_in(NOW, "a", 0);
+    pool.check_in(NOW, "a", AT_FIRST);
     assert_eq!(names(&mut pool), ["connectionCreated", "connectionReady"]);
     assert_eq!(pool.idle(), 1);
+}
+
+// CMAP "Populating the Pool": a connection that was made for nobody goes to who waits, before
+// another one is begun.
+#[test]
+fn who_waits_gets_the_connection_that_was_made_for_nobody() {
+    let mut pool = pool(3, 1);
+    assert!(pool.replenish(NOW, 2).is_some());
+    let waiting = pool.check_out(NOW).expect_err("one is being made");
+    pool.established(NOW, 1);
+    assert_eq!(actions(&mut pool), []);
+    pool.check_in(NOW, "a", AT_FIRST);
+    assert_eq!(actions(&mut pool), [PoolAction::Serve(waiting, Grant::Connection("a"))]);
+}
+
+fn closed(pool: &mut Pool<&'static str>) -> Vec<ConnectionClosedReason> {
+    let reason = |action| match action {
+        PoolAction::Notify(PoolEventKind::ConnectionClosed { reason, .. }) => Some(reason),
+        _ => None,
+    };
+    actions(pool).into_iter().filter_map(reason).collect()
+}
+
+/// A pool of one connection, `a`, that is in use.
+fn in_use() -> Pool<&'static str> {
+    let mut pool = observed();
+    pool.check_out(NOW).expect("room");
+    pool.established(NOW, 1);
+    actions(&mut pool);
+    pool
+}
+
+// CP-08: each reason, on the way in, on the way out and where it lies.
+#[test]
+fn a_connection_is_closed_for_the_reason_that_it_is_told_with() {
+    use ConnectionClosedReason::{Error, Idle, PoolClosed, Stale};
+    type Act = fn(&mut Pool<&'static str>);
+    let cases: &[(Act, ConnectionClosedReason)] = &[
+        (|pool| pool.lost(NOW, 1, AT_FIRST), Error),
+        (
+            |pool| {
+                pool.clear(NOW, 1, "it broke".into(), false);
+                pool.check_in(NOW, "a", AT_FIRST);
+            },
+            Stale,
+        ),
+        (
+            |pool| {
+                pool.check_in(NOW, "a", AT_FIRST);
+                pool.clear(NOW, 1, "it broke".into(), false);
+            },
+            Stale,
+        ),
+        (
+            |pool| {
+                pool.clear(NOW, 1, "it broke".into(), false);
+                pool.lost(NOW, 1, AT_FIRST);
+            },
+            Stale,
+        ),
+        (
+            |pool| {
+                pool.check_in(NOW, "a", AT_FIRST);
+                pool.prune(NOW + Duration::from_secs(2));
+            },
+            Idle,
+        ),
+        (
+            |pool| {
+                pool.check_in(NOW, "a", AT_FIRST);
+                let _ = pool.check_out(NOW + Duration::from_secs(2));
+            },
+            Idle,
+        ),
+        (
+            |pool| {
+                pool.close(NOW);
+                pool.check_in(NOW, "a", AT_FIRST);
+            },
+            PoolClosed,
+        ),
+        (
+            |pool| {
+                pool.check_in(NOW, "a", AT_FIRST);
+                pool.close(NOW);
+            },
+            PoolClosed,
+        ),
+    ];
+    for (number, (act, reason)) in cases.iter().enumerate() {
+        let mut pool = in_use();
+        act(&mut pool);
+        assert_eq!(closed(&mut pool), [*reason], "case {number}");
+    }
+    let mut pool = observed();
+    pool.check_out(NOW).expect("room");
+    pool.abandoned(NOW, 1, Some("refused".into()));
+    assert_eq!(closed(&mut pool), [Error], "it could not be made");
+}
+
+// CP-06
+#[test]
+fn a_pool_says_why_it_gives_no_connection() {
+    let refusal = |pool: &mut Pool<&'static str>| match pool.check_out(NOW) {
+        Ok(Grant::Refused(error)) => error,
+        other => panic!("{other:?}"),
+    };
+    let mut pool = observed();
+    pool.clear(NOW, 1, "a:1 hung up".into(), false);
+    let cleared = refusal(&mut pool);
+    assert_eq!(cleared.name(), "PoolClearedError");
+    assert!(cleared.to_string().ends_with("a:1 hung up"), "{cleared}");
+    pool.close(NOW);
+    pool.ready();
+    let closed = refusal(&mut pool);
+    assert_eq!((&closed, closed.name()), (&PoolError::Closed, "PoolClosedError"));
+    let reasons: Vec<_> = actions(&mut pool)
+        .into_iter()
+        .filter_map(|action| match action {
+            PoolAction::Notify(PoolEventKind::ConnectionCheckOutFailed { reason, .. }) => {
+                Some(reason)
+            }
+            _ => None,
+        })
+        .collect();
+    let expected = [CheckOutFailedReason::ConnectionError, CheckOutFailedReason::PoolClosed];
+    assert_eq!(reasons, expected);
+}
+
+#[test]
+fn the_rate_of_new_connections_is_that_of_each_second() {
+    let at = |millis| Instant::from_millis(millis);
+    let mut pool = pool(0, 100);
+    for (id, begun) in [(1, 5_100), (2, 5_200), (3, 5_900), (4, 6_500)] {
+        pool.check_out(at(begun)).expect("room");
+        pool.established(at(begun + 10 * id), id);
+    }
+    let rate = pool.making_rate(at(6_900));
+    assert_eq!((rate.created, rate.last_second, rate.peak), (4, 3, 3));
+    // 10, then a fifth of each that is newer.
+    let micros = rate.average.expect("some were made").as_micros();
+    assert_eq!(micros, 20_480);
+    assert_eq!(pool.making_rate(at(7_000)).last_second, 1);
+    assert_eq!(pool.making_rate(at(9_000)).last_second, 0, "a second without any");
 }

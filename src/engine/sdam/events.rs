@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bson::oid::ObjectId;
 use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
@@ -145,6 +146,16 @@ pub enum Action {
         reason: Arc<str>,
         /// Whether connections in use are to be interrupted too.
         interrupt_in_use: bool,
+    },
+    /// Behind a load balancer, a server failed: its connections up to this generation of it are not
+    /// to be used any more. The pool goes on.
+    ClearService {
+        /// The load balancer.
+        address: ServerAddress,
+        /// The server.
+        service_id: ObjectId,
+        /// The generation of the connection that failed.
+        generation: u64,
     },
     /// A server left: close its pool.
     ClosePool(ServerAddress),

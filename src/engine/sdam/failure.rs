@@ -12,11 +12,13 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use bson::oid::ObjectId;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::TopologyVersion;
 use crate::engine::op::codes;
+use crate::engine::pool::Generation;
 
 /// An operation failed in a way that may say something about the server.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,10 +28,27 @@ pub struct Failure {
     pub address: ServerAddress,
     /// The generation of the connection that failed; of the pool, where none was made.
     pub generation: u64,
+    /// Behind a load balancer: the server that the connection led to, as its hello said; the
+    /// generation is that of this server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_id: Option<ObjectId>,
     /// How far the connection had come.
     pub stage: Stage,
     /// What happened.
     pub kind: FailureKind,
+}
+
+impl Failure {
+    /// A failure of a connection that belongs to `generation`.
+    pub fn of(
+        address: &ServerAddress,
+        generation: Generation,
+        stage: Stage,
+        kind: FailureKind,
+    ) -> Self {
+        let Generation { number: generation, service_id } = generation;
+        Self { address: address.clone(), generation, service_id, stage, kind }
+    }
 }
 
 /// How far a connection had come when it failed.

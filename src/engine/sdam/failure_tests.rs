@@ -9,7 +9,7 @@ const STAGES: [Stage; 4] =
 
 fn failure(stage: Stage, kind: FailureKind) -> Failure {
     let address = "a".parse().expect("an address");
-    Failure { address, generation: 3, stage, kind }
+    Failure { address, generation: 3, service_id: None, stage, kind }
 }
 
 fn command(code: i32) -> FailureKind {

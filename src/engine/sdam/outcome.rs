@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::contest;
 use super::events::Action;
 use super::failover::Detection;
-use super::failure::{self, Failure, Reaction, Stage};
+use super::failure::{self, Failure, Reaction};
 use super::link::LinkError;
 use super::machine::Sdam;
 use super::member::Member;
@@ -54,18 +54,14 @@ impl Sdam {
         let address = &failed.address;
         let Some(member) = self.members.get(address) else { return };
         let known = self.topology.server(address).and_then(|server| server.topology_version);
-        let load_balanced = self.topology.topology_type == TopologyType::LoadBalanced;
-        // Load balancers "Initial Handshake Errors": those before and during it "MUST be ignored".
-        if load_balanced && matches!(failed.stage, Stage::Preparing | Stage::Handshaking) {
-            return;
+        if self.topology.topology_type == TopologyType::LoadBalanced {
+            return self.service_failed(failed);
         }
         match failure::judge(failed, member.generation, known.as_ref()) {
             Reaction::Ignore => {}
             Reaction::StateChanged { message, topology_version, clear, rescan } => {
                 self.detection = Detection::ServerSaidSo;
-                if !load_balanced {
-                    self.mark_unknown(now, address, message.clone(), topology_version);
-                }
+                self.mark_unknown(now, address, message.clone(), topology_version);
                 if clear {
                     self.clear_pool(address, message, false);
                 }
@@ -78,11 +74,25 @@ impl Sdam {
             }
             Reaction::Lost { message } => {
                 self.detection = Detection::OperationFailed;
-                if !load_balanced {
-                    self.mark_unknown(now, address, message.clone(), None);
-                }
+                self.mark_unknown(now, address, message.clone(), None);
                 self.clear_pool(address, message, false);
                 self.cancel_check(now, address);
+            }
+        }
+    }
+
+    /// Load balancers "Error Handling": the load balancer is never Unknown, and only connections to
+    /// the server that failed are cleared. Which of them are outdated already is for the pool to
+    /// say, which keeps the generations of the servers.
+    fn service_failed(&mut self, failed: &Failure) {
+        // "Initial Handshake Errors": those before and during it "MUST be ignored". Nothing is
+        // known of the server then.
+        let Some(service_id) = failed.service_id else { return };
+        match failure::judge(failed, failed.generation, None) {
+            Reaction::Ignore | Reaction::StateChanged { clear: false, .. } => {}
+            Reaction::StateChanged { clear: true, .. } | Reaction::Lost { .. } => {
+                let (address, generation) = (failed.address.clone(), failed.generation);
+                self.actions.push_back(Action::ClearService { address, service_id, generation });
             }
         }
     }

@@ -85,6 +85,9 @@ fn wanted(action: &Action) -> Result<String, String> {
             let interrupt = if *interrupt_in_use { ", interrupt" } else { "" };
             format!("pool {address}: clear to generation {generation}{interrupt}: {reason}")
         }
+        Action::ClearService { address, service_id, generation } => {
+            format!("pool {address}: clear {service_id} from generation {generation}")
+        }
         Action::ClosePool(address) => format!("pool {address}: close"),
         Action::Publish(topology) => format!("publish {}", belief(topology)),
         Action::Notify(notice) => format!("tell {}", told(notice)),

@@ -188,7 +188,7 @@ impl Rig {
             }
             other => return Err(format!("unknown \"type\": {other}")),
         };
-        self.put(Event::Failed(Failure { address, generation, stage, kind }));
+        self.put(Event::Failed(Failure { address, generation, service_id: None, stage, kind }));
         Ok(())
     }
 

@@ -1,0 +1,43 @@
+//! Who has the connection of an attempt, and who has it afterwards.
+//!
+//! Load balancers "Connection Pinning": each connection leads to a server of its own there, so that
+//! a cursor keeps the connection that it was opened on. It goes back when the cursor ends, and is
+//! closed when that is dropped in the middle of an exchange, as any connection is.
+
+use std::ops::DerefMut;
+
+use super::connection::Connection;
+use super::pool::PooledConnection;
+use crate::engine::pool::Purpose;
+use crate::engine::sdam::TopologyType;
+
+/// The connection of an attempt.
+pub(crate) trait Lease: DerefMut<Target = Connection> {
+    /// The connection itself; `None` where it is somebody else's and stays theirs.
+    fn own(self) -> Option<PooledConnection>;
+}
+
+impl Lease for PooledConnection {
+    fn own(self) -> Option<PooledConnection> {
+        Some(self)
+    }
+}
+
+impl Lease for &mut Connection {
+    fn own(self) -> Option<PooledConnection> {
+        None
+    }
+}
+
+/// The exchange is over: the connection goes back now. Behind a load balancer it does not before it
+/// is known what came of the operation: a cursor may want it, and a failure may outdate it.
+pub(super) fn release(lease: impl Lease, kind: TopologyType) -> Option<PooledConnection> {
+    (kind == TopologyType::LoadBalanced).then(|| lease.own()).flatten()
+}
+
+/// What a cursor that was opened keeps.
+pub(super) fn for_cursor(connection: Option<PooledConnection>) -> Option<PooledConnection> {
+    let mut connection = connection?;
+    connection.pin(Purpose::Cursor);
+    Some(connection)
+}
