@@ -67,6 +67,11 @@ impl Interrupt {
         self.reader.wake();
     }
 
+    /// Whether it was raised.
+    pub(crate) fn is_raised(&self) -> bool {
+        self.raised.load(Ordering::Acquire)
+    }
+
     /// Ends once it is raised, with the reason as an error.
     pub(crate) async fn raised(&self) -> FramedError {
         poll_fn(|cx| match self.check(cx) {

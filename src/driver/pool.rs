@@ -420,8 +420,9 @@ impl Drop for PooledConnection {
                 core.machine.check_in(now, connection, generation);
                 return None;
             }
-            core.interrupts.remove(&connection.id());
-            core.machine.lost(now, connection.id(), generation);
+            let interrupt = core.interrupts.remove(&connection.id());
+            let interrupted = interrupt.is_some_and(|(_, interrupt)| interrupt.is_raised());
+            core.machine.lost(now, connection.id(), generation, interrupted);
             // Its socket is closed outside the lock.
             Some(connection)
         });

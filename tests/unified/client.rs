@@ -55,7 +55,8 @@ impl TestClient {
         if let Some(unknown) = entity.observe_events.iter().find(|name| !is_known(name)) {
             return Err(format!("{unknown} is no event that this runner knows"));
         }
-        let uri = uri(deployment, &entity.uri_options)?;
+        let several = entity.use_multiple_mongoses == Some(true);
+        let uri = uri(deployment, several, &entity.uri_options)?;
         let mut options = ClientOptions::parse(&uri).map_err(|error| format!("{uri}: {error}"))?;
         if let Some(warning) = options.warnings.first() {
             return Err(format!("{uri}: {warning}"));
@@ -206,11 +207,16 @@ pub(crate) const POLL: Duration = Duration::from_millis(5);
 const HEARTBEAT: &str = "heartbeatFrequencyMS=5000";
 
 /// The deployment's connection string with the test's options.
-fn uri(deployment: &Deployment, options: &Document) -> Result<String, String> {
+fn uri(deployment: &Deployment, several: bool, options: &Document) -> Result<String, String> {
     let (mut seeds, set_name) = deployment.seeds();
     let direct = options.get_bool("directConnection").unwrap_or(false);
     let mut query = Vec::new();
-    if direct {
+    if let Some(balancer) = deployment.balancer(several) {
+        seeds = vec![balancer];
+        if !options.contains_key("loadBalanced") {
+            query.push("loadBalanced=true".to_owned());
+        }
+    } else if direct {
         seeds.truncate(1);
     } else if let Some(name) = set_name
         && !options.contains_key("replicaSet")

@@ -11,6 +11,7 @@ use portolan_support::{
     Connection, MemberOptions, MongodBinary, ReplicaSet, ReplicaSetOptions, Standalone,
 };
 
+use crate::balancer::Balancer;
 use crate::schema::CollectionData;
 use crate::version::Version;
 
@@ -19,15 +20,25 @@ use crate::version::Version;
 pub(crate) enum Kind {
     Single,
     ReplicaSet,
+    /// A load balancer before what it takes for one server, or for two.
+    LoadBalanced,
     /// A standalone that lets nobody in without a password.
     GuardedSingle,
     /// Such a set.
     GuardedReplicaSet,
+    /// Such servers behind a load balancer.
+    GuardedLoadBalanced,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 4] =
-        [Self::ReplicaSet, Self::Single, Self::GuardedReplicaSet, Self::GuardedSingle];
+    pub(crate) const ALL: [Self; 6] = [
+        Self::ReplicaSet,
+        Self::Single,
+        Self::LoadBalanced,
+        Self::GuardedReplicaSet,
+        Self::GuardedSingle,
+        Self::GuardedLoadBalanced,
+    ];
     /// Those that let everybody in.
     pub(crate) const OPEN: [Self; 2] = [Self::ReplicaSet, Self::Single];
 
@@ -36,12 +47,16 @@ impl Kind {
         match self {
             Self::Single | Self::GuardedSingle => "single",
             Self::ReplicaSet | Self::GuardedReplicaSet => "replicaset",
+            Self::LoadBalanced | Self::GuardedLoadBalanced => "load-balanced",
         }
     }
 
     /// Whether nobody gets in without a password.
     pub(crate) fn is_guarded(self) -> bool {
-        matches!(self, Self::GuardedSingle | Self::GuardedReplicaSet)
+        match self {
+            Self::GuardedSingle | Self::GuardedReplicaSet | Self::GuardedLoadBalanced => true,
+            Self::Single | Self::ReplicaSet | Self::LoadBalanced => false,
+        }
     }
 
     /// For people.
@@ -49,6 +64,8 @@ impl Kind {
         match self {
             Self::Single => "single",
             Self::ReplicaSet => "replicaset",
+            Self::LoadBalanced => "load balancer",
+            Self::GuardedLoadBalanced => "load balancer with authentication",
             Self::GuardedSingle => "single with authentication",
             Self::GuardedReplicaSet => "replicaset with authentication",
         }
@@ -80,6 +97,12 @@ impl Deployments {
         started.as_ref().map_err(Clone::clone)
     }
 
+    fn set(&self, members: Vec<MemberOptions>) -> Result<ReplicaSet, String> {
+        let options = ReplicaSetOptions::new(self.binary.clone(), 0);
+        let options = ReplicaSetOptions { members, ..options };
+        ReplicaSet::start(options).map_err(|error| error.to_string())
+    }
+
     fn make(&self, kind: Kind) -> Result<Deployment, String> {
         let text = |error: portolan_support::Error| error.to_string();
         let member =
@@ -89,11 +112,16 @@ impl Deployments {
                 let server = Standalone::start_with(&self.binary, member);
                 Servers::Single(server.map_err(text)?)
             }
-            _ => {
-                let options = ReplicaSetOptions::new(self.binary.clone(), 0);
-                let options = ReplicaSetOptions { members: vec![member; 3], ..options };
-                Servers::ReplicaSet(ReplicaSet::start(options).map_err(text)?)
+            "load-balanced" => {
+                // What retries and sessions need, without an election.
+                let set = self.set(vec![member])?;
+                let start = |services| {
+                    let balancer = Balancer::start(set.member(0).address(), services);
+                    balancer.map_err(|error| error.to_string())
+                };
+                Servers::LoadBalanced { before_one: start(1)?, before_two: start(2)?, set }
             }
+            _ => Servers::ReplicaSet(self.set(vec![member; 3])?),
         };
         let deployment = Deployment { kind, servers, parameters: Mutex::default() };
         if kind.is_guarded() {
@@ -112,6 +140,7 @@ impl Deployments {
 enum Servers {
     Single(Standalone),
     ReplicaSet(ReplicaSet),
+    LoadBalanced { before_one: Balancer, before_two: Balancer, set: ReplicaSet },
 }
 
 /// A running deployment.
@@ -132,7 +161,19 @@ impl Deployment {
         match &self.servers {
             Servers::Single(server) => (vec![server.address().to_string()], None),
             Servers::ReplicaSet(set) => (set.seeds(), Some(set.name())),
+            Servers::LoadBalanced { before_one, .. } => {
+                (vec![before_one.address().to_string()], None)
+            }
         }
+    }
+
+    /// The load balancer for a client: before several servers, if the test wants that.
+    pub(crate) fn balancer(&self, several: bool) -> Option<String> {
+        let Servers::LoadBalanced { before_one, before_two, .. } = &self.servers else {
+            return None;
+        };
+        let balancer = if several { before_two } else { before_one };
+        Some(balancer.address().to_string())
     }
 
     /// The server's parameters (`getParameter: '*'`), asked for once.
@@ -158,7 +199,7 @@ impl Deployment {
             let name = &collection.collection_name;
             let run = |primary: &mut Connection, mut command: Document| {
                 command.insert("$db", &collection.database_name);
-                if self.kind.topology() == "replicaset" {
+                if self.kind.topology() != "single" {
                     command.insert("writeConcern", doc! { "w": "majority" });
                 }
                 primary.run(&command).map_err(|error| error.to_string())
@@ -225,7 +266,7 @@ impl Deployment {
     fn primary(&self) -> Result<Connection, String> {
         match &self.servers {
             Servers::Single(server) => server.connect(TIMEOUT).map_err(|error| error.to_string()),
-            Servers::ReplicaSet(set) => {
+            Servers::ReplicaSet(set) | Servers::LoadBalanced { set, .. } => {
                 let primary = set.wait_for_primary(TIMEOUT).map_err(|error| error.to_string())?;
                 set.member(primary).connect(TIMEOUT).map_err(|error| error.to_string())
             }
@@ -237,7 +278,7 @@ impl Deployment {
             Servers::Single(server) => {
                 Ok(vec![server.connect(TIMEOUT).map_err(|error| error.to_string())?])
             }
-            Servers::ReplicaSet(set) => set
+            Servers::ReplicaSet(set) | Servers::LoadBalanced { set, .. } => set
                 .members()
                 .iter()
                 .map(|member| member.connect(TIMEOUT).map_err(|error| error.to_string()))

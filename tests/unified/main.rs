@@ -9,6 +9,7 @@
 #![allow(clippy::print_stdout, reason = "the summary of a test program")]
 
 mod apart;
+mod balancer;
 mod client;
 mod cmap;
 mod cursors;

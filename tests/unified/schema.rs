@@ -97,8 +97,7 @@ pub(crate) struct ClientEntity {
     pub(crate) id: String,
     #[serde(default)]
     pub(crate) uri_options: Document,
-    #[serde(rename = "useMultipleMongoses")]
-    _use_multiple_mongoses: Option<bool>,
+    pub(crate) use_multiple_mongoses: Option<bool>,
     #[serde(default)]
     pub(crate) observe_events: Vec<String>,
     #[serde(default)]

@@ -257,12 +257,18 @@ impl<C: Numbered> Pool<C> {
     }
 
     /// A connection in use is not coming back: it broke, or its user vanished in the middle.
-    pub fn lost(&mut self, now: Instant, connection_id: u64, generation: Generation) {
+    /// `interrupted`: by a clear, and by nothing of its own.
+    pub fn lost(
+        &mut self,
+        now: Instant,
+        connection_id: u64,
+        generation: Generation,
+        interrupted: bool,
+    ) {
         self.checked_in(connection_id);
-        let reason = if self.is_outdated(generation) {
-            ConnectionClosedReason::Stale
-        } else {
-            ConnectionClosedReason::Error
+        let reason = match interrupted {
+            true => ConnectionClosedReason::Stale,
+            false => ConnectionClosedReason::Error,
         };
         self.closed(connection_id, reason, None);
         self.services.leave(generation.service_id);

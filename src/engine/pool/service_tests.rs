@@ -122,7 +122,7 @@ fn a_server_without_connections_is_forgotten() {
     pool.greeted(permit, Some(service(2)));
     assert_eq!(pool.services.count(), 2);
     pool.abandoned(NOW, permit.connection_id, None);
-    pool.lost(NOW, one.0.0, one.1);
+    pool.lost(NOW, one.0.0, one.1, false);
     assert_eq!(pool.services.count(), 1);
     pool.check_in(NOW, two.0, two.1);
     pool.clear_service(NOW, service(1), 0);

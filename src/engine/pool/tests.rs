@@ -80,7 +80,7 @@ fn who_finds_no_room_waits_in_turn() {
     let second = pool.check_out(NOW).expect_err("full");
     pool.check_in(NOW, "a", AT_FIRST);
     assert_eq!(actions(&mut pool), [PoolAction::Serve(first, Grant::Connection("a"))]);
-    pool.lost(NOW, 1, AT_FIRST);
+    pool.lost(NOW, 1, AT_FIRST, false);
     assert_eq!(actions(&mut pool), [PoolAction::Serve(second, permit(2, 0))]);
     assert_eq!(pool.size(), 1);
 }
@@ -295,7 +295,7 @@ fn a_connection_is_closed_for_the_reason_that_it_is_told_with() {
     use ConnectionClosedReason::{Error, Idle, PoolClosed, Stale};
     type Act = fn(&mut Pool<&'static str>);
     let cases: &[(Act, ConnectionClosedReason)] = &[
-        (|pool| pool.lost(NOW, 1, AT_FIRST), Error),
+        (|pool| pool.lost(NOW, 1, AT_FIRST, false), Error),
         (
             |pool| {
                 pool.clear(NOW, 1, "it broke".into(), false);
@@ -312,10 +312,18 @@ fn a_connection_is_closed_for_the_reason_that_it_is_told_with() {
         ),
         (
             |pool| {
-                pool.clear(NOW, 1, "it broke".into(), false);
-                pool.lost(NOW, 1, AT_FIRST);
+                pool.clear(NOW, 1, "it broke".into(), true);
+                pool.lost(NOW, 1, AT_FIRST, true);
             },
             Stale,
+        ),
+        (
+            |pool| {
+                // Its own failure is what the pool was cleared for.
+                pool.clear(NOW, 1, "it broke".into(), false);
+                pool.lost(NOW, 1, AT_FIRST, false);
+            },
+            Error,
         ),
         (
             |pool| {
