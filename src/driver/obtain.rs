@@ -19,6 +19,7 @@ use crate::error::{Error, ErrorKind};
 impl Run<'_> {
     /// A connection to the selected server: an idle one that is alive, or a new one.
     pub(super) async fn connect(&self, selected: &Selected) -> Result<PooledConnection, Failed> {
+        self.shared.tend_unmonitored(&selected.pool);
         loop {
             match self.check_out(selected).await? {
                 CheckedOut::Slot(slot) => return self.establish(selected, slot).await,

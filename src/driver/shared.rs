@@ -297,7 +297,7 @@ impl Shared {
                 }
                 Action::ClearService { address, service_id, generation } => {
                     with_pool(core, &address, |pool| {
-                        pool.clear_service(now, service_id, generation)
+                        pool.clear_service(now, service_id, generation);
                     });
                 }
                 Action::ClearPool { address, generation, reason, interrupt_in_use } => {
@@ -358,6 +358,15 @@ impl Shared {
         pool.ready(now);
         if pool.is_short_of(self.options.min_pool_size as usize) {
             self.leave_job(Box::pin(replenish(self.clone(), pool.clone())));
+        }
+    }
+
+    /// The same where nothing checks the server: before an operation takes a connection.
+    pub(crate) fn tend_unmonitored(self: &Arc<Self>, pool: &Arc<ServerPool>) {
+        let options = &self.options;
+        let wanted = options.min_pool_size > 0 || options.max_idle_time.is_some();
+        if wanted && options.load_balanced == Some(true) {
+            self.tend(self.transport.now(), pool);
         }
     }
 

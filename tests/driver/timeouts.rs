@@ -99,7 +99,7 @@ fn waiting_for_a_connection_is_part_of_it() {
     bed.advance(ms(10));
     let (took, error) = find_one(&bed, &till(&client), ms(300));
     assert_eq!(took, ms(300), "waitQueueTimeoutMS does not count");
-    assert!(cause(&error).to_string().contains("waiting for a connection"), "{error}");
+    assert!(cause(&error).to_string().contains("checking out a connection"), "{error}");
     let (took, _) = find_one(&bed, &till(&client), secs(2));
     assert_eq!(took, ms(400), "nor longer than the selection may take");
     assert_eq!(bed.named("find").len(), 0);

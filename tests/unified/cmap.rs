@@ -273,9 +273,7 @@ impl Bench {
         let patience = operation.timeout.map_or(PATIENCE, Duration::from_millis);
         let deadline = Instant::now() + patience;
         loop {
-            let heard = self.hear()?;
-            let found = heard.events.iter().filter(|event| type_of(event) == *name).count();
-            drop(heard);
+            let found = self.count(name)?;
             if found >= count {
                 return Ok(());
             }
@@ -284,6 +282,10 @@ impl Bench {
             }
             async_std::task::sleep(POLL).await;
         }
+    }
+
+    fn count(&self, name: &str) -> Result<usize, String> {
+        Ok(self.hear()?.events.iter().filter(|event| type_of(event) == name).count())
     }
 
     fn hear(&self) -> Result<MutexGuard<'_, Heard>, String> {

@@ -61,11 +61,17 @@ impl AttemptServer {
     pub fn of(server: &ServerDescription) -> Self {
         Self {
             supports_retryable_writes: supports_retryable_writes(server),
-            max_wire_version: server.reply.max_wire_version,
+            max_wire_version: match server.server_type {
+                ServerType::LoadBalancer => BEHIND_LOAD_BALANCERS,
+                _ => server.reply.max_wire_version,
+            },
             is_mongos: server.server_type == ServerType::Mongos,
         }
     }
 }
+
+/// Load balancers "Minimum Server Version: 5.0": of a load balancer itself nothing is known.
+const BEHIND_LOAD_BALANCERS: i32 = 13;
 
 /// Whether a server takes retryable writes: it has sessions and is not a standalone. A load
 /// balancer stands for servers that do.

@@ -379,13 +379,11 @@ impl<C: Numbered> Pool<C> {
             interrupt_in_use_connections: false,
         });
         for idle in std::mem::take(&mut self.idle) {
-            match idle.generation.service_id == Some(service_id)
-                && self.is_outdated(idle.generation)
-            {
-                true => {
-                    self.discard(idle.connection, idle.generation, ConnectionClosedReason::Stale)
-                }
-                false => self.idle.push_back(idle),
+            let generation = idle.generation;
+            if generation.service_id == Some(service_id) && self.is_outdated(generation) {
+                self.discard(idle.connection, generation, ConnectionClosedReason::Stale);
+            } else {
+                self.idle.push_back(idle);
             }
         }
         // There is room now.

@@ -294,70 +294,36 @@ fn in_use() -> Pool<&'static str> {
 fn a_connection_is_closed_for_the_reason_that_it_is_told_with() {
     use ConnectionClosedReason::{Error, Idle, PoolClosed, Stale};
     type Act = fn(&mut Pool<&'static str>);
-    let cases: &[(Act, ConnectionClosedReason)] = &[
-        (|pool| pool.lost(NOW, 1, AT_FIRST, false), Error),
+    fn cleared(pool: &mut Pool<&'static str>, interrupt: bool) {
+        pool.clear(NOW, 1, "it broke".into(), interrupt);
+    }
+    fn back(pool: &mut Pool<&'static str>) {
+        pool.check_in(NOW, "a", AT_FIRST);
+    }
+    const LATER: Instant = Instant::from_millis(2_001);
+    let cases: &[(&str, ConnectionClosedReason, &[Act])] = &[
+        ("it broke", Error, &[|pool| pool.lost(NOW, 1, AT_FIRST, false)]),
+        ("cleared, then back", Stale, &[|pool| cleared(pool, false), back]),
+        ("back, then cleared", Stale, &[back, |pool| cleared(pool, false)]),
         (
-            |pool| {
-                pool.clear(NOW, 1, "it broke".into(), false);
-                pool.check_in(NOW, "a", AT_FIRST);
-            },
+            "interrupted by a clear",
             Stale,
+            &[|pool| cleared(pool, true), |pool| pool.lost(NOW, 1, AT_FIRST, true)],
         ),
         (
-            |pool| {
-                pool.check_in(NOW, "a", AT_FIRST);
-                pool.clear(NOW, 1, "it broke".into(), false);
-            },
-            Stale,
-        ),
-        (
-            |pool| {
-                pool.clear(NOW, 1, "it broke".into(), true);
-                pool.lost(NOW, 1, AT_FIRST, true);
-            },
-            Stale,
-        ),
-        (
-            |pool| {
-                // Its own failure is what the pool was cleared for.
-                pool.clear(NOW, 1, "it broke".into(), false);
-                pool.lost(NOW, 1, AT_FIRST, false);
-            },
+            "its own failure is what the pool was cleared for",
             Error,
+            &[|pool| cleared(pool, false), |pool| pool.lost(NOW, 1, AT_FIRST, false)],
         ),
-        (
-            |pool| {
-                pool.check_in(NOW, "a", AT_FIRST);
-                pool.prune(NOW + Duration::from_secs(2));
-            },
-            Idle,
-        ),
-        (
-            |pool| {
-                pool.check_in(NOW, "a", AT_FIRST);
-                let _ = pool.check_out(NOW + Duration::from_secs(2));
-            },
-            Idle,
-        ),
-        (
-            |pool| {
-                pool.close(NOW);
-                pool.check_in(NOW, "a", AT_FIRST);
-            },
-            PoolClosed,
-        ),
-        (
-            |pool| {
-                pool.check_in(NOW, "a", AT_FIRST);
-                pool.close(NOW);
-            },
-            PoolClosed,
-        ),
+        ("found idle by nobody", Idle, &[back, |pool| pool.prune(LATER)]),
+        ("found idle by a check-out", Idle, &[back, |pool| drop(pool.check_out(LATER))]),
+        ("closed, then back", PoolClosed, &[|pool| pool.close(NOW), back]),
+        ("back, then closed", PoolClosed, &[back, |pool| pool.close(NOW)]),
     ];
-    for (number, (act, reason)) in cases.iter().enumerate() {
+    for (case, reason, acts) in cases {
         let mut pool = in_use();
-        act(&mut pool);
-        assert_eq!(closed(&mut pool), [*reason], "case {number}");
+        acts.iter().for_each(|act| act(&mut pool));
+        assert_eq!(closed(&mut pool), [*reason], "{case}");
     }
     let mut pool = observed();
     pool.check_out(NOW).expect("room");

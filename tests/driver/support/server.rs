@@ -83,6 +83,8 @@ pub(crate) struct Server {
     /// The counter of `topologyVersion`; without one the server cannot stream.
     pub(crate) version: Option<i64>,
     process: ObjectId,
+    /// As a load balancer: how many servers stand behind it, which get connections in turn.
+    pub(crate) services: usize,
     /// How many documents a query finds.
     pub(crate) documents: i32,
     /// The open cursors: what is left of each.
@@ -105,6 +107,7 @@ impl Server {
             hello,
             version: Some(1),
             process: ObjectId::new(),
+            services: 1,
             documents: 3,
             cursors: BTreeMap::new(),
             next_cursor: 100,
@@ -168,7 +171,8 @@ impl Server {
         match request.name.as_str() {
             "hello" if request.body.get_bool("loadBalanced").unwrap_or(false) => {
                 let mut reply = self.hello_reply();
-                reply.insert("serviceId", ObjectId::from_bytes([1; 12]));
+                let service = 1 + u8::try_from(request.connection % self.services).expect("few");
+                reply.insert("serviceId", ObjectId::from_bytes([service; 12]));
                 reply
             }
             "hello" => self.hello_reply(),
