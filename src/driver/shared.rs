@@ -286,11 +286,8 @@ impl Shared {
                     core.link_actions.push_back(LinkAction::CancelLookUp(number));
                 }
                 Action::OpenPool(address) => {
-                    let observers = self.observers.clone();
-                    let observer =
-                        PoolObserver::new(observers, self.transport.clone(), address.clone());
-                    let pool = ServerPool::new(address.clone(), self.pool_settings(), observer);
-                    core.pools.insert(address, Arc::new(pool));
+                    let pool = self.make_pool(&address);
+                    core.pools.insert(address, pool);
                 }
                 Action::ReadyPool(address) => {
                     with_pool(core, &address, |pool| self.tend(now, pool));
@@ -326,6 +323,12 @@ impl Shared {
         if report {
             self.report_in_flight(now, core);
         }
+    }
+
+    fn make_pool(&self, address: &ServerAddress) -> Arc<ServerPool> {
+        let (observers, transport) = (self.observers.clone(), self.transport.clone());
+        let observer = PoolObserver::new(observers, transport, address.clone());
+        Arc::new(ServerPool::new(address.clone(), self.pool_settings(), observer))
     }
 
     /// Tells the engine which operations are in flight; it looks again while there are any.
