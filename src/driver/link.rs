@@ -25,6 +25,16 @@ use crate::transport::Transport;
 /// What happened on a link, and when.
 pub(crate) type LinkEvent = (Instant, Event);
 
+/// What the engine wants done with links and look-ups.
+pub(crate) enum LinkAction {
+    Open(LinkId, Arc<LinkSlot>),
+    Send(LinkId, Vec<u8>),
+    Greet(LinkId, Vec<u8>),
+    Close(LinkId),
+    LookUp(u64, String),
+    CancelLookUp(u64),
+}
+
 /// Where the stream of one link lies.
 #[derive(Default)]
 pub(crate) struct LinkSlot {

@@ -16,8 +16,8 @@ use futures_util::future::{AbortHandle, AbortRegistration, Abortable, Either, se
 use futures_util::stream::{FuturesUnordered, StreamExt};
 
 use super::authenticate::yield_now;
-use super::link::{LinkEvent, LinkSlot, carry, send};
-use super::shared::{LinkAction, Shared};
+use super::link::{LinkAction, LinkEvent, LinkSlot, carry, send};
+use super::shared::Shared;
 use crate::engine::sdam::{Event, LinkId};
 use crate::resolve::srv_records;
 use crate::transport::{BoxFuture, MaybeSend};

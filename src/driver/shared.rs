@@ -13,7 +13,7 @@ use event_listener::EventListener;
 
 use super::authenticate::Authentication;
 use super::dial::replenish;
-use super::link::LinkSlot;
+use super::link::{LinkAction, LinkSlot};
 use super::observe::{Observers, PoolObserver};
 use super::on_demand::Attendance;
 use super::open::Opener;
@@ -38,16 +38,6 @@ pub(crate) struct View {
     pub(crate) pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
     /// The new primary whose first success completes a failover.
     awaited_success: Option<ServerAddress>,
-}
-
-/// What the engine wants done with links and look-ups.
-pub(crate) enum LinkAction {
-    Open(LinkId, Arc<LinkSlot>),
-    Send(LinkId, Vec<u8>),
-    Greet(LinkId, Vec<u8>),
-    Close(LinkId),
-    LookUp(u64, String),
-    CancelLookUp(u64),
 }
 
 type Job = BoxFuture<'static, ()>;
