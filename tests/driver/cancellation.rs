@@ -6,8 +6,10 @@ use std::pin::Pin;
 
 use futures_util::StreamExt;
 use portolan::bson::{Document, doc};
+use portolan::options::{ClientOptions, Credential};
 use portolan::{Client, ReadPreference};
 
+use super::support::scram::Account;
 use super::support::server::Act;
 use super::support::{Bed, Cut, ms, pool, secs, till};
 
@@ -326,4 +328,37 @@ fn a_client_that_is_dropped_ends_its_driver() {
     bed.settle();
     assert!(bed.driver_ended());
     assert_eq!(bed.open_connections("a:1"), 0);
+}
+
+/// On a connection whose login has begun and not ended nothing else is sent: it is closed.
+#[test]
+fn while_logging_in() {
+    for options in ["maxPoolSize=1", "maxPoolSize=1&timeoutMS=60000"] {
+        let (name, operation) = OPERATIONS[0];
+        let polls = at_each_poll(
+            name,
+            operation,
+            || {
+                let bed = polling();
+                let account = Account::new("ann", "secret");
+                bed.with_server("a:1", |server| server.account = Some(account));
+                let mut options = ClientOptions::parse(&bed.uri(options)).expect("options");
+                options.credential = Some(Credential {
+                    username: Some("ann".to_owned()),
+                    password: Some("secret".to_owned()),
+                    source: "admin".to_owned(),
+                    ..Credential::default()
+                });
+                // Nobody has looked around before: the login begins in the monitor's hello.
+                let client = bed.client_of(options);
+                bed.net.state().chunk = Some(41);
+                (bed, client)
+            },
+            |bed, client, what| {
+                is_whole(bed, client, what);
+                assert!(pool(client, "a:1").connections <= 1, "{what}");
+            },
+        );
+        assert!(polls > 10, "{name} was dropped at {polls} places only");
+    }
 }
