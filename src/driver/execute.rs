@@ -99,8 +99,10 @@ async fn attempt_until_done<O: Operation>(
             Err(failed) => failed,
         };
         run.moves += u32::from(failed.trouble == Trouble::Moved);
-        let over = budget.end().is_some_and(|end| end <= shared.transport.now());
-        let failed = failed.for_want_of_time(over);
+        let now = shared.transport.now();
+        let over = budget.is_over(now);
+        let unconnected = run.connected_by.is_some_and(|end| end <= now);
+        let failed = failed.for_want_of_time(over || unconnected);
         match attempts.after(failed.trouble, failed.error, over) {
             Next::Fail(error) => return Err(error),
             Next::OutOfTime(error) => {
@@ -252,6 +254,7 @@ impl<'a> Run<'a> {
         selected: &Selected,
         mut connection: impl Lease,
     ) -> Result<Success<O::Output>, Failed> {
+        self.connected_by = None;
         let limits = Limits::of(connection.hello());
         if self.attempt == 0 {
             operation.prepare(&limits)?;
@@ -384,11 +387,7 @@ impl<'a> Run<'a> {
         }
         let criteria = self.route.criteria(options, operation.kind(), &self.deprioritized);
         let selected = select(self.shared, &criteria, operation.name(), timeout).await;
-        selected.map_err(|error| {
-            let now = self.shared.transport.now();
-            let late = self.connected_by.is_some_and(|end| end <= now);
-            Failed::unsent(error).for_want_of_time(late)
-        })
+        selected.map_err(Failed::unsent)
     }
 
     /// Gives the operation its session and, for a retryable write, its transaction number.
