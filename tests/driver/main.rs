@@ -37,4 +37,5 @@ mod support;
 mod targeting;
 mod threads;
 mod timeouts;
+mod timeouts_prose;
 mod tokens;
