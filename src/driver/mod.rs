@@ -31,6 +31,7 @@ pub(crate) mod open;
 pub(crate) mod pause;
 pub(crate) mod pool;
 pub(crate) mod pool_status;
+mod pools;
 mod proxy;
 pub(crate) mod route;
 pub(crate) mod run;

@@ -12,16 +12,14 @@ use arc_swap::ArcSwap;
 use event_listener::EventListener;
 
 use super::authenticate::Authentication;
-use super::dial::replenish;
 use super::link::{LinkAction, LinkSlot};
-use super::observe::{Observers, PoolObserver};
+use super::observe::Observers;
 use super::on_demand::Attendance;
 use super::open::Opener;
 use super::pool::ServerPool;
-use super::pool_status::PoolStatus;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, DelimiterInDriverInfo, DriverInfo, HelloReply};
-use crate::engine::pool::{Generation, PoolSettings};
+use crate::engine::pool::Generation;
 use crate::engine::rng::Rng;
 use crate::engine::sdam::{
     Action, Event, Failure, FailureKind, LinkId, Sdam, Stage, TopologyDescription,
@@ -45,9 +43,9 @@ type Job = BoxFuture<'static, ()>;
 /// What is behind the mutex.
 pub(super) struct Core {
     pub(super) sdam: Sdam,
-    pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
+    pub(super) pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
     /// Where the stream of each link lies.
-    slots: BTreeMap<LinkId, Arc<LinkSlot>>,
+    pub(super) slots: BTreeMap<LinkId, Arc<LinkSlot>>,
     link_actions: VecDeque<LinkAction>,
     pub(super) waiting: usize,
     /// On demand: the operations that are under way.
@@ -276,8 +274,7 @@ impl Shared {
                     core.link_actions.push_back(LinkAction::CancelLookUp(number));
                 }
                 Action::OpenPool(address) => {
-                    let pool = self.make_pool(&address);
-                    core.pools.insert(address, pool);
+                    core.pools.insert(address.clone(), self.open_pool(address));
                 }
                 Action::ReadyPool(address) => {
                     with_pool(core, &address, |pool| self.tend(now, pool));
@@ -315,12 +312,6 @@ impl Shared {
         }
     }
 
-    fn make_pool(&self, address: &ServerAddress) -> Arc<ServerPool> {
-        let (observers, transport) = (self.observers.clone(), self.transport.clone());
-        let observer = PoolObserver::new(observers, transport, address.clone());
-        Arc::new(ServerPool::new(address.clone(), self.pool_settings(), observer))
-    }
-
     /// Tells the engine which operations are in flight; it looks again while there are any.
     fn report_in_flight(self: &Arc<Self>, now: Instant, core: &mut Core) {
         // First, so that an operation that begins behind this line asks for another look.
@@ -343,34 +334,6 @@ impl Shared {
             && !self.watching.swap(true, Ordering::SeqCst)
         {
             self.drive(self.transport.now(), Event::Busy);
-        }
-    }
-
-    /// A check has succeeded: the moment to look after the pool too, without a timer of its own.
-    pub(crate) fn tend(self: &Arc<Self>, now: Instant, pool: &Arc<ServerPool>) {
-        pool.ready(now);
-        if pool.is_short_of(self.options.min_pool_size as usize) {
-            self.leave_job(Box::pin(replenish(self.clone(), pool.clone())));
-        }
-    }
-
-    /// The same where nothing checks the server: before an operation takes a connection.
-    pub(crate) fn tend_unmonitored(self: &Arc<Self>, pool: &Arc<ServerPool>) {
-        let options = &self.options;
-        let wanted = options.min_pool_size > 0 || options.max_idle_time.is_some();
-        if wanted && options.load_balanced == Some(true) {
-            self.tend(self.transport.now(), pool);
-        }
-    }
-
-    fn pool_settings(&self) -> PoolSettings {
-        let options = &self.options;
-        PoolSettings {
-            max_size: options.max_pool_size as usize,
-            min_size: options.min_pool_size as usize,
-            max_connecting: options.max_connecting as usize,
-            wait_queue_timeout: options.wait_queue_timeout,
-            max_idle_time: options.max_idle_time.unwrap_or_default(),
         }
     }
 
@@ -408,16 +371,6 @@ impl Shared {
 
     pub(crate) fn timeout(&self) -> Option<Instant> {
         self.core().sdam.poll_timeout()
-    }
-
-    /// Each server's pool, with the connections of its monitor.
-    pub(crate) fn pool_statuses(&self) -> Vec<PoolStatus> {
-        let now = self.transport.now();
-        let monitors = |address: &ServerAddress, core: &Core| {
-            core.slots.keys().filter(|link| link.address == *address).count()
-        };
-        let core = self.core();
-        core.pools.iter().map(|(a, pool)| pool.status(now, monitors(a, &core))).collect()
     }
 
     /// Tells the engine what time it is, then says how long the process has stood still in all.
