@@ -1,11 +1,14 @@
 //! Behind a load balancer: cursors keep their connection however they end, failures stay with the
 //! server that they came from, and nothing runs while nobody asks for anything.
 
+use std::sync::Arc;
+
 use futures_util::{FutureExt, StreamExt};
 use portolan::bson::oid::ObjectId;
 use portolan::bson::{Document, doc};
 use portolan::error::{InUse, PoolError};
 use portolan::event::{Events, PoolEvent, PoolEventKind};
+use portolan::options::ClientOptions;
 use portolan::{Client, Cursor, ErrorKind, ReadPreference, ServerType};
 
 use super::support::server::{Act, Port};
@@ -270,4 +273,33 @@ fn an_idle_client_is_woken_by_nothing() {
     ping(&bed, &client).expect("a ping");
     bed.advance(ms(20));
     assert_eq!((pool(&client, "a:1").idle, pool(&client, "a:1").rate.created), (2, 4));
+}
+
+/// LB-02: "the driver MUST NOT start a monitoring connection", however long an operation takes and
+/// whoever does the work.
+#[test]
+fn nothing_but_operations_connects() {
+    let bed = bed(1);
+    let options = || ClientOptions::parse(&bed.uri("loadBalanced=true")).expect("good options");
+    let on_demand = Client::on_demand(options(), Arc::new(bed.net.clone())).expect("a client");
+    for client in [bed.client_of(options()), on_demand] {
+        bed.forget_log();
+        ping(&bed, &client).expect("a ping");
+        let mut events = client.topology();
+        while events.next().now_or_never().is_some() {}
+        bed.rule("a:1", "ping", 1, Act::Slow(secs(20)));
+        ping(&bed, &client).expect("late");
+        assert_eq!(bed.net.state().dialled.len(), 1);
+        let connection = bed.named("hello")[0].connection;
+        assert!(bed.named("hello").iter().all(|hello| hello.connection == connection));
+        let told = std::iter::from_fn(|| events.next().now_or_never().flatten());
+        let told: Vec<_> = told.map(|event| event.kind.name().to_owned()).collect();
+        assert_eq!(told, [""; 0]);
+        // Nor does a standstill of the process touch the load balancer.
+        bed.stand_still(secs(1_000));
+        ping(&bed, &client).expect("the same connection, or a new one");
+        let server = client.description().servers.values().next().cloned().expect("it");
+        assert_eq!(server.server_type, ServerType::LoadBalancer);
+        assert_eq!(bed.named("hello").len(), bed.net.state().dialled.len());
+    }
 }

@@ -51,6 +51,8 @@ impl Sdam {
         // A seed that is named twice is one seed: how many there are decides about a standalone.
         let mut known = BTreeSet::new();
         settings.seeds.retain(|seed| known.insert(seed.clone()));
+        // Load balancers "Monitoring": no connection of its own, and none of the servers is known.
+        settings.suspicion.enabled &= !settings.load_balanced;
         Self {
             rescan: settings.rescan.clone().map(Rescan::new),
             scanner: settings.scan.map(Scanner::new),
