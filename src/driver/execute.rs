@@ -13,7 +13,7 @@ use futures_util::future::{Either, select as either};
 use super::connection::{Connection, ConnectionError};
 use super::failed::{Failed, kind_of};
 use super::in_flight::goes_elsewhere;
-use super::lease::{Lease, for_cursor, release};
+use super::lease::{Lease, for_cursor, is_open_cursor, release};
 use super::observe::CommandWatch;
 use super::on_demand::attend;
 use super::pause;
@@ -239,7 +239,7 @@ impl<'a> Run<'a> {
             return self.on_connection(operation, selected, connection).await;
         };
         let outcome = self.on_connection(operation, selected, connection).await;
-        if outcome.as_ref().is_ok_and(|it| !O::leaves_cursor(&it.output)) {
+        if outcome.as_ref().is_ok_and(|it| !is_open_cursor(&it.output)) {
             *pinned = None;
         }
         outcome
@@ -309,7 +309,7 @@ impl<'a> Run<'a> {
         let server_type = selected.server.server_type;
         let address = selected.server.address.clone();
         self.shared.succeeded(&address);
-        let connection = for_cursor(connection.filter(|_| O::leaves_cursor(&output)));
+        let connection = for_cursor(connection.filter(|_| is_open_cursor(&output)));
         Ok(Success { output, address, server_type, sent, connection })
     }
 

@@ -4,10 +4,12 @@
 //! a cursor keeps the connection that it was opened on. It goes back when the cursor ends, and is
 //! closed when that is dropped in the middle of an exchange, as any connection is.
 
+use std::any::Any;
 use std::ops::DerefMut;
 
 use super::connection::Connection;
 use super::pool::PooledConnection;
+use crate::engine::op::CursorReply;
 use crate::engine::pool::Purpose;
 use crate::engine::sdam::TopologyType;
 
@@ -33,6 +35,13 @@ impl Lease for &mut Connection {
 /// is known what came of the operation: a cursor may want it, and a failure may outdate it.
 pub(super) fn release(lease: impl Lease, kind: TopologyType) -> Option<PooledConnection> {
     (kind == TopologyType::LoadBalanced).then(|| lease.own()).flatten()
+}
+
+/// Whether an operation's result is a cursor that is open on the server. By its type, so that no
+/// operation can forget to say so; the compiler knows the answer for all others.
+pub(super) fn is_open_cursor<T: 'static>(output: &T) -> bool {
+    let cursor = (output as &dyn Any).downcast_ref::<CursorReply>();
+    cursor.is_some_and(|cursor| cursor.id != 0)
 }
 
 /// What a cursor that was opened keeps.

@@ -109,10 +109,6 @@ impl Operation for Aggregate {
     ) -> Result<Self::Output, ReplyFailure> {
         CursorReply::read(reply)
     }
-
-    fn leaves_cursor(output: &CursorReply) -> bool {
-        output.id != 0
-    }
 }
 
 #[cfg(test)]

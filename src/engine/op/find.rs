@@ -155,10 +155,6 @@ impl Operation for Find {
     ) -> Result<Self::Output, ReplyFailure> {
         CursorReply::read(reply)
     }
-
-    fn leaves_cursor(output: &CursorReply) -> bool {
-        output.id != 0
-    }
 }
 
 #[cfg(test)]

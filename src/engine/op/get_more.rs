@@ -74,10 +74,6 @@ impl Operation for GetMore {
     ) -> Result<Self::Output, ReplyFailure> {
         CursorReply::read(reply)
     }
-
-    fn leaves_cursor(output: &CursorReply) -> bool {
-        output.id != 0
-    }
 }
 
 /// The wire version of server 4.4, the first that takes a comment here.

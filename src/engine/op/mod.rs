@@ -84,8 +84,9 @@ pub enum Retryability {
 
 /// One operation.
 pub trait Operation {
-    /// What its reply means.
-    type Output;
+    /// What its reply means. A [`CursorReply`] of an open cursor keeps its connection behind a load
+    /// balancer.
+    type Output: 'static;
 
     /// The command's name.
     fn name(&self) -> &str;
@@ -130,16 +131,6 @@ pub trait Operation {
         reply: RawDocumentBuf,
         context: &CommandContext<'_>,
     ) -> Result<Self::Output, ReplyFailure>;
-
-    /// Whether the result leaves a cursor open on the server: behind a load balancer the connection
-    /// belongs to that cursor until it ends.
-    fn leaves_cursor(output: &Self::Output) -> bool
-    where
-        Self: Sized,
-    {
-        let _ = output;
-        false
-    }
 
     /// The result where the write concern asks for no reply; `None` where that makes no sense.
     fn unacknowledged(&self) -> Option<Self::Output> {
