@@ -371,7 +371,8 @@ impl Client {
         Self::new(self.options().clone(), self.shared().transport.clone())
     }
 
-    /// The connections of operations, server by server.
+    /// The connections of this client, server by server, and what it would be like if they all came
+    /// back at once ([`PoolStatus::storm`]).
     pub fn pools(&self) -> Vec<PoolStatus> {
         self.shared().pool_statuses()
     }

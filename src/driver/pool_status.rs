@@ -78,6 +78,17 @@ impl PoolStatus {
     ///
     /// Of what is counted here, and no more: clients that do other work have other pools, and an
     /// overloaded server takes longer for each connection, which makes the storm slower and longer.
+    ///
+    /// ```no_run
+    /// # fn example(client: &portolan::Client) {
+    /// for pool in client.pools() {
+    ///     let storm = pool.storm(200);
+    ///     if storm.per_second > Some(1_000.0) {
+    ///         println!("{}: a restart brings {} connections", pool.address, storm.connections);
+    ///     }
+    /// }
+    /// # }
+    /// ```
     pub fn storm(&self, clients: usize) -> Storm {
         let PoolSettings { max_size, min_size, max_connecting, .. } = self.settings;
         let connections = clients * self.connections.max(min_size);
