@@ -273,6 +273,7 @@ impl<'a> Run<'a> {
             read_preference: preference.as_deref(),
             read_concern: self.route.read_concern.as_deref(),
             write_concern: self.route.write_concern.as_deref(),
+            server_api: self.shared.options.server_api,
             limits,
             max_wire_version: connection.hello().max_wire_version,
             max_time: self.max_time(selected)?,

@@ -114,7 +114,6 @@ fn entity(entity: &Entity) -> Result<(), Reason> {
 fn client(client: &ClientEntity) -> Result<(), Reason> {
     let missing = |what: &str| Err(Reason::Entity(what.to_owned()));
     let options = [
-        ("serverApi", client.server_api.is_some()),
         ("autoEncryptOpts", client.auto_encrypt_opts.is_some()),
         ("observeTracingMessages", client.observe_tracing_messages.is_some()),
         ("storeEventsAsEntities", client.store_events_as_entities.is_some()),
@@ -129,8 +128,8 @@ fn client(client: &ClientEntity) -> Result<(), Reason> {
 }
 
 /// Connection string options that later issues build.
-const UNBUILT_OPTIONS: [&str; 6] =
-    ["compressors", "tls", "authMechanism", "srvServiceName", "proxyHost", "serverApi"];
+const UNBUILT_OPTIONS: [&str; 5] =
+    ["compressors", "tls", "authMechanism", "srvServiceName", "proxyHost"];
 
 fn operation(operation: &Operation) -> Result<(), Reason> {
     let of_runner = operation.object == "testRunner";

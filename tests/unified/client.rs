@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bson::{Bson, Document};
 use futures_util::{FutureExt, StreamExt};
 use portolan::event::{CommandEvent, CommandEventKind, Events, PoolEvent, PoolEventKind};
+use portolan::options::{ServerApi, ServerApiVersion};
 use portolan::{Client, ClientOptions, Topology};
 use portolan_async_std::AsyncStd;
 
@@ -61,6 +62,7 @@ impl TestClient {
         if let Some(warning) = options.warnings.first() {
             return Err(format!("{uri}: {warning}"));
         }
+        options.server_api = entity.server_api.as_ref().map(server_api).transpose()?;
         // "set to a value large enough": documents in messages must be whole.
         options.log_max_document_length = Some(usize::MAX);
         let (client, driver) =
@@ -189,6 +191,21 @@ impl Drop for TestClient {
     fn drop(&mut self) {
         logs::forget(&self.topology_id);
     }
+}
+
+/// "serverApi" of a client.
+fn server_api(document: &Document) -> Result<ServerApi, String> {
+    let version = document.get_str("version").map_err(|error| error.to_string())?;
+    let mut api = ServerApi::from(version.parse::<ServerApiVersion>()?);
+    for (name, value) in document {
+        match (name.as_str(), value) {
+            ("version", _) => {}
+            ("strict", Bson::Boolean(strict)) => api.strict = Some(*strict),
+            ("deprecationErrors", Bson::Boolean(errors)) => api.deprecation_errors = Some(*errors),
+            (name, value) => return Err(format!("serverApi.{name}: {value}")),
+        }
+    }
+    Ok(api)
 }
 
 fn count(ready: &mut Vec<(String, u64)>, event: &PoolEvent) {

@@ -204,6 +204,10 @@ impl<'a> CommandBuilder<'a> {
         if let MaxTime::Exactly(time) = context.max_time {
             self.append(cstr!("maxTimeMS"), whole_millis(time).min(MAX_MAX_TIME));
         }
+        if let Some(api) = context.server_api {
+            // Versioned-api "Generic command helper": "MUST NOT inspect the command document".
+            api.append_to(&mut self.body);
+        }
     }
 
     fn global(&mut self, key: &CStr, value: Option<impl BindRawBsonRef>) {
@@ -335,6 +339,7 @@ mod tests {
     use bson::{doc, rawdoc};
 
     use super::*;
+    use crate::engine::hello::ServerApi;
     use crate::engine::wire::{Message, Reply};
 
     #[test]
@@ -346,6 +351,7 @@ mod tests {
             txn_number: Some(5),
             cluster_time: Some(&time),
             read_preference: Some(&preference),
+            server_api: Some(ServerApi::V1.strict(true)),
             ..CommandContext::new("harbour")
         };
         let mut builder = CommandBuilder::new();
@@ -354,7 +360,7 @@ mod tests {
         let expected = doc! {
             "ping": 1, "lsid": { "id": 1 }, "txnNumber": 5_i64,
             "$clusterTime": { "clusterTime": 2 }, "$readPreference": { "mode": "secondary" },
-            "$db": "harbour",
+            "$db": "harbour", "apiVersion": "1", "apiStrict": true,
         };
         assert_eq!(Document::try_from(builder.body()).unwrap(), expected);
     }
