@@ -255,6 +255,8 @@ impl<'a> Run<'a> {
         let limits = Limits::of(connection.hello());
         if self.attempt == 0 {
             operation.prepare(&limits)?;
+            // What fits into the command decides whether it may be sent again.
+            self.policy.retryability = operation.retryability();
         }
         let server = AttemptServer::of(&selected.server);
         self.join_session(&server)?;
@@ -262,7 +264,7 @@ impl<'a> Run<'a> {
             .route
             .read_preference
             .document_for(selected.topology_type, selected.server.server_type)
-            .filter(|_| operation.kind() != OperationKind::Write);
+            .filter(|_| selected.by_preference);
         let cluster_time = self.shared.sessions.cluster_time();
         let txn_number = self.txn_number;
         let lsid = self.session.as_mut().map(|session| session.get().lsid.clone());

@@ -61,6 +61,7 @@ impl<'a> Route<'a> {
         Criteria {
             operation: match kind {
                 OperationKind::Write => selection::OperationKind::Write,
+                OperationKind::Output => selection::OperationKind::Output,
                 OperationKind::Read | OperationKind::Generic => selection::OperationKind::Read,
             },
             read_preference: self.read_preference,
