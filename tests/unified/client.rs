@@ -56,8 +56,7 @@ impl TestClient {
         if let Some(unknown) = entity.observe_events.iter().find(|name| !is_known(name)) {
             return Err(format!("{unknown} is no event that this runner knows"));
         }
-        let several = entity.use_multiple_mongoses == Some(true);
-        let uri = uri(deployment, several, &entity.uri_options)?;
+        let uri = uri(deployment, &entity)?;
         let mut options = ClientOptions::parse(&uri).map_err(|error| format!("{uri}: {error}"))?;
         if let Some(warning) = options.warnings.first() {
             return Err(format!("{uri}: {warning}"));
@@ -223,8 +222,20 @@ pub(crate) const POLL: Duration = Duration::from_millis(5);
 /// must come within the ten seconds of `waitForEvent`.
 const HEARTBEAT: &str = "heartbeatFrequencyMS=5000";
 
+/// A fail point's "not primary" makes a server unknown until its next heartbeat, which nothing
+/// brings forward: where no test looks at heartbeats, they come as often as they may ("to speed up
+/// SDAM recovery time", unified-test-format).
+const QUICK_HEARTBEAT: &str = "heartbeatFrequencyMS=500";
+
+fn is_of_commands(event: &str) -> bool {
+    event.starts_with("command")
+}
+
 /// The deployment's connection string with the test's options.
-fn uri(deployment: &Deployment, several: bool, options: &Document) -> Result<String, String> {
+fn uri(deployment: &Deployment, entity: &ClientEntity) -> Result<String, String> {
+    let (several, options) = (entity.use_multiple_mongoses == Some(true), &entity.uri_options);
+    let watched = entity.observe_events.iter().any(|name| !is_of_commands(name))
+        || entity.observe_log_messages.keys().any(|component| component != "command");
     let (mut seeds, set_name) = deployment.seeds();
     let direct = options.get_bool("directConnection").unwrap_or(false);
     let mut query = Vec::new();
@@ -241,7 +252,7 @@ fn uri(deployment: &Deployment, several: bool, options: &Document) -> Result<Str
         query.push(format!("replicaSet={name}"));
     }
     if !options.contains_key("heartbeatFrequencyMS") {
-        query.push(HEARTBEAT.to_owned());
+        query.push(if watched { HEARTBEAT } else { QUICK_HEARTBEAT }.to_owned());
     }
     for (name, value) in options {
         match value {

@@ -167,6 +167,11 @@ impl Operation for FindAndModify {
             Err(error) => Err(ReplyFailure::malformed("value", error)),
         }
     }
+
+    /// Nobody says what was found.
+    fn unacknowledged(&self) -> Option<Self::Output> {
+        Some(None)
+    }
 }
 
 #[cfg(test)]
