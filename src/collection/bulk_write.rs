@@ -63,9 +63,10 @@ impl BulkWrite {
         let statements: Vec<Statement> = statements.collect::<Result<_>>()?;
         let name = self.collection.name();
         let bulk = BulkWrite::new(name, statements, self.options, ObjectId::new)?;
-        let route = self.collection.write_route(&self.settings)?;
-        let client = self.collection.database().client();
-        Ok(in_batches(client.shared(), bulk, &route).await?.into_done())
+        let shared = self.collection.database().client().shared();
+        let mut route = self.collection.write_route(&self.settings)?;
+        route.operation_id = Some(shared.observers.next_operation_id());
+        Ok(in_batches(shared, bulk, &route).await?.into_done())
     }
 }
 

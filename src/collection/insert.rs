@@ -99,10 +99,12 @@ impl InsertMany {
     async fn run(self) -> Result<InsertManyResult> {
         let documents = self.documents.into_iter().collect::<Result<Vec<_>>>()?;
         let name = self.collection.name();
+        let several = documents.len() > 1;
         let insert = Insert::new(name, documents, self.options, ObjectId::new)?;
-        let route = self.collection.write_route(&self.settings)?;
-        let client = self.collection.database().client();
-        let insert = in_batches(client.shared(), insert, &route).await?;
+        let shared = self.collection.database().client().shared();
+        let mut route = self.collection.write_route(&self.settings)?;
+        route.operation_id = several.then(|| shared.observers.next_operation_id());
+        let insert = in_batches(shared, insert, &route).await?;
         Ok(InsertManyResult { inserted_ids: insert.inserted_ids() })
     }
 }

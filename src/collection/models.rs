@@ -77,19 +77,23 @@ impl WriteModel {
         Ok(match self {
             Self::InsertOne(InsertOneModel { document }) => Statement::Insert(document?),
             Self::UpdateOne(UpdateOneModel { filter, update, options }) => {
-                Statement::Update(UpdateStatement::one(filter, update, options)?)
+                Statement::Update(Box::new(UpdateStatement::one(filter, update, options)?))
             }
             Self::UpdateMany(UpdateManyModel { filter, update, options }) => {
-                Statement::Update(UpdateStatement::many(filter, update, options)?)
+                Statement::Update(Box::new(UpdateStatement::many(filter, update, options)?))
             }
             Self::ReplaceOne(ReplaceOneModel { filter, replacement, options }) => {
-                Statement::Update(UpdateStatement::replace(filter, replacement?, options)?)
+                Statement::Update(Box::new(UpdateStatement::replace(
+                    filter,
+                    replacement?,
+                    options,
+                )?))
             }
             Self::DeleteOne(DeleteOneModel { filter, options }) => {
-                Statement::Delete(DeleteStatement { filter, multi: false, options })
+                Statement::Delete(Box::new(DeleteStatement { filter, multi: false, options }))
             }
             Self::DeleteMany(DeleteManyModel { filter, options }) => {
-                Statement::Delete(DeleteStatement { filter, multi: true, options })
+                Statement::Delete(Box::new(DeleteStatement { filter, multi: true, options }))
             }
         })
     }

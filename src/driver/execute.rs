@@ -342,7 +342,7 @@ impl<'a> Run<'a> {
 
     fn watch(&self, operation: &impl Operation) -> Option<CommandWatch> {
         let shared = self.shared;
-        shared.observers.watch(&shared.transport, self.route.database, operation.name())
+        shared.observers.watch(&shared.transport, self.route, operation.name())
     }
 
     /// The reply by which a server asks for another authentication, where the client has one.

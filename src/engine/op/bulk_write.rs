@@ -24,9 +24,9 @@ pub enum Statement {
     /// Inserts a document.
     Insert(RawDocumentBuf),
     /// Changes or replaces documents.
-    Update(UpdateStatement),
+    Update(Box<UpdateStatement>),
     /// Removes documents.
-    Delete(DeleteStatement),
+    Delete(Box<DeleteStatement>),
 }
 
 /// What a bulk write did.

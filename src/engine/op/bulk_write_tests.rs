@@ -15,12 +15,12 @@ fn update(multi: bool) -> Statement {
         false => UpdateStatement::one(filter, set, options),
         true => UpdateStatement::many(filter, set, options),
     };
-    Statement::Update(statement.unwrap())
+    Statement::Update(Box::new(statement.unwrap()))
 }
 
 fn delete(multi: bool) -> Statement {
     let options = DeleteOptions::default();
-    Statement::Delete(DeleteStatement { filter: doc! { "a": 1 }, multi, options })
+    Statement::Delete(Box::new(DeleteStatement { filter: doc! { "a": 1 }, multi, options }))
 }
 
 fn bulk(statements: Vec<Statement>, ordered: bool) -> BulkWrite {
@@ -82,7 +82,7 @@ fn a_document_above_the_limit_stops_everything_before_it_is_sent() {
         rawdoc! { "t": "x".repeat(60) },
         UpdateOptions::default(),
     );
-    let mut within = bulk(vec![Statement::Update(wide.unwrap())], true);
+    let mut within = bulk(vec![Statement::Update(Box::new(wide.unwrap()))], true);
     assert_eq!(within.prepare(&limits), Ok(()), "neither of its documents is above the limit");
 }
 
@@ -171,6 +171,7 @@ fn a_write_concern_error_takes_nothing_back() {
 
 #[test]
 fn nothing_is_no_bulk_write() {
-    let none = BulkWrite::new("ports", [], WriteOptions::default(), ObjectId::new);
+    let none =
+        BulkWrite::new("ports", [], WriteOptions::default(), || ObjectId::from_bytes([7; 12]));
     assert_eq!(none.unwrap_err(), BuildError::NoModels);
 }
