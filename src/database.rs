@@ -77,8 +77,8 @@ impl Database {
     /// Runs any command whose reply has a cursor; awaited, it gives that as a
     /// [`Cursor`](crate::Cursor).
     ///
-    /// As [`run_command`](Self::run_command) otherwise: the command is sent as it is, to the primary
-    /// unless it is given a read preference of its own, and never tried again.
+    /// As [`run_command`](Self::run_command) otherwise: the command is sent as it is, to the
+    /// primary unless it is given a read preference of its own, and never tried again.
     pub fn run_cursor_command(&self, command: impl Into<Command>) -> RunCursorCommand {
         RunCursorCommand::new(self.clone(), command.into())
     }

@@ -29,8 +29,8 @@ pub struct CommandEvent {
     pub database_name: String,
     /// The number of the request on its connection.
     pub request_id: i32,
-    /// The same for all commands of one operation that may take several, as a bulk write; `None` for
-    /// all others.
+    /// The same for all commands of one operation that may take several, as a bulk write; `None`
+    /// for all others.
     pub operation_id: Option<i64>,
     /// The server.
     pub address: ServerAddress,

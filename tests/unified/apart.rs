@@ -96,7 +96,26 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "waitQueueMultiple should be included in connection pool created message when specified",
         DEPRECATED,
     ),
+    (
+        "client-side-operations-timeout/tests/runCursorCommand.json",
+        "Non-tailable cursor iteration timeoutMS is refreshed for getMore if timeoutMode is \
+         iteration - failure",
+        IN_TIME,
+    ),
+    (
+        "client-side-operations-timeout/tests/runCursorCommand.json",
+        "Tailable cursor iteration timeoutMS is refreshed for getMore - failure",
+        IN_TIME,
+    ),
+    (
+        "client-side-operations-timeout/tests/runCursorCommand.json",
+        "Tailable cursor awaitData iteration timeoutMS is refreshed for getMore - failure",
+        FIRST_BATCH,
+    ),
 ];
+
+const FIRST_BATCH: &str = "both documents are in the first batch: there is no getMore to be late";
+const IN_TIME: &str = "the getMore is blocked for 60 ms of the 100 ms that are its own: in time";
 
 const DEPRECATED: &str = "CMAP \"Deprecated Options\": a new driver must not have this option";
 

@@ -1,3 +1,5 @@
+//! The tests of bulk writes: batches, results, errors.
+
 use bson::{Document, doc, rawdoc};
 
 use super::*;

@@ -2,8 +2,8 @@
 //! `collMod`, `createIndexes`, `dropIndexes` (specifications collection-management,
 //! index-management).
 //!
-//! They are of one form: a name, a target, fields that have the server's own names, a write concern.
-//! None of them is tried again.
+//! They are of one form: a name, a target, fields that have the server's own names, a write
+//! concern. None of them is tried again.
 
 use std::fmt::Write as _;
 use std::time::Duration;

@@ -53,8 +53,8 @@ pub struct ListIndexes {
 }
 
 impl ListCollections {
-    /// Asks for names only, where that can be: "`nameOnly` is applied before any filter is applied",
-    /// so that a filter of anything else would find nothing.
+    /// Asks for names only, where that can be: "`nameOnly` is applied before any filter is
+    /// applied", so that a filter of anything else would find nothing.
     #[must_use]
     pub fn names(mut self) -> Self {
         let by_name = self.filter.iter().flatten().all(|(key, _)| key == "name");

@@ -74,8 +74,8 @@ impl WriteOptions {
     }
 }
 
-/// crud, of deletes and findAndModify: "For unacknowledged writes and servers < 4.4, the driver MUST
-/// raise an error if the caller explicitly provides a value." Acknowledged, the server does.
+/// crud, of deletes and findAndModify: "For unacknowledged writes and servers < 4.4, the driver
+/// MUST raise an error if the caller explicitly provides a value." Acknowledged, the server does.
 pub(super) fn check_hint(
     hint: Option<&Hint>,
     context: &CommandContext<'_>,

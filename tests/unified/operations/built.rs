@@ -1,5 +1,5 @@
-//! The operations of entities that there are, with their arguments: one that is not here sets a test
-//! apart.
+//! The operations of entities that there are, with their arguments: one that is not here sets a
+//! test apart.
 
 /// Every operation of an entity, with its arguments.
 pub(crate) const BUILT: &[(&str, &[&str])] = &[

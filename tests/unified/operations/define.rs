@@ -7,6 +7,7 @@ use portolan::{Collection, CollectionSpecification, Database, IndexModel};
 use super::arguments::{document, documents, millis, required, signed, size, string, truth};
 use super::{Outcome, Output, options};
 use crate::cursors::timeout_mode;
+use crate::world::Item;
 
 fn collection(arguments: &Document) -> Result<String, String> {
     string(required(arguments, "collection")?)
@@ -26,7 +27,8 @@ pub(super) async fn create_collection(on: &Database, arguments: &Document) -> Ou
         "max" => max(signed),
         "timeoutMS" => timeout(millis),
     });
-    Ok(create.await.map(|()| Output::Value(None)))
+    let made = on.collection(&collection(arguments)?);
+    Ok(create.await.map(|()| Output::Entity(Item::Collection(made))))
 }
 
 pub(super) async fn modify_collection(on: &Database, arguments: &Document) -> Outcome {
