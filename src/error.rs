@@ -249,7 +249,8 @@ impl Error {
     }
 
     /// Of an `insert_many` or `bulk_write`: what the servers said that was written before the
-    /// error, or beside it (crud "BulkWriteException"). A command that got no answer does not count.
+    /// error, or beside it (crud "BulkWriteException"). A command that got no answer does not
+    /// count.
     pub fn partial_result(&self) -> Option<&BulkWriteResult> {
         self.inner.partial.as_deref()
     }

@@ -156,10 +156,6 @@ impl Operation for ListCollections {
     ) -> Result<Self::Output, ReplyFailure> {
         CursorReply::read(reply)
     }
-
-    fn leaves_cursor(output: &CursorReply) -> bool {
-        output.id != 0
-    }
 }
 
 impl Operation for ListIndexes {
@@ -195,10 +191,6 @@ impl Operation for ListIndexes {
         _: &CommandContext<'_>,
     ) -> Result<Self::Output, ReplyFailure> {
         CursorReply::read(reply)
-    }
-
-    fn leaves_cursor(output: &CursorReply) -> bool {
-        output.id != 0
     }
 }
 

@@ -39,10 +39,6 @@ impl Operation for RunCursorCommand {
     ) -> Result<Self::Output, ReplyFailure> {
         CursorReply::read(reply)
     }
-
-    fn leaves_cursor(output: &CursorReply) -> bool {
-        output.id != 0
-    }
 }
 
 #[cfg(test)]
