@@ -157,6 +157,7 @@ impl Client {
                 rtt_probe: options.rtt_probe,
                 metadata: client_metadata.clone(),
                 compressors: options.compressors.clone(),
+                server_api: options.server_api,
             },
         };
         if let Some(trace) = &options.trace {

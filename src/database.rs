@@ -1,20 +1,25 @@
-//! A database: commands and collections.
+//! A database: commands, collections, and pipelines over itself.
 
-use std::future::IntoFuture;
+mod command;
+mod define;
+mod list;
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Document, RawDocumentBuf};
+use bson::Document;
+
+pub use command::{Command, RunCommand, RunCommandRaw, RunCursorCommand};
+pub use define::{CreateCollection, DropCollection, DropDatabase, ModifyCollection};
+pub use list::{
+    CollectionSpecification, DatabaseSpecification, ListCollectionNames, ListCollections,
+    ListDatabaseNames, ListDatabases,
+};
 
 use crate::client::Client;
-use crate::collection::Collection;
-use crate::driver::execute::execute;
-use crate::driver::route::Route;
-use crate::engine::op::{self, TimeBudget};
+use crate::collection::{Aggregate, Collection, Source};
 use crate::engine::selection::ReadPreference;
-use crate::error::{Error, Result};
 use crate::options::{CollectionOptions, DatabaseOptions, Defaults, ReadConcern, WriteConcern};
-use crate::transport::BoxFuture;
 
 /// A database of a deployment. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -63,14 +68,24 @@ impl Database {
     ///
     /// The command goes to the primary unless it is given a read preference of its own: the
     /// client's does not apply (server-selection "Passing read preference"). It is sent as it is:
-    /// no read or write concern is added, and it is never tried again.
+    /// no read or write concern is added, and it is never tried again. Where the client declares a
+    /// [Stable API](crate::options::ServerApi), a command must not declare one itself.
     pub fn run_command(&self, command: impl Into<Command>) -> RunCommand {
-        RunCommand {
-            database: self.clone(),
-            command: command.into(),
-            read_preference: ReadPreference::PRIMARY,
-            timeout: None,
-        }
+        RunCommand::new(self.clone(), command.into())
+    }
+
+    /// Runs any command whose reply has a cursor; awaited, it gives that as a
+    /// [`Cursor`](crate::Cursor).
+    ///
+    /// As [`run_command`](Self::run_command) otherwise: the command is sent as it is, to the
+    /// primary unless it is given a read preference of its own, and never tried again.
+    pub fn run_cursor_command(&self, command: impl Into<Command>) -> RunCursorCommand {
+        RunCursorCommand::new(self.clone(), command.into())
+    }
+
+    /// Runs a pipeline that begins with the database itself, as `$currentOp` or `$documents` do.
+    pub fn aggregate(&self, pipeline: impl IntoIterator<Item = Document>) -> Aggregate {
+        Aggregate::new(Source::Database(self.clone()), pipeline)
     }
 
     /// Which servers may serve the reads of its collections, unless those say otherwise.
@@ -96,92 +111,5 @@ impl Database {
 
     pub(crate) fn defaults(&self) -> &Defaults {
         &self.inner.defaults
-    }
-}
-
-/// A command: a document whose first field names it.
-#[derive(Clone, Debug)]
-pub struct Command(Result<RawDocumentBuf>);
-
-impl Command {
-    pub(crate) fn into_raw(self) -> Result<RawDocumentBuf> {
-        self.0
-    }
-}
-
-impl From<Document> for Command {
-    fn from(document: Document) -> Self {
-        Self(RawDocumentBuf::try_from(&document).map_err(Error::bson))
-    }
-}
-
-impl From<RawDocumentBuf> for Command {
-    fn from(document: RawDocumentBuf) -> Self {
-        Self(Ok(document))
-    }
-}
-
-/// A command to be run; `.await` runs it.
-#[must_use = "nothing is sent until it is awaited"]
-#[derive(Debug)]
-pub struct RunCommand {
-    database: Database,
-    command: Command,
-    read_preference: ReadPreference,
-    timeout: Option<Duration>,
-}
-
-impl RunCommand {
-    /// Which server runs the command; by default the primary.
-    pub fn read_preference(mut self, read_preference: ReadPreference) -> Self {
-        self.read_preference = read_preference;
-        self
-    }
-
-    /// How long it may take as a whole (`timeoutMS`); by default as the database says.
-    ///
-    /// Where there is a time-out, `maxTimeMS` is added to the command: leave it out of your own.
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.timeout = Some(timeout);
-        self
-    }
-
-    /// Gives the reply as raw BSON.
-    pub fn raw(self) -> RunCommandRaw {
-        RunCommandRaw(self)
-    }
-
-    async fn run(self) -> Result<RawDocumentBuf> {
-        let mut operation = op::RunCommand::new(self.command.0?)?;
-        let shared = self.database.client().shared();
-        let timeout = self.timeout.or(self.database.defaults().timeout);
-        let budget = TimeBudget::begin(timeout, || shared.transport.now());
-        let route = Route::read(self.database.name(), &self.read_preference);
-        let route = Route { budget, ..route };
-        let executed = execute(shared, &mut operation, &route).await?;
-        Ok(executed.output)
-    }
-}
-
-impl IntoFuture for RunCommand {
-    type Output = Result<Document>;
-    type IntoFuture = BoxFuture<'static, Result<Document>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move { Document::try_from(self.run().await?).map_err(Error::bson) })
-    }
-}
-
-/// A command whose reply is wanted as raw BSON; `.await` runs it.
-#[must_use = "nothing is sent until it is awaited"]
-#[derive(Debug)]
-pub struct RunCommandRaw(RunCommand);
-
-impl IntoFuture for RunCommandRaw {
-    type Output = Result<RawDocumentBuf>;
-    type IntoFuture = BoxFuture<'static, Result<RawDocumentBuf>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.0.run())
     }
 }

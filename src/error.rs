@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use crate::engine::address::ServerAddress;
 use crate::engine::auth::{AuthError, AuthFailure};
-use crate::engine::op::{BuildError, CommandFailure, ReplyFailure, WriteFailure};
+use crate::engine::op::{BuildError, BulkWriteResult, CommandFailure, ReplyFailure, WriteFailure};
 pub use crate::engine::pool::{InUse, PoolError};
 pub use crate::engine::sdam::TlsProblem;
 use crate::engine::selection::{Hint, Verdict};
@@ -32,6 +32,7 @@ pub struct Error {
 struct Inner {
     kind: ErrorKind,
     labels: Vec<String>,
+    partial: Option<Box<BulkWriteResult>>,
 }
 
 /// What happened.
@@ -123,7 +124,7 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind) -> Self {
-        Self { inner: Arc::new(Inner { kind, labels: Vec::new() }) }
+        Self { inner: Arc::new(Inner { kind, labels: Vec::new(), partial: None }) }
     }
 
     pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
@@ -143,12 +144,13 @@ impl Error {
                 ErrorKind::Reply { address: address.clone(), message: malformed.to_string() }
             }
         };
-        Self { inner: Arc::new(Inner { kind, labels }) }
+        Self { inner: Arc::new(Inner { kind, labels, partial: None }) }
     }
 
     pub(crate) fn of_writes(failure: WriteFailure) -> Self {
         let labels = failure.labels.clone();
-        Self { inner: Arc::new(Inner { kind: ErrorKind::Write(Box::new(failure)), labels }) }
+        let kind = ErrorKind::Write(Box::new(failure));
+        Self { inner: Arc::new(Inner { kind, labels, partial: None }) }
     }
 
     /// What waiting cannot mend.
@@ -163,15 +165,20 @@ impl Error {
             return cause;
         }
         let labels = cause.labels().to_vec();
-        Self {
-            inner: Arc::new(Inner { kind: ErrorKind::OperationTimeout { timeout, cause }, labels }),
-        }
+        let kind = ErrorKind::OperationTimeout { timeout, cause };
+        Self { inner: Arc::new(Inner { kind, labels, partial: None }) }
     }
 
     pub(crate) fn with_label(mut self, label: &str) -> Self {
         if !self.has_label(label) {
             Arc::make_mut(&mut self.inner).labels.push(label.to_owned());
         }
+        self
+    }
+
+    /// With what was written in spite of it.
+    pub(crate) fn with_partial_result(mut self, result: BulkWriteResult) -> Self {
+        Arc::make_mut(&mut self.inner).partial = Some(Box::new(result));
         self
     }
 
@@ -239,6 +246,13 @@ impl Error {
                 .or_else(|| failure.write_concern_error.as_ref().map(|error| error.code)),
             _ => None,
         }
+    }
+
+    /// Of an `insert_many` or `bulk_write`: what the servers said that was written before the
+    /// error, or beside it (crud "BulkWriteException"). A command that got no answer does not
+    /// count.
+    pub fn partial_result(&self) -> Option<&BulkWriteResult> {
+        self.inner.partial.as_deref()
     }
 
     /// For a selection error: every server, with the reason why it was not chosen.

@@ -55,6 +55,7 @@ mod prepare;
 pub mod registry;
 mod resolve;
 mod session;
+mod settings;
 mod shutdown;
 pub mod statistics;
 mod targeting;
@@ -66,16 +67,25 @@ mod topology;
 pub use bson;
 pub use client::{Client, Ping};
 pub use collection::{
-    Collection, CountDocuments, DeleteOne, DeleteResult, Find, FindOne, InsertMany,
-    InsertManyResult, InsertOne, InsertOneResult, UpdateModifications, UpdateOne, UpdateResult,
+    Aggregate, BulkWrite, BulkWriteResult, Collection, CountDocuments, CreateIndex,
+    CreateIndexResult, CreateIndexes, CreateIndexesResult, CursorType, DeleteMany, DeleteManyModel,
+    DeleteOne, DeleteOneModel, DeleteResult, Distinct, DropIndex, DropIndexes,
+    EstimatedDocumentCount, Find, FindOne, FindOneAndDelete, FindOneAndReplace, FindOneAndUpdate,
+    Hint, IndexModel, InsertMany, InsertManyResult, InsertOne, InsertOneModel, InsertOneResult,
+    ListIndexNames, ListIndexes, ReplaceOne, ReplaceOneModel, ReturnDocument, UpdateMany,
+    UpdateManyModel, UpdateModifications, UpdateOne, UpdateOneModel, UpdateResult, WriteModel,
 };
 pub use cursor::{CloseCursor, Cursor};
-pub use database::{Command, Database, RunCommand, RunCommandRaw};
+pub use database::{
+    CollectionSpecification, Command, CreateCollection, Database, DatabaseSpecification,
+    DropCollection, DropDatabase, ListCollectionNames, ListCollections, ListDatabaseNames,
+    ListDatabases, ModifyCollection, RunCommand, RunCommandRaw, RunCursorCommand,
+};
 pub use driver::checked_out::ServerConnection;
 pub use driver::pool_status::{PoolStatus, Storm};
 pub use driver::run::Driver;
 pub use engine::address::ServerAddress;
-pub use engine::op::{CursorType, TimeoutMode};
+pub use engine::op::TimeoutMode;
 pub use engine::sdam::{
     ServerDescription, ServerType, TopologyDescription, TopologyId, TopologyType,
 };

@@ -38,20 +38,12 @@ fn refuse_what_is_missing(options: &mut ClientOptions, mode: Mode) -> Result<()>
         // Server selection: "Multi-threaded drivers MUST NOT" offer it.
         warn("option serverSelectionTryOnce, which is for drivers without background monitoring,");
     }
-    let missing = |what: &str| {
-        Err(Error::invalid_argument(format!(
-            "{what}; this version of portolan cannot do that yet, and does not go on without it"
-        )))
-    };
     if options.srv_host.is_some() && options.hosts.is_empty() {
         return Err(Error::invalid_argument(
             "the hosts of the mongodb+srv:// connection string are not looked up yet; make the \
              client of `options.resolve(&transport).await?`, or by the connect of a transport's \
              crate",
         ));
-    }
-    if options.server_api.is_some() {
-        return missing("the options ask for the Stable API (server_api)");
     }
     Ok(())
 }

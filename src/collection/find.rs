@@ -1,12 +1,11 @@
 //! Reading documents.
 
-use std::future::IntoFuture;
 use std::time::Duration;
 
 use bson::{Bson, Document};
 use serde::de::DeserializeOwned;
 
-use super::{Collection, ReadSettings, setters};
+use super::Collection;
 use crate::cursor::{Bounds, Cursor, CursorSettings, decode};
 use crate::driver::execute::execute;
 use crate::engine::op::{
@@ -15,7 +14,8 @@ use crate::engine::op::{
 use crate::engine::selection::ReadPreference;
 use crate::error::Result;
 use crate::options::ReadConcern;
-use crate::transport::{BoxFuture, MaybeSend};
+use crate::settings::{Settings, awaited, setters};
+use crate::transport::MaybeSend;
 
 /// A query; `.await` runs it and gives a [`Cursor`].
 #[must_use = "nothing is sent until it is awaited"]
@@ -24,13 +24,13 @@ pub struct Find<T> {
     collection: Collection<T>,
     filter: Document,
     options: FindOptions,
-    settings: ReadSettings,
+    settings: Settings,
     time: CursorTimeOptions,
 }
 
 impl<T> Find<T> {
     pub(super) fn new(collection: Collection<T>, filter: Document) -> Self {
-        let (options, settings) = (FindOptions::default(), ReadSettings::default());
+        let (options, settings) = (FindOptions::default(), Settings::default());
         let time = CursorTimeOptions::default();
         Self { collection, filter, options, settings, time }
     }
@@ -67,41 +67,50 @@ impl<T> Find<T> {
         allow_disk_use: bool => options.allow_disk_use;
         /// Whether the cursor stays when nobody asks for more.
         no_cursor_timeout: bool => options.no_cursor_timeout;
-        /// Which servers may answer; by default the collection's read preference.
-        read_preference: ReadPreference => settings.read_preference;
-        /// How safe the data must be; by default the collection's read concern.
-        read_concern: ReadConcern => settings.read_concern;
-        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
-        timeout: Duration => settings.timeout;
         /// What `timeout` bounds: by default everything up to the cursor's end; of a tailable
         /// cursor each step of the iteration.
         timeout_mode: TimeoutMode => time.mode;
         /// How long the server waits for documents before it answers
         /// ([`CursorType::TailableAwait`]); less than `timeout`.
         max_await_time: Duration => time.max_await_time;
+        /// The least values of the index's keys, all of them, in their order; needs a hint.
+        min: Document => options.min;
+        /// What the values of the index's keys stay below; needs a hint.
+        max: Document => options.max;
+        /// Whether only the keys of the index come back.
+        return_key: bool => options.return_key;
+        /// Whether each result says where it is stored (`$recordId`).
+        show_record_id: bool => options.show_record_id;
+        /// Whether results come without the shards that are down.
+        allow_partial_results: bool => options.allow_partial_results;
+        /// Which servers may answer; by default the collection's read preference.
+        read_preference: ReadPreference => settings.read_preference;
+        /// How safe the data must be; by default the collection's read concern.
+        read_concern: ReadConcern => settings.read_concern;
+        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+        timeout: Duration => settings.timeout;
+        #[doc(hidden)]
+        raw_data: bool => options.raw_data;
     }
 }
 
-impl<T: 'static> IntoFuture for Find<T> {
-    type Output = Result<Cursor<T>>;
-    type IntoFuture = BoxFuture<'static, Result<Cursor<T>>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let Self { collection, filter, options, settings, time } = self;
-            let bounds = Bounds::new(options.limit, options.batch_size);
-            let comment = options.comment.clone();
-            let name = collection.shared_name();
-            let mut operation = op::Find { collection: name, filter, options };
-            let client = collection.database().client();
-            let mut route = collection.read_route(&settings);
-            let (time, budget) = CursorTime::new(route.budget, time)?;
-            route.budget = budget;
-            let first = execute(client.shared(), &mut operation, &route).await?;
-            Ok(Cursor::new(client.clone(), first, CursorSettings { bounds, comment, time }))
-        })
+impl<T> Find<T> {
+    async fn run(self) -> Result<Cursor<T>> {
+        let Self { collection, filter, options, settings, time } = self;
+        let bounds = Bounds::new(options.limit, options.batch_size);
+        let comment = options.comment.clone();
+        let name = collection.shared_name();
+        let mut operation = op::Find { collection: name, filter, options };
+        let client = collection.database().client();
+        let mut route = collection.read_route(&settings);
+        let (time, budget) = CursorTime::new(route.budget, time)?;
+        route.budget = budget;
+        let first = execute(client.shared(), &mut operation, &route).await?;
+        Ok(Cursor::new(client.clone(), first, CursorSettings { bounds, comment, time }))
     }
 }
+
+awaited!(for<T: 'static> Find<T> => Cursor<T>);
 
 /// A query for one document; `.await` runs it.
 #[must_use = "nothing is sent until it is awaited"]
@@ -110,12 +119,12 @@ pub struct FindOne<T> {
     collection: Collection<T>,
     filter: Document,
     options: FindOptions,
-    settings: ReadSettings,
+    settings: Settings,
 }
 
 impl<T> FindOne<T> {
     pub(super) fn new(collection: Collection<T>, filter: Document) -> Self {
-        let (options, settings) = (FindOptions::default(), ReadSettings::default());
+        let (options, settings) = (FindOptions::default(), Settings::default());
         Self { collection, filter, options, settings }
     }
 
@@ -134,27 +143,40 @@ impl<T> FindOne<T> {
         collation: Document => options.collation;
         /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
+        /// Variables for expressions in the filter (`let`).
+        let_vars: Document => options.let_vars;
+        /// Whether the server may write temporary files.
+        allow_disk_use: bool => options.allow_disk_use;
+        /// The least values of the index's keys, all of them, in their order; needs a hint.
+        min: Document => options.min;
+        /// What the values of the index's keys stay below; needs a hint.
+        max: Document => options.max;
+        /// Whether only the keys of the index come back.
+        return_key: bool => options.return_key;
+        /// Whether each result says where it is stored (`$recordId`).
+        show_record_id: bool => options.show_record_id;
+        /// Whether results come without the shards that are down.
+        allow_partial_results: bool => options.allow_partial_results;
         /// Which servers may answer; by default the collection's read preference.
         read_preference: ReadPreference => settings.read_preference;
         /// How safe the data must be; by default the collection's read concern.
         read_concern: ReadConcern => settings.read_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        #[doc(hidden)]
+        raw_data: bool => options.raw_data;
     }
 }
 
-impl<T: DeserializeOwned + MaybeSend + 'static> IntoFuture for FindOne<T> {
-    type Output = Result<Option<T>>;
-    type IntoFuture = BoxFuture<'static, Result<Option<T>>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let Self { collection, filter, options, settings } = self;
-            let mut operation = op::Find::one(collection.shared_name(), filter, options);
-            let client = collection.database().client();
-            let route = collection.read_route(&settings);
-            let mut found = execute(client.shared(), &mut operation, &route).await?.output;
-            found.batch.next_document().map(decode).transpose()
-        })
+impl<T: DeserializeOwned> FindOne<T> {
+    async fn run(self) -> Result<Option<T>> {
+        let Self { collection, filter, options, settings } = self;
+        let mut operation = op::Find::one(collection.shared_name(), filter, options);
+        let client = collection.database().client();
+        let route = collection.read_route(&settings);
+        let mut found = execute(client.shared(), &mut operation, &route).await?.output;
+        found.batch.next_document().map(decode).transpose()
     }
 }
+
+awaited!(for<T: DeserializeOwned + MaybeSend + 'static> FindOne<T> => Option<T>);

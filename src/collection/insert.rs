@@ -1,18 +1,17 @@
 //! Inserting documents.
 
 use std::collections::BTreeMap;
-use std::future::IntoFuture;
 use std::time::Duration;
 
 use bson::oid::ObjectId;
 use bson::{Bson, RawDocumentBuf};
 
-use super::{Collection, WriteSettings, setters};
-use crate::driver::execute::execute_in;
-use crate::engine::op::{Insert, InsertOptions, WriteFailure};
-use crate::error::{Error, ErrorKind, Result};
+use super::Collection;
+use super::batches::in_batches;
+use crate::engine::op::{Insert, WriteOptions};
+use crate::error::Result;
 use crate::options::WriteConcern;
-use crate::transport::BoxFuture;
+use crate::settings::{Settings, awaited, setters};
 
 /// What [`InsertOne`] did.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,21 +46,20 @@ impl InsertOne {
         bypass_document_validation: bool => 0.options.bypass_document_validation;
         /// Appears in the server's log and profile.
         comment: Bson => 0.options.comment;
+        #[doc(hidden)]
+        raw_data: bool => 0.options.raw_data;
     }
 }
 
-impl IntoFuture for InsertOne {
-    type Output = Result<InsertOneResult>;
-    type IntoFuture = BoxFuture<'static, Result<InsertOneResult>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let mut inserted = self.0.run().await?.inserted_ids;
-            let id = inserted.pop_first().map(|(_, id)| id);
-            Ok(InsertOneResult { inserted_id: id.unwrap_or(Bson::Null) })
-        })
+impl InsertOne {
+    async fn run(self) -> Result<InsertOneResult> {
+        let mut inserted = self.0.run().await?.inserted_ids;
+        let id = inserted.pop_first().map(|(_, id)| id);
+        Ok(InsertOneResult { inserted_id: id.unwrap_or(Bson::Null) })
     }
 }
+
+awaited!(InsertOne => InsertOneResult);
 
 /// The insertion of many documents; `.await` runs it.
 #[must_use = "nothing is sent until it is awaited"]
@@ -69,13 +67,13 @@ impl IntoFuture for InsertOne {
 pub struct InsertMany {
     collection: Collection<()>,
     documents: Vec<Result<RawDocumentBuf>>,
-    options: InsertOptions,
-    settings: WriteSettings,
+    options: WriteOptions,
+    settings: Settings,
 }
 
 impl InsertMany {
     pub(super) fn new(collection: Collection<()>, documents: Vec<Result<RawDocumentBuf>>) -> Self {
-        let (options, settings) = (InsertOptions::default(), WriteSettings::default());
+        let (options, settings) = (WriteOptions::default(), Settings::default());
         Self { collection, documents, options, settings }
     }
 
@@ -94,49 +92,21 @@ impl InsertMany {
         bypass_document_validation: bool => options.bypass_document_validation;
         /// Appears in the server's log and profile.
         comment: Bson => options.comment;
+        #[doc(hidden)]
+        raw_data: bool => options.raw_data;
     }
 
     async fn run(self) -> Result<InsertManyResult> {
         let documents = self.documents.into_iter().collect::<Result<Vec<_>>>()?;
         let name = self.collection.name();
-        let mut insert = Insert::new(name, documents, self.options, ObjectId::new)?;
-        let client = self.collection.database().client();
-        let route = self.collection.write_route(&self.settings)?;
-        let mut session = None;
-        let mut failed: Option<WriteFailure> = None;
-        loop {
-            match execute_in(client.shared(), &mut insert, &route, session.take()).await {
-                Ok(executed) => session = executed.session,
-                Err(error) => {
-                    // What failed in the middle of an unordered insert is told at its end.
-                    let ErrorKind::Write(failure) = error.kind() else { return Err(error) };
-                    let failure = WriteFailure::clone(failure);
-                    let all = match failed.take() {
-                        Some(earlier) => earlier.merge(failure),
-                        None => failure,
-                    };
-                    if insert.is_ordered() {
-                        return Err(Error::of_writes(all));
-                    }
-                    failed = Some(all);
-                }
-            }
-            if !insert.advance() {
-                break;
-            }
-        }
-        match failed {
-            Some(failure) => Err(Error::of_writes(failure)),
-            None => Ok(InsertManyResult { inserted_ids: insert.inserted_ids(None) }),
-        }
+        let several = documents.len() > 1;
+        let insert = Insert::new(name, documents, self.options, ObjectId::new)?;
+        let shared = self.collection.database().client().shared();
+        let mut route = self.collection.write_route(&self.settings)?;
+        route.operation_id = several.then(|| shared.observers.next_operation_id());
+        let insert = in_batches(shared, insert, &route).await?;
+        Ok(InsertManyResult { inserted_ids: insert.inserted_ids() })
     }
 }
 
-impl IntoFuture for InsertMany {
-    type Output = Result<InsertManyResult>;
-    type IntoFuture = BoxFuture<'static, Result<InsertManyResult>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(self.run())
-    }
-}
+awaited!(InsertMany => InsertManyResult);

@@ -1,9 +1,16 @@
 //! A collection: reads and writes, as builders that are awaited.
 
+mod aggregate;
+mod batches;
+mod bulk_write;
 mod count;
 mod delete;
+mod distinct;
 mod find;
+mod find_and_modify;
+mod indexes;
 mod insert;
+mod models;
 mod update;
 
 use std::marker::PhantomData;
@@ -13,19 +20,34 @@ use std::time::Duration;
 use bson::{Document, RawDocumentBuf};
 use serde::Serialize;
 
-pub use count::CountDocuments;
-pub use delete::{DeleteOne, DeleteResult};
+pub use aggregate::Aggregate;
+pub(crate) use aggregate::Source;
+pub use bulk_write::BulkWrite;
+pub use count::{CountDocuments, EstimatedDocumentCount};
+pub use delete::{DeleteMany, DeleteOne, DeleteResult};
+pub use distinct::Distinct;
 pub use find::{Find, FindOne};
+pub use find_and_modify::{FindOneAndDelete, FindOneAndReplace, FindOneAndUpdate};
+pub use indexes::{
+    CreateIndex, CreateIndexResult, CreateIndexes, CreateIndexesResult, DropIndex, DropIndexes,
+    IndexModel, ListIndexNames, ListIndexes,
+};
 pub use insert::{InsertMany, InsertManyResult, InsertOne, InsertOneResult};
-pub use update::{UpdateOne, UpdateResult};
+pub use models::{
+    DeleteManyModel, DeleteOneModel, InsertOneModel, ReplaceOneModel, UpdateManyModel,
+    UpdateOneModel, WriteModel,
+};
+pub use update::{ReplaceOne, UpdateMany, UpdateOne, UpdateResult};
 
 use crate::database::Database;
 use crate::driver::route::Route;
-use crate::engine::op::TimeBudget;
-pub use crate::engine::op::UpdateModifications;
+pub use crate::engine::op::{
+    BulkWriteResult, CursorType, Hint, ReturnDocument, UpdateModifications,
+};
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};
 use crate::options::{CollectionOptions, Defaults, ReadConcern, WriteConcern};
+use crate::settings::Settings;
 
 /// A collection whose documents are read and written as `T`. Cheap to clone.
 ///
@@ -145,9 +167,131 @@ impl<T> Collection<T> {
         UpdateOne::new(self.untyped(), filter, update.into())
     }
 
+    /// Changes all documents that `filter` finds.
+    pub fn update_many(
+        &self,
+        filter: Document,
+        update: impl Into<UpdateModifications>,
+    ) -> UpdateMany {
+        UpdateMany::new(self.untyped(), filter, update.into())
+    }
+
+    /// Puts `replacement` in the place of the first document that `filter` finds; the `_id` stays.
+    pub fn replace_one(
+        &self,
+        filter: Document,
+        replacement: impl std::borrow::Borrow<T>,
+    ) -> ReplaceOne
+    where
+        T: Serialize,
+    {
+        ReplaceOne::new(self.untyped(), filter, serialized(replacement.borrow()))
+    }
+
+    /// Many writes at once: inserts, updates, replacements and deletes.
+    ///
+    /// ```no_run
+    /// # async fn example(notes: portolan::Collection<bson::Document>) -> portolan::Result<()> {
+    /// use portolan::bson::doc;
+    /// use portolan::{DeleteManyModel, InsertOneModel, UpdateOneModel, WriteModel};
+    ///
+    /// let models: [WriteModel; 3] = [
+    ///     InsertOneModel::new(doc! { "_id": 1, "text": "fair wind" }).into(),
+    ///     UpdateOneModel::new(doc! { "_id": 2 }, doc! { "$inc": { "n": 1 } }).upsert(true).into(),
+    ///     DeleteManyModel::new(doc! { "text": "calm" }).into(),
+    /// ];
+    /// let result = notes.bulk_write(models).ordered(false).await?;
+    /// assert_eq!(result.inserted_count, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn bulk_write<M: Into<WriteModel>>(
+        &self,
+        models: impl IntoIterator<Item = M>,
+    ) -> BulkWrite {
+        BulkWrite::new(self.untyped(), models.into_iter().map(Into::into).collect())
+    }
+
+    /// Removes the first document that `filter` finds, and gives it.
+    pub fn find_one_and_delete(&self, filter: Document) -> FindOneAndDelete<T> {
+        FindOneAndDelete::new(self.clone(), filter)
+    }
+
+    /// Changes the first document that `filter` finds, and gives it.
+    pub fn find_one_and_update(
+        &self,
+        filter: Document,
+        update: impl Into<UpdateModifications>,
+    ) -> FindOneAndUpdate<T> {
+        FindOneAndUpdate::new(self.clone(), filter, update.into())
+    }
+
+    /// Puts `replacement` in the place of the first document that `filter` finds, and gives that
+    /// document.
+    pub fn find_one_and_replace(
+        &self,
+        filter: Document,
+        replacement: impl std::borrow::Borrow<T>,
+    ) -> FindOneAndReplace<T>
+    where
+        T: Serialize,
+    {
+        FindOneAndReplace::new(self.clone(), filter, serialized(replacement.borrow()))
+    }
+
+    /// The results of a pipeline over the collection.
+    pub fn aggregate(&self, pipeline: impl IntoIterator<Item = Document>) -> Aggregate {
+        Aggregate::new(Source::Collection(self.untyped()), pipeline)
+    }
+
+    /// The values that a field has in the documents that `filter` finds.
+    pub fn distinct(&self, field_name: impl Into<String>, filter: Document) -> Distinct {
+        Distinct::new(self.untyped(), field_name.into(), filter)
+    }
+
     /// Removes the first document that `filter` finds.
     pub fn delete_one(&self, filter: Document) -> DeleteOne {
         DeleteOne::new(self.untyped(), filter)
+    }
+
+    /// Removes all documents that `filter` finds.
+    pub fn delete_many(&self, filter: Document) -> DeleteMany {
+        DeleteMany::new(self.untyped(), filter)
+    }
+
+    /// How many documents the collection has, by its metadata: quick, and not always exact.
+    pub fn estimated_document_count(&self) -> EstimatedDocumentCount {
+        EstimatedDocumentCount::new(self.untyped())
+    }
+
+    /// Creates an index.
+    pub fn create_index(&self, index: IndexModel) -> CreateIndex {
+        CreateIndex::new(self.untyped(), index)
+    }
+
+    /// Creates indexes, in one command.
+    pub fn create_indexes(&self, indexes: impl IntoIterator<Item = IndexModel>) -> CreateIndexes {
+        CreateIndexes::new(self.untyped(), indexes.into_iter().collect())
+    }
+
+    /// Removes the index of this name.
+    pub fn drop_index(&self, name: impl Into<String>) -> DropIndex {
+        DropIndex::new(self.untyped(), name.into())
+    }
+
+    /// Removes all indexes but that of `_id`.
+    pub fn drop_indexes(&self) -> DropIndexes {
+        DropIndexes::new(self.untyped())
+    }
+
+    /// The indexes of the collection.
+    pub fn list_indexes(&self) -> ListIndexes {
+        ListIndexes::new(self.untyped())
+    }
+
+    /// The names of the collection's indexes.
+    pub fn list_index_names(&self) -> ListIndexNames {
+        self.list_indexes().names()
     }
 
     /// How many documents `filter` finds.
@@ -163,67 +307,22 @@ impl<T> Collection<T> {
         self.clone_with_type()
     }
 
+    fn defaults(&self) -> &Defaults {
+        &self.inner.defaults
+    }
+
     /// Where a read goes. Its own settings win over the collection's.
-    fn read_route<'a>(&'a self, own: &'a ReadSettings) -> Route<'a> {
-        let read_preference = own.read_preference.as_ref().unwrap_or(self.read_preference());
-        let read_concern = own.read_concern.as_ref().unwrap_or(self.read_concern());
-        let read_concern = (!read_concern.is_default()).then(|| read_concern.to_document());
-        let budget = self.budget(own.timeout);
-        Route { read_concern, budget, ..Route::read(self.inner.database.name(), read_preference) }
+    fn read_route<'a>(&'a self, own: &'a Settings) -> Route<'a> {
+        own.read(&self.inner.database, &self.inner.defaults)
     }
 
-    /// Where a write goes. Its own settings win over the collection's.
-    fn write_route<'a>(&'a self, own: &WriteSettings) -> Result<Route<'a>> {
-        let database = &self.inner.database;
-        let mut concern = own.write_concern.as_ref().unwrap_or(self.write_concern());
-        concern.validate().map_err(Error::from)?;
-        let budget = self.budget(own.timeout);
-        let untimed;
-        if budget.is_set() && concern.w_timeout.is_some() {
-            // A deprecated option counts only without `timeoutMS`.
-            untimed = WriteConcern { w_timeout: None, ..concern.clone() };
-            concern = &untimed;
-        }
-        let document = (!concern.is_default()).then(|| concern.to_document());
-        Ok(Route { budget, ..Route::write(database.name(), document) })
+    /// Where a write goes. Its own write concern wins over the collection's.
+    fn write_route<'a>(&'a self, own: &Settings) -> Result<Route<'a>> {
+        own.write(&self.inner.database, &self.inner.defaults)
     }
-
-    /// The time of an operation that begins now.
-    fn budget(&self, own: Option<Duration>) -> TimeBudget {
-        let timeout = own.or(self.inner.defaults.timeout);
-        let transport = &self.inner.database.client().shared().transport;
-        TimeBudget::begin(timeout, || transport.now())
-    }
-}
-
-/// What a read may set for itself.
-#[derive(Clone, Debug, Default)]
-struct ReadSettings {
-    read_preference: Option<ReadPreference>,
-    read_concern: Option<ReadConcern>,
-    timeout: Option<Duration>,
-}
-
-/// What a write may set for itself.
-#[derive(Clone, Debug, Default)]
-struct WriteSettings {
-    write_concern: Option<WriteConcern>,
-    timeout: Option<Duration>,
 }
 
 /// A document as raw BSON, or why it is none.
 fn serialized<T: Serialize>(document: &T) -> Result<RawDocumentBuf> {
     bson::serialize_to_raw_document_buf(document).map_err(Error::bson)
 }
-
-/// Setters of a builder's options.
-macro_rules! setters {
-    ($($(#[$doc:meta])* $name:ident: $type:ty => $($path:tt).+;)*) => {
-        $($(#[$doc])*
-        pub fn $name(mut self, value: impl Into<$type>) -> Self {
-            self.$($path).+ = Some(value.into());
-            self
-        })*
-    };
-}
-use setters;

@@ -1,18 +1,19 @@
-//! Changing documents.
+//! Changing and replacing documents.
 
-use std::future::IntoFuture;
 use std::time::Duration;
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, RawDocumentBuf};
 
-use super::{Collection, WriteSettings, setters};
+use super::Collection;
 use crate::driver::execute::execute;
-use crate::engine::op::{self, Hint, UpdateModifications, UpdateOptions};
+use crate::engine::op::{
+    self, Hint, UpdateModifications, UpdateOptions, UpdateStatement, WriteOptions,
+};
 use crate::error::Result;
 use crate::options::WriteConcern;
-use crate::transport::BoxFuture;
+use crate::settings::{Settings, awaited, setters};
 
-/// What [`UpdateOne`] did.
+/// What [`UpdateOne`], [`UpdateMany`] or [`ReplaceOne`] did.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdateResult {
     /// Documents that the filter found.
@@ -23,65 +24,135 @@ pub struct UpdateResult {
     pub upserted_id: Option<Bson>,
 }
 
-/// The change of one document; `.await` runs it.
-#[must_use = "nothing is sent until it is awaited"]
+/// What the three have in common.
 #[derive(Clone, Debug)]
-pub struct UpdateOne {
+struct Parts<U> {
     collection: Collection<()>,
     filter: Document,
-    update: UpdateModifications,
+    update: U,
     options: UpdateOptions,
-    settings: WriteSettings,
+    command: WriteOptions,
+    settings: Settings,
 }
 
-impl UpdateOne {
-    pub(super) fn new(
-        collection: Collection<()>,
-        filter: Document,
-        update: UpdateModifications,
-    ) -> Self {
-        let (options, settings) = (UpdateOptions::default(), WriteSettings::default());
-        Self { collection, filter, update, options, settings }
+impl<U> Parts<U> {
+    fn new(collection: Collection<()>, filter: Document, update: U) -> Self {
+        let (options, command) = (UpdateOptions::default(), WriteOptions::default());
+        Self { collection, filter, update, options, command, settings: Settings::default() }
     }
+}
 
-    setters! {
-        /// Whether a document is inserted where the filter finds none.
-        upsert: bool => options.upsert;
+macro_rules! update {
+    ($(#[$doc:meta])* $name:ident, $update:ty, $method:ident, { $($own:tt)* }) => {
+        $(#[$doc])*
+        #[must_use = "nothing is sent until it is awaited"]
+        #[derive(Clone, Debug)]
+        pub struct $name(Parts<$update>);
+
+        impl $name {
+            pub(super) fn new(
+                collection: Collection<()>,
+                filter: Document,
+                update: $update,
+            ) -> Self {
+                Self(Parts::new(collection, filter, update))
+            }
+
+            setters! {
+                /// Whether a document is inserted where the filter finds none.
+                upsert: bool => 0.options.upsert;
+                $($own)*
+                /// Whether the collection's validation is passed over.
+                bypass_document_validation: bool => 0.command.bypass_document_validation;
+                /// Which index is used.
+                hint: Hint => 0.options.hint;
+                /// Appears in the server's log and profile.
+                comment: Bson => 0.command.comment;
+                /// Variables for expressions in the filter and the update (`let`).
+                let_vars: Document => 0.command.let_vars;
+                /// Rules for comparing texts.
+                collation: Document => 0.options.collation;
+                /// How safe the write must be; by default the collection's write concern.
+                write_concern: WriteConcern => 0.settings.write_concern;
+                /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+                timeout: Duration => 0.settings.timeout;
+                #[doc(hidden)]
+                raw_data: bool => 0.command.raw_data;
+            }
+
+            async fn run(self) -> Result<UpdateResult> {
+                let Parts { collection, filter, update, options, command, settings } = self.0;
+                let statement = UpdateStatement::$method(filter, update.given()?, options)?;
+                run(&collection, statement, command, &settings).await
+            }
+        }
+
+        awaited!($name => UpdateResult);
+    };
+}
+
+update! {
+    /// The change of one document; `.await` runs it.
+    UpdateOne, UpdateModifications, one, {
         /// Which elements of arrays are changed.
-        array_filters: Vec<Document> => options.array_filters;
-        /// Whether the collection's validation is passed over.
-        bypass_document_validation: bool => options.bypass_document_validation;
-        /// Which index is used.
-        hint: Hint => options.hint;
-        /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
-        /// Variables for expressions in the filter and the update (`let`).
-        let_vars: Document => options.let_vars;
-        /// Rules for comparing texts.
-        collation: Document => options.collation;
-        /// How safe the write must be; by default the collection's write concern.
-        write_concern: WriteConcern => settings.write_concern;
-        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
-        timeout: Duration => settings.timeout;
+        array_filters: Vec<Document> => 0.options.array_filters;
+        /// The order in which the first is the first; servers of 8.0 and later.
+        sort: Document => 0.options.sort;
     }
 }
 
-impl IntoFuture for UpdateOne {
-    type Output = Result<UpdateResult>;
-    type IntoFuture = BoxFuture<'static, Result<UpdateResult>>;
-
-    fn into_future(self) -> Self::IntoFuture {
-        Box::pin(async move {
-            let name = self.collection.name();
-            let mut operation = op::Update::one(name, self.filter, self.update, self.options)?;
-            let client = self.collection.database().client();
-            let route = self.collection.write_route(&self.settings)?;
-            let output = execute(client.shared(), &mut operation, &route).await?.output;
-            Ok(UpdateResult {
-                matched_count: output.matched_count,
-                modified_count: output.modified_count,
-                upserted_id: output.upserted_id,
-            })
-        })
+update! {
+    /// The change of all documents that a filter finds; `.await` runs it. It is never tried again.
+    UpdateMany, UpdateModifications, many, {
+        /// Which elements of arrays are changed.
+        array_filters: Vec<Document> => 0.options.array_filters;
     }
+}
+
+update! {
+    /// The replacement of one document; `.await` runs it.
+    ReplaceOne, Result<RawDocumentBuf>, replace, {
+        /// The order in which the first is the first; servers of 8.0 and later.
+        sort: Document => 0.options.sort;
+    }
+}
+
+/// An update may be a document that could not be written.
+trait Given {
+    type Update;
+    fn given(self) -> Result<Self::Update>;
+}
+
+impl Given for UpdateModifications {
+    type Update = Self;
+
+    fn given(self) -> Result<Self> {
+        Ok(self)
+    }
+}
+
+impl Given for Result<RawDocumentBuf> {
+    type Update = RawDocumentBuf;
+
+    fn given(self) -> Self {
+        self
+    }
+}
+
+async fn run(
+    collection: &Collection<()>,
+    statement: UpdateStatement,
+    options: WriteOptions,
+    settings: &Settings,
+) -> Result<UpdateResult> {
+    let name = collection.name().to_owned();
+    let mut operation = op::Update { collection: name, statement, options };
+    let client = collection.database().client();
+    let route = collection.write_route(settings)?;
+    let output = execute(client.shared(), &mut operation, &route).await?.output;
+    Ok(UpdateResult {
+        matched_count: output.matched_count,
+        modified_count: output.modified_count,
+        upserted_id: output.upserted_id,
+    })
 }

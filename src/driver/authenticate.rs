@@ -16,7 +16,7 @@ use crate::engine::auth::{
     AuthAction, AuthError, AuthEvent, AuthFailure, AuthMechanism, Authenticator, Conversation,
     Entropy, KeyCache, KeyRequest, Opening, ScramKeys,
 };
-use crate::engine::hello::HelloReply;
+use crate::engine::hello::{HelloReply, ServerApi};
 use crate::engine::wire::{Flags, OpMsgBuilder};
 #[cfg(feature = "aws-auth")]
 use crate::options::AwsSource;
@@ -27,6 +27,7 @@ use crate::transport::Transport;
 #[derive(Debug)]
 pub(crate) struct Authentication {
     authenticator: Authenticator,
+    server_api: Option<ServerApi>,
     keys: Mutex<KeyCache>,
     #[cfg(feature = "aws-auth")]
     aws: Option<AwsSource>,
@@ -50,7 +51,8 @@ impl Authentication {
         let refuse = |error: AuthError| OptionsError::Credential(error.to_string());
         let checked = Authenticator::new(credential, options.tls_enabled());
         Ok(Some(Self {
-            authenticator: checked.map_err(refuse)?,
+            authenticator: checked.map_err(refuse)?.by_hello(options.server_api.is_some()),
+            server_api: options.server_api,
             keys: Mutex::default(),
             #[cfg(feature = "aws-auth")]
             aws: options.aws_credentials.clone(),
@@ -191,7 +193,10 @@ impl Connection {
     ) -> Result<Proof, ConnectionError> {
         while let Some(action) = conversation.poll_action() {
             let event = match action {
-                AuthAction::Send(command) => {
+                AuthAction::Send(mut command) => {
+                    if let Some(api) = authentication.server_api {
+                        api.append_to(&mut command);
+                    }
                     let exchange = self.exchange(transport, limit, |buffer, request| {
                         let mut message = OpMsgBuilder::begin(buffer, request, 0, Flags::NONE);
                         message.body(&command);

@@ -14,7 +14,7 @@ use super::framed::{Framed, FramedError, Interrupt};
 use super::open::{OpenError, Opener};
 use super::pool::Slot;
 use crate::engine::auth::{AuthFailure, Conversation, Opening};
-use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError};
+use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError, ServerApi};
 use crate::engine::op::Limits;
 use crate::engine::pool::{Generation, Permit};
 use crate::engine::sdam::Stage;
@@ -95,6 +95,7 @@ pub(crate) struct Handshake<'a> {
     pub(crate) opener: &'a Opener,
     pub(crate) metadata: &'a ClientMetadata,
     pub(crate) load_balanced: bool,
+    pub(crate) server_api: Option<ServerApi>,
     /// Who the client is; `None` for nobody.
     pub(crate) authentication: Option<&'a Authentication>,
     pub(crate) compression: Compression,
@@ -264,6 +265,7 @@ impl Connection {
         let command = HelloCommand {
             client_metadata: Some(handshake.metadata),
             load_balanced: handshake.load_balanced,
+            server_api: handshake.server_api,
             compression: &compression,
             sasl_supported_mechs: opening.as_ref().and_then(|it| it.sasl_supported_mechs()),
             speculative_authenticate: opening.as_ref().and_then(|it| it.speculative_authenticate()),

@@ -20,6 +20,7 @@ pub(crate) async fn dial(
         opener: &shared.opener,
         metadata: &metadata,
         load_balanced: shared.options.load_balanced == Some(true),
+        server_api: shared.options.server_api,
         compression: Compression::offer(
             &shared.options.compressors,
             shared.options.zlib_compression_level,

@@ -258,6 +258,8 @@ impl<'a> Run<'a> {
         let limits = Limits::of(connection.hello());
         if self.attempt == 0 {
             operation.prepare(&limits)?;
+            // What fits into the command decides whether it may be sent again.
+            self.policy.retryability = operation.retryability();
         }
         let server = AttemptServer::of(&selected.server);
         self.join_session(&server)?;
@@ -265,7 +267,7 @@ impl<'a> Run<'a> {
             .route
             .read_preference
             .document_for(selected.topology_type, selected.server.server_type)
-            .filter(|_| operation.kind() != OperationKind::Write);
+            .filter(|_| selected.by_preference);
         let cluster_time = self.shared.sessions.cluster_time();
         let txn_number = self.txn_number;
         let lsid = self.session.as_mut().map(|session| session.get().lsid.clone());
@@ -276,6 +278,7 @@ impl<'a> Run<'a> {
             read_preference: preference.as_deref(),
             read_concern: self.route.read_concern.as_deref(),
             write_concern: self.route.write_concern.as_deref(),
+            server_api: self.shared.options.server_api,
             limits,
             max_wire_version: connection.hello().max_wire_version,
             max_time: self.max_time(selected)?,
@@ -342,7 +345,7 @@ impl<'a> Run<'a> {
 
     fn watch(&self, operation: &impl Operation) -> Option<CommandWatch> {
         let shared = self.shared;
-        shared.observers.watch(&shared.transport, self.route.database, operation.name())
+        shared.observers.watch(&shared.transport, self.route, operation.name())
     }
 
     /// The reply by which a server asks for another authentication, where the client has one.

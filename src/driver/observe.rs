@@ -4,10 +4,12 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use bson::{RawDocument, RawDocumentBuf};
 
 use super::connection::Peer;
+use super::route::Route;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::{CommandBuilder, monitoring};
 use crate::engine::pool::{PoolEvent, PoolEventKind};
@@ -30,6 +32,7 @@ pub(crate) struct Observers {
     pub(crate) sets: SetListeners,
     pub(crate) counters: Counters,
     pub(crate) log: Log,
+    operations: AtomicI64,
 }
 
 impl Observers {
@@ -37,7 +40,13 @@ impl Observers {
         let (topology, pools, commands) =
             (Subscribers::default(), Listeners::default(), Listeners::default());
         let (sets, counters) = (SetListeners::default(), Counters::default());
-        Self { topology_id, topology, pools, commands, sets, counters, log }
+        let operations = AtomicI64::new(0);
+        Self { topology_id, topology, pools, commands, sets, counters, log, operations }
+    }
+
+    /// A number for an operation that may take several commands; never the same twice.
+    pub(crate) fn next_operation_id(&self) -> i64 {
+        self.operations.fetch_add(1, Ordering::Relaxed) + 1
     }
 
     pub(crate) fn tell_topology(&self, event: Notice) {
@@ -51,7 +60,7 @@ impl Observers {
     pub(crate) fn watch(
         self: &Arc<Self>,
         transport: &Arc<dyn Transport>,
-        database: &str,
+        route: &Route<'_>,
         name: &str,
     ) -> Option<CommandWatch> {
         if self.commands.is_empty() && !self.log.wants_commands() {
@@ -60,8 +69,9 @@ impl Observers {
         Some(CommandWatch {
             observers: self.clone(),
             transport: transport.clone(),
-            database: database.to_owned(),
+            database: route.database.to_owned(),
             name: name.to_owned(),
+            operation_id: route.operation_id,
             begun: None,
         })
     }
@@ -108,6 +118,7 @@ pub(crate) struct CommandWatch {
     transport: Arc<dyn Transport>,
     database: String,
     name: String,
+    operation_id: Option<i64>,
     /// `None` before it is sent and after its end was told.
     begun: Option<Begun>,
 }
@@ -180,6 +191,7 @@ impl CommandWatch {
             command_name: self.name.clone(),
             database_name: self.database.clone(),
             request_id: begun.request_id,
+            operation_id: self.operation_id,
             address: begun.address.clone(),
             connection_id: begun.peer.connection_id,
             server_connection_id: begun.peer.server_connection_id,
@@ -196,6 +208,7 @@ mod tests {
     use bson::oid::ObjectId;
 
     use super::*;
+    use crate::engine::selection::ReadPreference;
     use crate::transport::{BoxFuture, BoxStream};
 
     /// A transport that nobody uses.
@@ -229,7 +242,9 @@ mod tests {
             let address = ServerAddress::tcp("a", 27017);
             PoolObserver::new(observers.clone(), transport.clone(), address)
         };
-        let watched = || observers.watch(&transport, "shop", "find").is_some();
+        let primary = ReadPreference::PRIMARY;
+        let route = Route::read("shop", &primary);
+        let watched = || observers.watch(&transport, &route, "find").is_some();
         assert!(!watched() && !pool.is_wanted());
         let commands = observers.commands.subscribe();
         assert!(watched() && !pool.is_wanted());
@@ -237,7 +252,7 @@ mod tests {
         assert!(pool.is_wanted());
         drop((commands, pools));
         // The next of each finds out that nobody is left.
-        let mut watch = observers.watch(&transport, "shop", "ping").expect("still watched");
+        let mut watch = observers.watch(&transport, &route, "ping").expect("still watched");
         let peer = Peer { connection_id: 1, server_connection_id: None, service_id: None };
         watch.started(&CommandBuilder::new(), 1, (&ServerAddress::tcp("a", 27017), peer));
         pool.tell(PoolEventKind::PoolClosed);

@@ -51,7 +51,9 @@ impl Run<'_> {
         let transport = &*self.shared.transport;
         let options = &self.shared.options;
         let limit = self.limit(options.socket_timeout.or(options.connect_timeout));
-        let pong = connection.exchange(transport, limit, op::Ping::encode).await;
+        let api = options.server_api;
+        let ping = |into: &mut Vec<u8>, request| op::Ping::encode(into, request, api);
+        let pong = connection.exchange(transport, limit, ping).await;
         let Err(error) = pong else { return Ok(connection) };
         let address = selected.pool.address().clone();
         let generation = connection.generation();

@@ -20,6 +20,8 @@ pub(crate) struct Route<'a> {
     pub(crate) in_session: bool,
     /// Whether somebody waits for the outcome, so that the limits of waiting count.
     pub(crate) awaited: bool,
+    /// What links its commands together in events and messages, where it may take several.
+    pub(crate) operation_id: Option<i64>,
     /// The time of the whole operation.
     pub(crate) budget: TimeBudget,
 }
@@ -37,6 +39,7 @@ impl<'a> Route<'a> {
             write_concern: None,
             in_session: true,
             awaited: true,
+            operation_id: None,
             budget: TimeBudget::default(),
         }
     }
@@ -61,6 +64,7 @@ impl<'a> Route<'a> {
         Criteria {
             operation: match kind {
                 OperationKind::Write => selection::OperationKind::Write,
+                OperationKind::Output => selection::OperationKind::Output,
                 OperationKind::Read | OperationKind::Generic => selection::OperationKind::Read,
             },
             read_preference: self.read_preference,

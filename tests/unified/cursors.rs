@@ -17,7 +17,7 @@ pub(crate) async fn create_find(on: &Collection<Document>, arguments: &Document)
     Ok(find_cursor(on, arguments)?.await.map(|cursor| Output::Entity(slot(cursor))))
 }
 
-fn slot(cursor: Cursor<Document>) -> Item {
+pub(crate) fn slot(cursor: Cursor<Document>) -> Item {
     Item::Cursor(Arc::new(Mutex::new(Some(cursor))))
 }
 

@@ -256,7 +256,12 @@ impl Deployment {
 
     /// Runs a command on the server that takes writes.
     pub(crate) fn run(&self, command: &Document) -> Result<(), String> {
-        self.primary()?.run(command).map(drop).map_err(|error| error.to_string())
+        self.ask(command).map(drop)
+    }
+
+    /// The primary's reply to a command.
+    pub(crate) fn ask(&self, command: &Document) -> Result<Document, String> {
+        self.primary()?.run(command).map_err(|error| error.to_string())
     }
 
     /// Runs a command on the first of the seeds.

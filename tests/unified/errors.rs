@@ -6,6 +6,7 @@ use portolan::engine::op::CommandFailure;
 use portolan::{Error, ErrorKind};
 
 use crate::matching::{Names, matches, matches_root};
+use crate::operations::bulk_result;
 use crate::schema::ExpectedError;
 
 pub(crate) fn check(
@@ -63,14 +64,9 @@ pub(crate) fn check(
     }
 }
 
-/// What was written in spite of the error: insertMany is the one operation that can say so.
+/// What was written in spite of the error.
 fn partial_result(error: &Error) -> Option<Bson> {
-    let ErrorKind::Write(failure) = error.kind() else { return None };
-    Some(bson::bson!({
-        "insertedCount": i64::try_from(failure.n).unwrap_or(i64::MAX),
-        "deletedCount": 0, "matchedCount": 0, "modifiedCount": 0, "upsertedCount": 0,
-        "upsertedIds": {},
-    }))
+    error.partial_result().map(|result| Bson::Document(bulk_result(result)))
 }
 
 /// "not derived from a server response".

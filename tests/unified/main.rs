@@ -16,6 +16,7 @@ mod cursors;
 mod deployment;
 mod errors;
 mod events;
+mod existence;
 mod logs;
 mod matching;
 mod matching_tests;

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use bson::{Bson, Document};
 
 use crate::client::{POLL, TestClient};
+use crate::existence;
 use crate::operations::{Outcome, Output, required};
 use crate::run::execute;
 use crate::schema::{Entity, Operation};
@@ -27,6 +28,10 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("assertNumberConnectionsCheckedOut", &["client", "connections"]),
     ("assertSameLsidOnLastTwoCommands", &["client"]),
     ("assertDifferentLsidOnLastTwoCommands", &["client"]),
+    ("assertCollectionExists", &["collectionName", "databaseName"]),
+    ("assertCollectionNotExists", &["collectionName", "databaseName"]),
+    ("assertIndexExists", &["collectionName", "databaseName", "indexName"]),
+    ("assertIndexNotExists", &["collectionName", "databaseName", "indexName"]),
 ];
 
 /// How long an event, a thread or a primary is waited for.
@@ -77,6 +82,13 @@ pub(crate) async fn run(world: &Arc<World>, operation: &Operation) -> Outcome {
         }
         "assertSameLsidOnLastTwoCommands" => compare_lsids(world, arguments, true)?,
         "assertDifferentLsidOnLastTwoCommands" => compare_lsids(world, arguments, false)?,
+        name @ ("assertCollectionExists" | "assertCollectionNotExists") => {
+            let wanted = name == "assertCollectionExists";
+            existence::assert_collection(world.deployment()?, arguments, wanted)?;
+        }
+        name @ ("assertIndexExists" | "assertIndexNotExists") => {
+            existence::assert_index(world.deployment()?, arguments, name == "assertIndexExists")?;
+        }
         unknown => return Err(format!("testRunner has no operation {unknown}")),
     }
     Ok(Ok(Output::Value(None)))

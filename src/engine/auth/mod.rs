@@ -61,6 +61,8 @@ pub const REAUTHENTICATION_REQUIRED: i32 = 391;
 #[derive(Debug)]
 pub struct Authenticator {
     identity: Arc<Identity>,
+    /// Whether legacy hello must not be used.
+    by_hello: bool,
 }
 
 /// What proves a user.
@@ -95,7 +97,14 @@ impl Authenticator {
             mechanism: credential.mechanism,
         };
         identity.check(tls)?;
-        Ok(Self { identity: Arc::new(identity) })
+        Ok(Self { identity: Arc::new(identity), by_hello: false })
+    }
+
+    /// Whether a hello of its own must be `hello`, as where the Stable API is declared.
+    #[must_use]
+    pub fn by_hello(mut self, by_hello: bool) -> Self {
+        self.by_hello = by_hello;
+        self
     }
 
     /// What the first hello of a connection carries.
@@ -133,7 +142,7 @@ impl Authenticator {
             Some(mechanism) => self.again(mechanism, entropy),
             None => {
                 let opening = self.opening(entropy);
-                let hello = opening.hello();
+                let hello = opening.hello(self.by_hello || hello.hello_ok);
                 Ok(Conversation::negotiate(opening, hello))
             }
         }

@@ -166,8 +166,9 @@ impl Opening {
     }
 
     /// The hello that asks, for a connection that has had its first one without this.
-    pub(super) fn hello(&self) -> RawDocumentBuf {
+    pub(super) fn hello(&self, hello_ok: bool) -> RawDocumentBuf {
         HelloCommand {
+            hello_ok,
             sasl_supported_mechs: self.sasl_supported_mechs(),
             speculative_authenticate: self.speculative_authenticate(),
             ..HelloCommand::default()

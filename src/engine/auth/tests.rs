@@ -134,6 +134,9 @@ fn a_connection_after_its_hello_can_go_on_to_authenticate() {
     let keys: Vec<&str> = hello.keys().map(String::as_str).collect();
     let expected = ["isMaster", "helloOk", "saslSupportedMechs", "speculativeAuthenticate", "$db"];
     assert_eq!(keys, expected);
+    let modern = authenticator(None).by_hello(true);
+    let mut other = modern.conversation(&HelloReply::default(), ENTROPY).unwrap();
+    assert_eq!(sent(&mut other).keys().next().unwrap(), "hello", "the Stable API allows no other");
     let answer = rawdoc! { "ok": 1, "saslSupportedMechs": ["SCRAM-SHA-1"] };
     talk.handle(AuthEvent::Reply(answer)).unwrap();
     assert_eq!(sent(&mut talk).get_str("mechanism").unwrap(), "SCRAM-SHA-1");

@@ -8,7 +8,7 @@ use std::time::Duration;
 use bson::raw::cstr;
 use bson::{RawArrayBuf, RawDocument, RawDocumentBuf};
 
-use super::{ClientMetadata, TopologyVersion};
+use super::{ClientMetadata, ServerApi, TopologyVersion};
 use crate::engine::wire::{Flags, OpMsgBuilder, WireError, encode_query};
 
 /// One hello, as facts; the rules of its form are here.
@@ -29,6 +29,8 @@ pub struct HelloCommand<'a> {
     /// Makes this the first hello of its connection, which introduces the client. Later ones MUST
     /// NOT contain the arguments of a handshake.
     pub client_metadata: Option<&'a ClientMetadata>,
+    /// The Stable API that the client declares: then every hello is `hello`, by OP_MSG.
+    pub server_api: Option<ServerApi>,
     /// Whether the connection goes to a load balancer.
     pub load_balanced: bool,
     /// In a handshake: the compressors that the client offers, the preferred one first.
@@ -69,7 +71,7 @@ impl HelloCommand<'_> {
     /// "If a server API version is requested or `loadBalanced: True`, drivers MUST also use the
     /// `hello` command for the initial handshake."
     pub fn is_hello(&self) -> bool {
-        self.hello_ok || self.load_balanced
+        self.hello_ok || self.load_balanced || self.server_api.is_some()
     }
 
     /// Whether the server may wait before it answers. A reader adds the waiting time to its own
@@ -100,6 +102,9 @@ impl HelloCommand<'_> {
         }
         if let Some(first) = self.speculative_authenticate {
             command.append(cstr!("speculativeAuthenticate"), first.to_owned());
+        }
+        if let Some(api) = self.server_api {
+            api.append_to(&mut command);
         }
         if !self.is_op_query() {
             command.append(cstr!("$db"), "admin");
@@ -211,6 +216,27 @@ mod tests {
         assert_eq!(op_code, OpCode::Msg, "hello must always be sent using OP_MSG");
         let keys: Vec<_> = document.keys().collect();
         assert_eq!(keys, ["hello", "loadBalanced", "client", "backpressure", "compression", "$db"]);
+    }
+
+    // SM-04.
+    #[test]
+    fn a_client_that_declares_an_api_says_hello_from_the_first_word_on() {
+        let metadata = metadata();
+        let later = HelloCommand { server_api: Some(ServerApi::V1), ..Default::default() };
+        let expected = doc! { "hello": 1, "apiVersion": "1", "$db": "admin" };
+        assert_eq!(sent(&later), (OpCode::Msg, expected));
+        let first = HelloCommand {
+            client_metadata: Some(&metadata),
+            legacy_protocol: LegacyProtocol::OpQuery,
+            server_api: Some(ServerApi::V1.strict(true)),
+            ..later
+        };
+        let (op_code, document) = sent(&first);
+        assert_eq!(op_code, OpCode::Msg);
+        let keys: Vec<_> = document.keys().collect();
+        let expected =
+            ["hello", "client", "backpressure", "compression", "apiVersion", "apiStrict", "$db"];
+        assert_eq!(keys, expected);
     }
 
     #[test]

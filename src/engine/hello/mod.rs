@@ -6,6 +6,7 @@
 mod command;
 mod metadata;
 mod reply;
+mod server_api;
 mod topology_version;
 
 pub use command::{HelloCommand, LegacyProtocol};
@@ -14,4 +15,5 @@ pub use metadata::{
     OsMetadata,
 };
 pub use reply::{HelloReply, ReplyError};
+pub use server_api::{ServerApi, ServerApiVersion};
 pub use topology_version::TopologyVersion;

@@ -41,6 +41,8 @@ pub struct AggregateOptions {
     pub allow_disk_use: Option<bool>,
     /// Whether a writing stage passes over the target's validation.
     pub bypass_document_validation: Option<bool>,
+    /// Whether a time series is read as it is stored (`rawData`).
+    pub raw_data: Option<bool>,
 }
 
 impl Aggregate {
@@ -69,7 +71,7 @@ impl Operation for Aggregate {
     }
 
     fn kind(&self) -> OperationKind {
-        if self.writes() { OperationKind::Write } else { OperationKind::Read }
+        if self.writes() { OperationKind::Output } else { OperationKind::Read }
     }
 
     fn retryability(&self) -> Retryability {
@@ -95,6 +97,7 @@ impl Operation for Aggregate {
         into.max_time(options.max_time);
         into.optional(cstr!("allowDiskUse"), options.allow_disk_use);
         into.optional(cstr!("bypassDocumentValidation"), options.bypass_document_validation);
+        into.raw_data(options.raw_data, context);
         into.read_concern(context);
         if self.writes() {
             into.write_concern(context);
@@ -135,6 +138,7 @@ mod tests {
                 max_time: Some(Duration::from_millis(20)),
                 allow_disk_use: Some(false),
                 bypass_document_validation: Some(true),
+                raw_data: Some(true),
             },
         );
         let expected = doc! {
@@ -156,7 +160,7 @@ mod tests {
         for stage in [doc! { "$out": "x" }, doc! { "$merge": { "into": "x" } }] {
             let options = AggregateOptions { batch_size: Some(5), ..AggregateOptions::default() };
             let operation = aggregate(vec![doc! { "$match": {} }, stage], options);
-            assert_eq!(operation.kind(), OperationKind::Write);
+            assert_eq!(operation.kind(), OperationKind::Output);
             assert_eq!(operation.retryability(), Retryability::None);
             let command = command(&operation, &context).unwrap();
             assert_eq!(command.get_document("cursor").unwrap(), &doc! {});

@@ -68,7 +68,7 @@ impl Trouble {
 pub fn may_retry_overload(kind: OperationKind, retry_reads: bool, retry_writes: bool) -> bool {
     match kind {
         OperationKind::Read => retry_reads,
-        OperationKind::Write => retry_writes,
+        OperationKind::Write | OperationKind::Output => retry_writes,
         OperationKind::Generic => retry_reads && retry_writes,
     }
 }

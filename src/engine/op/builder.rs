@@ -35,6 +35,24 @@ pub enum BuildError {
     },
     /// Options on the time of a cursor that do not go together; what to change.
     CursorTime(&'static str),
+    /// A replacement whose document is an update.
+    OperatorInReplacement {
+        /// The document's first key, which is an operator.
+        first_key: String,
+    },
+    /// A bulk write of nothing.
+    NoModels,
+    /// Something that the server is too old for, and would pass over in silence.
+    TooOld {
+        /// What.
+        what: &'static str,
+        /// The first version that has it.
+        since: &'static str,
+    },
+    /// `*` in the place of an index's name, which would remove them all.
+    AllIndexes,
+    /// An index without keys.
+    NoKeys,
     /// A document is no BSON, or a key contains a zero byte; what the encoder says.
     BadBson(String),
 }
@@ -57,6 +75,19 @@ impl fmt::Display for BuildError {
                  begin with $ (to replace a whole document, use replace_one)"
             ),
             Self::CursorTime(why) => f.write_str(why),
+            Self::OperatorInReplacement { first_key } => write!(
+                f,
+                "the replacement begins with \"{first_key}\", which is an operator: a replacement \
+                 is a whole document (to change fields, use update_one)"
+            ),
+            Self::NoModels => write!(f, "there is nothing to write"),
+            Self::TooOld { what, since } => {
+                write!(f, "{what} needs a server of version {since} or later")
+            }
+            Self::AllIndexes => {
+                write!(f, "\"*\" would remove all indexes: use drop_indexes for that")
+            }
+            Self::NoKeys => write!(f, "an index needs at least one key"),
             Self::BadBson(text) => write!(f, "a document cannot be sent: {text}"),
         }
     }
@@ -113,6 +144,10 @@ impl<'a> CommandBuilder<'a> {
     pub(super) fn set_body(&mut self, body: RawDocumentBuf) {
         self.body = body;
         self.foreign = true;
+    }
+
+    pub(super) fn body_mut(&mut self) -> &mut RawDocumentBuf {
+        &mut self.body
     }
 
     /// Appends one argument.
@@ -183,6 +218,12 @@ impl<'a> CommandBuilder<'a> {
         self.optional(cstr!("writeConcern"), concern);
     }
 
+    /// Appends `rawData`: "MUST NOT be sent when connected to pre-8.2 servers".
+    pub fn raw_data(&mut self, value: Option<bool>, context: &CommandContext<'_>) {
+        let known = context.max_wire_version >= RAW_DATA_SINCE;
+        self.optional(cstr!("rawData"), value.filter(|_| known));
+    }
+
     /// Lets the argument `identifier` travel beside the body (OP_MSG "Command Arguments As
     /// Payload").
     pub fn sequence(
@@ -203,6 +244,10 @@ impl<'a> CommandBuilder<'a> {
         // Also beside one that a user's own command has: "MUST NOT attempt to check".
         if let MaxTime::Exactly(time) = context.max_time {
             self.append(cstr!("maxTimeMS"), whole_millis(time).min(MAX_MAX_TIME));
+        }
+        if let Some(api) = context.server_api {
+            // Versioned-api "Generic command helper": "MUST NOT inspect the command document".
+            api.append_to(&mut self.body);
         }
     }
 
@@ -314,12 +359,14 @@ pub(super) fn array_of(documents: &[Document]) -> Result<RawArrayBuf, BuildError
 }
 
 /// Whole milliseconds, rounded up: a server reads 0 as "no limit".
-pub(super) fn whole_millis(time: Duration) -> i64 {
+pub fn whole_millis(time: Duration) -> i64 {
     i64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }
 
 /// The longest that servers take.
 const MAX_MAX_TIME: i64 = i32::MAX as i64;
+/// The wire version of server 8.2.
+const RAW_DATA_SINCE: i32 = 27;
 
 /// Most commands fit without a second allocation.
 const USUAL_LENGTH: usize = 256;
@@ -335,6 +382,7 @@ mod tests {
     use bson::{doc, rawdoc};
 
     use super::*;
+    use crate::engine::hello::ServerApi;
     use crate::engine::wire::{Message, Reply};
 
     #[test]
@@ -346,6 +394,7 @@ mod tests {
             txn_number: Some(5),
             cluster_time: Some(&time),
             read_preference: Some(&preference),
+            server_api: Some(ServerApi::V1.strict(true)),
             ..CommandContext::new("harbour")
         };
         let mut builder = CommandBuilder::new();
@@ -354,7 +403,7 @@ mod tests {
         let expected = doc! {
             "ping": 1, "lsid": { "id": 1 }, "txnNumber": 5_i64,
             "$clusterTime": { "clusterTime": 2 }, "$readPreference": { "mode": "secondary" },
-            "$db": "harbour",
+            "$db": "harbour", "apiVersion": "1", "apiStrict": true,
         };
         assert_eq!(Document::try_from(builder.body()).unwrap(), expected);
     }

@@ -47,6 +47,11 @@ pub fn is_retryable_write(code: i32) -> bool {
     matches!(code, 11600 | 11602 | 10107 | 13435 | 13436 | 189 | 91 | 7 | 6 | 89 | 9001 | 262)
 }
 
+/// There is no such collection or database (NamespaceNotFound).
+pub fn is_namespace_not_found(code: i32) -> bool {
+    code == 26
+}
+
 fn present(code: Option<i32>) -> Option<i32> {
     code.filter(|code| *code != 0)
 }

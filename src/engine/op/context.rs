@@ -3,7 +3,7 @@
 use bson::{RawBsonRef, RawDocument};
 
 use super::MaxTime;
-use crate::engine::hello::HelloReply;
+use crate::engine::hello::{HelloReply, ServerApi};
 
 /// What one attempt of a command runs with.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +25,8 @@ pub struct CommandContext<'a> {
     pub write_concern: Option<&'a RawDocument>,
     /// How `maxTimeMS` comes about.
     pub max_time: MaxTime,
+    /// The Stable API that the client declares.
+    pub server_api: Option<ServerApi>,
     /// The connection's limits.
     pub limits: Limits,
     /// The highest wire version that the server speaks.
@@ -43,6 +45,7 @@ impl<'a> CommandContext<'a> {
             read_concern: None,
             write_concern: None,
             max_time: MaxTime::OfOperation,
+            server_api: None,
             limits: Limits::default(),
             max_wire_version: 0,
         }

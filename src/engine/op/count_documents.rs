@@ -31,6 +31,8 @@ pub struct CountOptions {
     pub collation: Option<Document>,
     /// How long the server may work on it.
     pub max_time: Option<Duration>,
+    /// Whether a time series is read as it is stored (`rawData`).
+    pub raw_data: Option<bool>,
 }
 
 impl CountDocuments {
@@ -48,6 +50,7 @@ impl CountDocuments {
             comment: options.comment,
             collation: options.collation,
             max_time: options.max_time,
+            raw_data: options.raw_data,
             ..AggregateOptions::default()
         };
         Self { aggregate: Aggregate { collection: Some(collection.into()), pipeline, options } }

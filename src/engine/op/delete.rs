@@ -1,12 +1,13 @@
 //! `delete`: removes documents (specification crud "Delete").
 
 use bson::raw::cstr;
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{Document, RawDocumentBuf};
 
 use super::builder::{append_document, append_hint};
+use super::write_options::{WriteCommand, check_hint};
 use super::{
     BuildError, CommandBuilder, CommandContext, Hint, Operation, OperationKind, ReplyFailure,
-    Retryability, reply,
+    Retryability, WriteOptions, reply,
 };
 
 /// Removes the first document, or all, that a filter finds.
@@ -15,6 +16,15 @@ pub struct Delete {
     /// The collection.
     pub collection: String,
     /// Which documents.
+    pub statement: DeleteStatement,
+    /// How.
+    pub options: WriteOptions,
+}
+
+/// One statement of a `delete`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeleteStatement {
+    /// Which documents.
     pub filter: Document,
     /// Whether all of them; only one document is a write that can be retried.
     pub multi: bool,
@@ -22,15 +32,11 @@ pub struct Delete {
     pub options: DeleteOptions,
 }
 
-/// How documents are removed. What is not set is not sent.
+/// How documents are found that are removed. What is not set is not sent.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct DeleteOptions {
     /// Which index is used.
     pub hint: Option<Hint>,
-    /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
-    /// Variables for the filter (`let`).
-    pub let_vars: Option<Document>,
     /// How texts compare.
     pub collation: Option<Document>,
 }
@@ -42,8 +48,8 @@ pub struct DeleteOutput {
     pub deleted_count: u64,
 }
 
-impl Delete {
-    fn statement(&self) -> Result<RawDocumentBuf, BuildError> {
+impl DeleteStatement {
+    pub(super) fn to_raw(&self) -> Result<RawDocumentBuf, BuildError> {
         let mut statement = RawDocumentBuf::new();
         append_document(&mut statement, cstr!("q"), Some(&self.filter))?;
         statement.append(cstr!("limit"), i32::from(!self.multi));
@@ -65,7 +71,7 @@ impl Operation for Delete {
     }
 
     fn retryability(&self) -> Retryability {
-        if self.multi { Retryability::None } else { Retryability::Write }
+        if self.statement.multi { Retryability::None } else { Retryability::Write }
     }
 
     fn build<'a>(
@@ -73,12 +79,9 @@ impl Operation for Delete {
         context: &CommandContext<'_>,
         into: &mut CommandBuilder<'a>,
     ) -> Result<(), BuildError> {
-        into.append(cstr!("delete"), self.collection.as_str());
-        into.append(cstr!("ordered"), true);
-        into.document(cstr!("let"), self.options.let_vars.as_ref())?;
-        into.bson(cstr!("comment"), self.options.comment.as_ref())?;
-        into.write_concern(context);
-        into.sequence(cstr!("deletes"), vec![self.statement()?]);
+        check_hint(self.statement.options.hint.as_ref(), context)?;
+        self.options.build(WriteCommand::Delete, &self.collection, context, into)?;
+        into.sequence(cstr!("deletes"), vec![self.statement.to_raw()?]);
         Ok(())
     }
 
@@ -104,12 +107,9 @@ mod tests {
     use crate::engine::op::testing::{command, plain};
 
     fn delete(multi: bool) -> Delete {
-        Delete {
-            collection: "ports".into(),
-            filter: doc! { "a": 1 },
-            multi,
-            options: DeleteOptions::default(),
-        }
+        let statement =
+            DeleteStatement { filter: doc! { "a": 1 }, multi, options: DeleteOptions::default() };
+        Delete { collection: "ports".into(), statement, options: WriteOptions::default() }
     }
 
     #[test]
@@ -128,14 +128,16 @@ mod tests {
 
     #[test]
     fn every_option_has_its_place() {
-        let operation = Delete {
-            options: DeleteOptions {
-                hint: Some(Hint::Keys(doc! { "a": 1 })),
-                comment: Some("why".into()),
-                let_vars: Some(doc! { "v": 1 }),
-                collation: Some(doc! { "locale": "pt" }),
-            },
-            ..delete(false)
+        let mut operation = delete(false);
+        operation.statement.options = DeleteOptions {
+            hint: Some(Hint::Keys(doc! { "a": 1 })),
+            collation: Some(doc! { "locale": "pt" }),
+        };
+        operation.options = WriteOptions {
+            comment: Some("why".into()),
+            let_vars: Some(doc! { "v": 1 }),
+            bypass_document_validation: Some(true),
+            ..WriteOptions::default()
         };
         let concern = rawdoc! { "w": 2 };
         let context = CommandContext {

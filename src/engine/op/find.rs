@@ -55,6 +55,16 @@ pub struct FindOptions {
     pub no_cursor_timeout: Option<bool>,
     /// Whether results come without the shards that are down.
     pub allow_partial_results: Option<bool>,
+    /// The least values of an index's keys.
+    pub min: Option<Document>,
+    /// What the values of an index's keys stay below.
+    pub max: Option<Document>,
+    /// Whether only the keys of the index come back.
+    pub return_key: Option<bool>,
+    /// Whether each result says where it is stored.
+    pub show_record_id: Option<bool>,
+    /// Whether a time series is read as it is stored (`rawData`).
+    pub raw_data: Option<bool>,
 }
 
 impl Find {
@@ -144,6 +154,11 @@ impl Operation for Find {
         into.flag(cstr!("awaitData"), options.cursor_type == CursorType::TailableAwait);
         into.optional(cstr!("noCursorTimeout"), options.no_cursor_timeout);
         into.optional(cstr!("allowPartialResults"), options.allow_partial_results);
+        into.document(cstr!("min"), options.min.as_ref())?;
+        into.document(cstr!("max"), options.max.as_ref())?;
+        into.optional(cstr!("returnKey"), options.return_key);
+        into.optional(cstr!("showRecordId"), options.show_record_id);
+        into.raw_data(options.raw_data, context);
         into.read_concern(context);
         Ok(())
     }
@@ -218,6 +233,11 @@ mod tests {
                 allow_disk_use: Some(true),
                 no_cursor_timeout: Some(false),
                 allow_partial_results: Some(true),
+                min: Some(doc! { "a": 1 }),
+                max: Some(doc! { "a": 9 }),
+                return_key: Some(true),
+                show_record_id: Some(false),
+                raw_data: Some(true),
             },
         };
         let concern = rawdoc! { "level": "majority" };
@@ -227,8 +247,9 @@ mod tests {
             "find": "ports", "filter": { "x": { "$gt": 1 } }, "sort": { "b": 1, "a": -1 },
             "projection": { "_id": 0 }, "skip": 3_i64, "limit": 10_i64, "batchSize": 4_i64,
             "hint": "a_1", "comment": 5, "let": { "v": 1 }, "collation": { "locale": "pt" },
-            "maxTimeMS": 2000_i64, "allowDiskUse": true, "tailable": true, "awaitData": true,
-            "noCursorTimeout": false, "allowPartialResults": true,
+            "maxTimeMS": 2000_i64, "allowDiskUse": true, "noCursorTimeout": false,
+            "allowPartialResults": true, "min": { "a": 1 }, "max": { "a": 9 }, "returnKey": true,
+            "showRecordId": false, "tailable": true, "awaitData": true,
             "readConcern": { "level": "majority" },
             "$db": "harbour",
         };

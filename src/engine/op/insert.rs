@@ -1,16 +1,17 @@
 //! `insert`: documents, in as many batches as the server's limits need (specifications crud
 //! "Insert", and bulk-write's splitting).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use bson::oid::ObjectId;
 use bson::raw::cstr;
 use bson::{Bson, RawDocument, RawDocumentBuf};
 
+use super::write_options::WriteCommand;
 use super::{
     BuildError, CommandBuilder, CommandContext, Limits, Operation, OperationKind, ReplyFailure,
-    Retryability, WriteFailure, reply,
+    Retryability, WriteFailure, WriteOptions, batches, reply,
 };
 
 /// Inserts documents, one batch a command.
@@ -23,26 +24,13 @@ pub struct Insert {
     collection: String,
     documents: Vec<RawDocumentBuf>,
     ids: Vec<Bson>,
-    options: InsertOptions,
+    options: WriteOptions,
     /// The documents of the present command; empty before `prepare`.
     batch: Range<usize>,
-}
-
-/// How documents are inserted.
-#[derive(Clone, Debug, PartialEq)]
-pub struct InsertOptions {
-    /// Whether the first failure stops the rest.
-    pub ordered: bool,
-    /// Whether the collection's validation is passed over.
-    pub bypass_document_validation: Option<bool>,
-    /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
-}
-
-impl Default for InsertOptions {
-    fn default() -> Self {
-        Self { ordered: true, bypass_document_validation: None, comment: None }
-    }
+    /// Documents of the batches that have ended.
+    settled: usize,
+    /// Those of them that were not inserted.
+    failed: BTreeSet<usize>,
 }
 
 /// What one batch did.
@@ -62,29 +50,22 @@ impl Insert {
     pub fn new(
         collection: impl Into<String>,
         documents: impl IntoIterator<Item = RawDocumentBuf>,
-        options: InsertOptions,
+        options: WriteOptions,
         mut new_id: impl FnMut() -> ObjectId,
     ) -> Result<Self, BuildError> {
         let documents = documents.into_iter();
         let mut all = Vec::with_capacity(documents.size_hint().0);
         let mut ids = Vec::with_capacity(documents.size_hint().0);
         for document in documents {
-            match document.get("_id")? {
-                Some(id) => {
-                    ids.push(Bson::try_from(id)?);
-                    all.push(document);
-                }
-                None => {
-                    let id = new_id();
-                    ids.push(Bson::ObjectId(id));
-                    all.push(with_id(&document, id)?);
-                }
-            }
+            let (id, document) = identified(document, &mut new_id)?;
+            ids.push(id);
+            all.push(document);
         }
         if all.is_empty() {
             return Err(BuildError::NoDocuments);
         }
-        Ok(Self { collection: collection.into(), documents: all, ids, options, batch: 0..0 })
+        let (collection, documents, failed) = (collection.into(), all, BTreeSet::new());
+        Ok(Self { collection, documents, ids, options, batch: 0..0, settled: 0, failed })
     }
 
     /// Whether the first failure stops the rest.
@@ -103,38 +84,25 @@ impl Insert {
         self.batch.end < self.documents.len()
     }
 
-    /// The `_id` of each document that was inserted, by its place: all that were sent, but for
-    /// those that `failure` names and, in an ordered insert, those behind them.
-    pub fn inserted_ids(&self, failure: Option<&WriteFailure>) -> BTreeMap<usize, Bson> {
-        let errors = failure.map_or(&[][..], |failure| &failure.write_errors);
-        let first = errors.iter().map(|error| error.index).min();
-        let end = match first {
-            Some(first) if self.options.ordered => first.min(self.batch.end),
-            _ => self.batch.end,
-        };
-        let inserted = |index: &usize| errors.iter().all(|error| error.index != *index);
-        if self.options.ordered || errors.is_empty() {
-            return (0..end).map(|index| (index, self.ids[index].clone())).collect();
+    /// The present batch was answered, some of its documents perhaps by `failure`.
+    pub fn ended(&mut self, failure: Option<&WriteFailure>) {
+        self.settled = self.batch.end;
+        let Some(failure) = failure else { return };
+        let failed = failure.write_errors.iter().map(|error| error.index);
+        if let Some(first) = failed.clone().min().filter(|_| self.options.ordered) {
+            self.settled = first.min(self.batch.end);
         }
-        (0..end).filter(inserted).map(|index| (index, self.ids[index].clone())).collect()
+        self.failed.extend(failed);
     }
 
-    /// How far the batch from `start` reaches: as many documents as fit, at least one.
-    fn batch_end(&self, start: usize, limits: &Limits) -> usize {
-        let comment = self.options.comment.as_ref().map_or(0, comment_length);
-        let reserved = COMMAND_ROOM + self.collection.len() + comment;
-        let mut room = limits.max_message_size_bytes.saturating_sub(reserved);
-        let most = start.saturating_add(limits.max_write_batch_size.max(1));
-        let mut end = start;
-        for document in &self.documents[start..most.min(self.documents.len())] {
-            let length = document.as_bytes().len();
-            if length > room && end > start {
-                break;
-            }
-            room = room.saturating_sub(length);
-            end += 1;
+    /// The `_id` of each document that was inserted, by its place: of all batches that have
+    /// ended, but for those that failed and, in an ordered insert, those behind them.
+    pub fn inserted_ids(&self) -> BTreeMap<usize, Bson> {
+        let all = (0..self.settled).map(|index| (index, self.ids[index].clone()));
+        if self.failed.is_empty() {
+            return all.collect();
         }
-        end
+        all.filter(|(index, _)| !self.failed.contains(index)).collect()
     }
 
     /// Refuses a document above the limit while nothing is sent yet.
@@ -174,7 +142,9 @@ impl Operation for Insert {
         if start == 0 {
             self.check_sizes(limits)?;
         }
-        self.batch = start..self.batch_end(start, limits);
+        let reserved = batches::reserved(&self.collection, &self.options);
+        let all = start..self.documents.len();
+        self.batch = start..batches::batch_end(&self.documents, all, reserved, limits);
         Ok(())
     }
 
@@ -186,11 +156,7 @@ impl Operation for Insert {
         if self.batch.is_empty() {
             return Err(BuildError::NoDocuments);
         }
-        into.append(cstr!("insert"), self.collection.as_str());
-        into.append(cstr!("ordered"), self.options.ordered);
-        into.optional(cstr!("bypassDocumentValidation"), self.options.bypass_document_validation);
-        into.bson(cstr!("comment"), self.options.comment.as_ref())?;
-        into.write_concern(context);
+        self.options.build(WriteCommand::Insert, &self.collection, context, into)?;
         into.sequence(cstr!("documents"), &self.documents[self.batch.clone()]);
         Ok(())
     }
@@ -209,6 +175,18 @@ impl Operation for Insert {
     }
 }
 
+/// The document's `_id`, and the document with it: without one, `new_id` before all else.
+pub(super) fn identified(
+    document: RawDocumentBuf,
+    mut new_id: impl FnMut() -> ObjectId,
+) -> Result<(Bson, RawDocumentBuf), BuildError> {
+    if let Some(id) = document.get("_id")? {
+        return Ok((Bson::try_from(id)?, document));
+    }
+    let id = new_id();
+    Ok((Bson::ObjectId(id), with_id(&document, id)?))
+}
+
 /// The document with an `_id` before all else.
 fn with_id(document: &RawDocument, id: ObjectId) -> Result<RawDocumentBuf, BuildError> {
     const OBJECT_ID_ELEMENT: &[u8] = b"\x07_id\0";
@@ -223,22 +201,6 @@ fn with_id(document: &RawDocument, id: ObjectId) -> Result<RawDocumentBuf, Build
     bytes.extend_from_slice(fields);
     Ok(RawDocumentBuf::from_bytes(bytes)?)
 }
-
-fn comment_length(comment: &Bson) -> usize {
-    match bson::RawBson::try_from(comment.clone()) {
-        Ok(raw) => {
-            let mut document = RawDocumentBuf::new();
-            document.append(cstr!(""), raw);
-            document.as_bytes().len()
-        }
-        // `build` gives the error.
-        Err(_) => 0,
-    }
-}
-
-/// Bytes of a message that are not documents: headers, and a body with session, cluster time and
-/// concerns. The same 16 KiB by which a server lets a command exceed a document.
-const COMMAND_ROOM: usize = 16 * 1024;
 
 #[cfg(test)]
 mod tests {
@@ -255,7 +217,7 @@ mod tests {
 
     fn insert(documents: Vec<RawDocumentBuf>, ordered: bool) -> Insert {
         let mut next = 0;
-        let options = InsertOptions { ordered, ..InsertOptions::default() };
+        let options = WriteOptions { ordered, ..WriteOptions::default() };
         let new_id = || {
             next += 1;
             oid(next)
@@ -289,7 +251,7 @@ mod tests {
     #[test]
     fn a_missing_id_becomes_the_first_field() {
         let documents = vec![rawdoc! { "a": 1 }, rawdoc! { "b": 2, "_id": "own" }, rawdoc! {}];
-        let insert = prepared(insert(documents, true));
+        let mut insert = prepared(insert(documents, true));
         let expected = doc! {
             "insert": "ports", "ordered": true, "$db": "harbour",
             "documents": [
@@ -301,15 +263,17 @@ mod tests {
         let first = built.get_array("documents").unwrap()[0].as_document().unwrap();
         assert_eq!(first.keys().next().unwrap(), "_id");
         let ids = [(0, oid(1).into()), (1, "own".into()), (2, oid(2).into())];
-        assert_eq!(insert.inserted_ids(None), BTreeMap::from(ids));
+        insert.ended(None);
+        assert_eq!(insert.inserted_ids(), BTreeMap::from(ids));
     }
 
     #[test]
     fn every_option_has_its_field() {
-        let options = InsertOptions {
+        let options = WriteOptions {
             ordered: false,
             bypass_document_validation: Some(true),
             comment: Some("why".into()),
+            ..WriteOptions::default()
         };
         let insert = Insert::new("ports", [rawdoc! { "_id": 1 }], options, || oid(1)).unwrap();
         let concern = rawdoc! { "w": "majority" };
@@ -325,13 +289,13 @@ mod tests {
 
     #[test]
     fn nothing_cannot_be_inserted() {
-        let none = Insert::new("ports", [], InsertOptions::default(), || oid(1));
+        let none = Insert::new("ports", [], WriteOptions::default(), || oid(1));
         assert_eq!(none.unwrap_err(), BuildError::NoDocuments);
         let unprepared = insert(vec![rawdoc! {}], true);
         let error = command(&unprepared, &CommandContext::new("harbour")).unwrap_err();
         assert_eq!(error, BuildError::NoDocuments);
         let bad = RawDocumentBuf::from_bytes(vec![6, 0, 0, 0, 0xee, 0]).unwrap();
-        let error = Insert::new("ports", [bad], InsertOptions::default(), || oid(1)).unwrap_err();
+        let error = Insert::new("ports", [bad], WriteOptions::default(), || oid(1)).unwrap_err();
         assert!(matches!(error, BuildError::BadBson(_)));
     }
 
@@ -383,6 +347,7 @@ mod tests {
         let mut insert = insert(documents, false);
         let limits = Limits { max_write_batch_size: 4, ..Limits::default() };
         insert.prepare(&limits).unwrap();
+        insert.ended(None);
         assert!(insert.advance());
         insert.prepare(&limits).unwrap();
         let reply = rawdoc! {
@@ -393,17 +358,22 @@ mod tests {
             other => panic!("{other:?}"),
         };
         assert_eq!(failure.write_errors[0].index, 6);
-        let inserted: Vec<_> = insert.inserted_ids(Some(&failure)).into_keys().collect();
+        assert_eq!(insert.inserted_ids().len(), 4, "only what has ended");
+        insert.ended(Some(&failure));
+        let inserted: Vec<_> = insert.inserted_ids().into_keys().collect();
         assert_eq!(inserted, [0, 1, 2, 3, 4, 5, 7], "sent, but for the one that failed");
     }
 
     #[test]
     fn an_ordered_insert_ends_at_its_first_failure() {
         let documents: Vec<_> = (0..5).map(|i| rawdoc! { "_id": i }).collect();
-        let ordered = prepared(insert(documents, true));
-        let ids = ordered.inserted_ids(Some(&failure(&[2])));
-        assert_eq!(ids.into_keys().collect::<Vec<_>>(), [0, 1]);
-        assert_eq!(ordered.inserted_ids(Some(&failure(&[]))).len(), 5, "only the concern failed");
+        let ended = |failed: &[usize]| {
+            let mut ordered = prepared(insert(documents.clone(), true));
+            ordered.ended(Some(&failure(failed)));
+            ordered.inserted_ids()
+        };
+        assert_eq!(ended(&[2]).into_keys().collect::<Vec<_>>(), [0, 1]);
+        assert_eq!(ended(&[]).len(), 5, "only the concern failed");
     }
 
     #[test]

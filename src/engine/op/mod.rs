@@ -17,46 +17,63 @@
 mod aggregate;
 mod attempts;
 mod batch;
+mod batches;
 mod builder;
+mod bulk_write;
 pub mod codes;
 mod context;
 mod count_documents;
 mod cursor_time;
+mod definition;
 mod delete;
+mod distinct;
+mod estimated_count;
 mod failure;
 mod find;
+mod find_and_modify;
 mod get_more;
 mod insert;
 mod kill_cursors;
+mod list;
 pub mod monitoring;
 mod ping;
 pub mod reply;
 pub mod retry;
 mod run_command;
+mod run_cursor_command;
 #[cfg(test)]
 mod testing;
 mod timeout;
 mod update;
+mod write_options;
 
 pub use aggregate::{Aggregate, AggregateOptions};
 pub use attempts::{Attempts, Next, RETRYABLE_ERROR, Trouble, may_retry_overload};
 pub use batch::{Batch, CursorReply, Namespace};
-pub use builder::{BuildError, CommandBuilder, Hint};
+pub use builder::{BuildError, CommandBuilder, Hint, whole_millis};
+pub use bulk_write::{BatchOutput, BulkWrite, BulkWriteResult, Statement};
 pub use context::{CommandContext, Limits};
 pub use count_documents::{CountDocuments, CountOptions};
 pub use cursor_time::{CursorTime, CursorTimeOptions, CursorType, TimeoutMode};
-pub use delete::{Delete, DeleteOptions, DeleteOutput};
+pub use definition::{Definition, index_name};
+pub use delete::{Delete, DeleteOptions, DeleteOutput, DeleteStatement};
+pub use distinct::{Distinct, DistinctOptions};
+pub use estimated_count::{EstimatedCountOptions, EstimatedDocumentCount};
 pub use failure::{
     CommandFailure, ReplyFailure, StateChange, WriteConcernError, WriteError, WriteFailure,
 };
 pub use find::{Find, FindOptions};
+pub use find_and_modify::{FindAndModify, FindAndModifyOptions, ReturnDocument};
 pub use get_more::{GetMore, get_more_batch_size};
-pub use insert::{Insert, InsertOptions, InsertOutput};
+pub use insert::{Insert, InsertOutput};
 pub use kill_cursors::KillCursors;
+pub use list::{ListCollections, ListDatabases, ListIndexes};
 pub use ping::Ping;
 pub use run_command::RunCommand;
+pub use run_cursor_command::RunCursorCommand;
 pub use timeout::{MaxTime, ServerLimit, TimeBudget, TooLate};
-pub use update::{Update, UpdateModifications, UpdateOptions, UpdateOutput};
+pub use update::{Update, UpdateModifications, UpdateOptions, UpdateOutput, UpdateStatement};
+pub use write_options::WriteOptions;
 
 use bson::RawDocumentBuf;
 
@@ -67,6 +84,9 @@ pub enum OperationKind {
     Read,
     /// Runs on a writable server.
     Write,
+    /// Reads and writes its results ($out, $merge): runs where the read preference says once all
+    /// servers are of 5.0 or later, else on a writable server.
+    Output,
     /// Runs where the caller says; the driver adds no concerns.
     Generic,
 }

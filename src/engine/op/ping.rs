@@ -6,6 +6,7 @@ use bson::{RawDocumentBuf, rawdoc};
 use super::{
     BuildError, CommandBuilder, CommandContext, Operation, OperationKind, ReplyFailure, reply,
 };
+use crate::engine::hello::ServerApi;
 use crate::engine::wire::{Flags, OpMsgBuilder, WireError};
 
 /// Asks a server for a sign of life.
@@ -18,9 +19,17 @@ impl Ping {
     /// # Errors
     ///
     /// None: it is far shorter than the longest message.
-    pub fn encode(into: &mut Vec<u8>, request_id: i32) -> Result<Flags, WireError> {
+    pub fn encode(
+        into: &mut Vec<u8>,
+        request_id: i32,
+        server_api: Option<ServerApi>,
+    ) -> Result<Flags, WireError> {
+        let mut command = rawdoc! { "ping": 1, "$db": "admin" };
+        if let Some(api) = server_api {
+            api.append_to(&mut command);
+        }
         let mut builder = OpMsgBuilder::begin(into, request_id, 0, Flags::NONE);
-        builder.body(&rawdoc! { "ping": 1, "$db": "admin" });
+        builder.body(&command);
         builder.finish()?;
         Ok(Flags::NONE)
     }

@@ -1,22 +1,40 @@
 //! `update`: changes documents (specification crud "Update").
 
-use bson::raw::cstr;
+use bson::raw::{CStr, cstr};
 use bson::{Bson, Document, RawArray, RawDocumentBuf};
 
 use super::builder::{append_document, append_hint, array_of};
+use super::write_options::WriteCommand;
 use super::{
     BuildError, CommandBuilder, CommandContext, Hint, Operation, OperationKind, ReplyFailure,
-    Retryability, reply,
+    Retryability, WriteOptions, reply,
 };
 
 /// Changes the first document, or all, that a filter finds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Update {
-    collection: String,
+    /// The collection.
+    pub collection: String,
+    /// What is changed.
+    pub statement: UpdateStatement,
+    /// How.
+    pub options: WriteOptions,
+}
+
+/// One statement of an `update`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct UpdateStatement {
     filter: Document,
-    modifications: UpdateModifications,
+    change: Change,
     multi: bool,
     options: UpdateOptions,
+}
+
+/// What becomes of a document.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Change {
+    Modifications(UpdateModifications),
+    Replacement(RawDocumentBuf),
 }
 
 /// What an update does to a document.
@@ -47,16 +65,12 @@ pub struct UpdateOptions {
     pub upsert: Option<bool>,
     /// Which elements of arrays the operators change.
     pub array_filters: Option<Vec<Document>>,
-    /// Whether the collection's validation is passed over.
-    pub bypass_document_validation: Option<bool>,
     /// Which index is used.
     pub hint: Option<Hint>,
-    /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
-    /// Variables for the filter and the stages (`let`).
-    pub let_vars: Option<Document>,
     /// How texts compare.
     pub collation: Option<Document>,
+    /// Which of several documents is the first; not of an update of all. Servers of 8.0 and later.
+    pub sort: Option<Document>,
 }
 
 /// What an update did.
@@ -70,7 +84,7 @@ pub struct UpdateOutput {
     pub upserted_id: Option<Bson>,
 }
 
-impl Update {
+impl UpdateStatement {
     /// Changes the first document that the filter finds.
     ///
     /// # Errors
@@ -78,51 +92,52 @@ impl Update {
     /// If the modifications are a replacement or empty: the server would replace the document, or
     /// do nothing.
     pub fn one(
-        collection: impl Into<String>,
         filter: Document,
         modifications: impl Into<UpdateModifications>,
         options: UpdateOptions,
     ) -> Result<Self, BuildError> {
-        Self::new(collection.into(), filter, modifications.into(), false, options)
+        let change = Change::modifications(modifications.into())?;
+        Ok(Self { filter, change, multi: false, options })
     }
 
     /// Changes all documents that the filter finds; such a write is never retried.
     ///
     /// # Errors
     ///
-    /// As [`Update::one`].
+    /// As [`UpdateStatement::one`].
     pub fn many(
-        collection: impl Into<String>,
         filter: Document,
         modifications: impl Into<UpdateModifications>,
         options: UpdateOptions,
     ) -> Result<Self, BuildError> {
-        Self::new(collection.into(), filter, modifications.into(), true, options)
+        let change = Change::modifications(modifications.into())?;
+        Ok(Self { filter, change, multi: true, options })
     }
 
-    fn new(
-        collection: String,
+    /// Puts another document in the place of the first that the filter finds.
+    ///
+    /// # Errors
+    ///
+    /// If the replacement begins with an operator: the server would apply it.
+    pub fn replace(
         filter: Document,
-        modifications: UpdateModifications,
-        multi: bool,
+        replacement: RawDocumentBuf,
         options: UpdateOptions,
     ) -> Result<Self, BuildError> {
-        modifications.check()?;
-        Ok(Self { collection, filter, modifications, multi, options })
+        let change = Change::replacement(replacement)?;
+        Ok(Self { filter, change, multi: false, options })
     }
 
-    fn statement(&self) -> Result<RawDocumentBuf, BuildError> {
+    /// Whether it changes all documents that it finds.
+    pub fn is_multi(&self) -> bool {
+        self.multi
+    }
+
+    pub(super) fn to_raw(&self) -> Result<RawDocumentBuf, BuildError> {
         let options = &self.options;
         let mut statement = RawDocumentBuf::new();
         append_document(&mut statement, cstr!("q"), Some(&self.filter))?;
-        match &self.modifications {
-            UpdateModifications::Document(document) => {
-                append_document(&mut statement, cstr!("u"), Some(document))?;
-            }
-            UpdateModifications::Pipeline(stages) => {
-                statement.append(cstr!("u"), array_of(stages)?);
-            }
-        }
+        self.change.append(cstr!("u"), &mut statement)?;
         if self.multi {
             statement.append(cstr!("multi"), true);
         }
@@ -134,20 +149,49 @@ impl Update {
         }
         append_document(&mut statement, cstr!("collation"), options.collation.as_ref())?;
         append_hint(&mut statement, options.hint.as_ref())?;
+        append_document(&mut statement, cstr!("sort"), options.sort.as_ref())?;
         Ok(statement)
     }
 }
 
-impl UpdateModifications {
-    /// crud: "the update document parameter MUST have only atomic modifiers". The first key is
-    /// checked here; the server checks the others.
-    fn check(&self) -> Result<(), BuildError> {
-        let Self::Document(document) = self else { return Ok(()) };
-        match document.keys().next() {
-            None => Err(BuildError::EmptyUpdate),
-            Some(key) if key.starts_with('$') => Ok(()),
-            Some(key) => Err(BuildError::ReplacementInUpdate { first_key: key.clone() }),
+impl Change {
+    /// crud "Update vs. Replace Validation": "the update document parameter MUST have only atomic
+    /// modifiers". The first key is checked here; the server checks the others.
+    pub(super) fn modifications(modifications: UpdateModifications) -> Result<Self, BuildError> {
+        if let UpdateModifications::Document(document) = &modifications {
+            match document.keys().next() {
+                None => return Err(BuildError::EmptyUpdate),
+                Some(key) if key.starts_with('$') => {}
+                Some(key) => {
+                    return Err(BuildError::ReplacementInUpdate { first_key: key.clone() });
+                }
+            }
         }
+        Ok(Self::Modifications(modifications))
+    }
+
+    /// "The replacement document parameter MUST NOT begin with an atomic modifier."
+    pub(super) fn replacement(replacement: RawDocumentBuf) -> Result<Self, BuildError> {
+        if let Some(first) = replacement.iter_elements().next() {
+            let key = first?.key().as_str().to_owned();
+            if key.starts_with('$') {
+                return Err(BuildError::OperatorInReplacement { first_key: key });
+            }
+        }
+        Ok(Self::Replacement(replacement))
+    }
+
+    pub(super) fn append(&self, key: &CStr, into: &mut RawDocumentBuf) -> Result<(), BuildError> {
+        match self {
+            Self::Modifications(UpdateModifications::Document(document)) => {
+                append_document(into, key, Some(document))?;
+            }
+            Self::Modifications(UpdateModifications::Pipeline(stages)) => {
+                into.append(key, array_of(stages)?);
+            }
+            Self::Replacement(document) => into.append(key, document.clone()),
+        }
+        Ok(())
     }
 }
 
@@ -163,7 +207,7 @@ impl Operation for Update {
     }
 
     fn retryability(&self) -> Retryability {
-        if self.multi { Retryability::None } else { Retryability::Write }
+        if self.statement.multi { Retryability::None } else { Retryability::Write }
     }
 
     fn build<'a>(
@@ -171,14 +215,8 @@ impl Operation for Update {
         context: &CommandContext<'_>,
         into: &mut CommandBuilder<'a>,
     ) -> Result<(), BuildError> {
-        let options = &self.options;
-        into.append(cstr!("update"), self.collection.as_str());
-        into.append(cstr!("ordered"), true);
-        into.optional(cstr!("bypassDocumentValidation"), options.bypass_document_validation);
-        into.document(cstr!("let"), options.let_vars.as_ref())?;
-        into.bson(cstr!("comment"), options.comment.as_ref())?;
-        into.write_concern(context);
-        into.sequence(cstr!("updates"), vec![self.statement()?]);
+        self.options.build(WriteCommand::Update, &self.collection, context, into)?;
+        into.sequence(cstr!("updates"), vec![self.statement.to_raw()?]);
         Ok(())
     }
 
@@ -189,7 +227,10 @@ impl Operation for Update {
     ) -> Result<Self::Output, ReplyFailure> {
         let fields = reply::check_write(&reply, 0)?;
         let (inserted, upserted_id) = match fields.upserted {
-            Some(upserted) => read_upserted(upserted)?,
+            Some(upserted) => {
+                let all = read_upserted(upserted)?;
+                (all.len() as u64, all.into_iter().next().map(|(_, id)| id))
+            }
             None => (0, None),
         };
         Ok(UpdateOutput {
@@ -204,22 +245,22 @@ impl Operation for Update {
     }
 }
 
-/// How many documents were inserted, and the `_id` of the first.
-fn read_upserted(upserted: &RawArray) -> Result<(u64, Option<Bson>), ReplyFailure> {
-    let mut inserted = 0;
-    let mut first = None;
+/// The documents that were inserted: the place of each statement in the command, and the `_id`.
+pub(super) fn read_upserted(upserted: &RawArray) -> Result<Vec<(usize, Bson)>, ReplyFailure> {
+    let mut all = Vec::new();
     for entry in upserted {
         let entry = entry.map_err(|error| ReplyFailure::malformed("upserted", error))?;
-        inserted += 1;
-        if first.is_some() {
-            continue;
-        }
-        let id = entry.as_document().and_then(|entry| entry.get("_id").ok().flatten());
-        let id = id.ok_or_else(|| ReplyFailure::malformed("upserted._id", "missing"))?;
-        let id = Bson::try_from(id);
-        first = Some(id.map_err(|error| ReplyFailure::malformed("upserted._id", error))?);
+        let field = |name: &str| {
+            let value = entry.as_document().and_then(|entry| entry.get(name).ok().flatten());
+            value.ok_or_else(|| ReplyFailure::malformed("upserted", format!("without {name}")))
+        };
+        let id = Bson::try_from(field("_id")?);
+        let id = id.map_err(|error| ReplyFailure::malformed("upserted._id", error))?;
+        let index = reply::integer(field("index")?).and_then(|index| usize::try_from(index).ok());
+        let index = index.ok_or_else(|| ReplyFailure::malformed("upserted.index", "no index"))?;
+        all.push((index, id));
     }
-    Ok((inserted, first))
+    Ok(all)
 }
 
 #[cfg(test)]
@@ -234,7 +275,12 @@ mod tests {
     }
 
     fn update(modifications: impl Into<UpdateModifications>) -> Result<Update, BuildError> {
-        Update::one("ports", doc! { "a": 1 }, modifications, UpdateOptions::default())
+        let options = UpdateOptions::default();
+        UpdateStatement::one(doc! { "a": 1 }, modifications, options).map(of)
+    }
+
+    fn of(statement: UpdateStatement) -> Update {
+        Update { collection: "ports".into(), statement, options: WriteOptions::default() }
     }
 
     #[test]
@@ -247,6 +293,20 @@ mod tests {
     }
 
     #[test]
+    fn a_replacement_may_be_anything_but_an_update() {
+        let replace = |replacement| {
+            UpdateStatement::replace(doc! { "a": 1 }, replacement, UpdateOptions::default())
+        };
+        let error = replace(rawdoc! { "$set": {}, "b": 2 }).unwrap_err();
+        assert_eq!(error, BuildError::OperatorInReplacement { first_key: "$set".into() });
+        assert!(replace(rawdoc! {}).is_ok());
+        let replacing = of(replace(rawdoc! { "b": 2 }).unwrap());
+        let updates = plain(&replacing).get_array("updates").unwrap().clone();
+        assert_eq!(updates, [doc! { "q": { "a": 1 }, "u": { "b": 2 } }.into()]);
+        assert_eq!(replacing.retryability(), Retryability::Write);
+    }
+
+    #[test]
     fn one_is_retried_and_many_are_not() {
         let one = update(set()).unwrap();
         let expected = doc! {
@@ -255,7 +315,8 @@ mod tests {
         };
         assert_eq!(plain(&one), expected);
         assert_eq!(one.retryability(), Retryability::Write);
-        let many = Update::many("ports", doc! {}, set(), UpdateOptions::default()).unwrap();
+        let many = UpdateStatement::many(doc! {}, set(), UpdateOptions::default()).unwrap();
+        let many = of(many);
         let updates = plain(&many).get_array("updates").unwrap().clone();
         assert_eq!(updates, [doc! { "q": {}, "u": set(), "multi": true }.into()]);
         assert_eq!(many.retryability(), Retryability::None);
@@ -266,20 +327,25 @@ mod tests {
         let options = UpdateOptions {
             upsert: Some(true),
             array_filters: Some(vec![doc! { "x.y": 1 }]),
-            bypass_document_validation: Some(true),
             hint: Some(Hint::Name("a_1".into())),
-            comment: Some("why".into()),
-            let_vars: Some(doc! { "v": 1 }),
             collation: Some(doc! { "locale": "pt" }),
+            sort: Some(doc! { "c": -1 }),
         };
         let pipeline = vec![doc! { "$set": { "b": "$$v" } }];
-        let operation = Update::one("ports", doc! {}, pipeline, options).unwrap();
+        let mut operation = of(UpdateStatement::one(doc! {}, pipeline, options).unwrap());
+        operation.options = WriteOptions {
+            bypass_document_validation: Some(true),
+            comment: Some("why".into()),
+            let_vars: Some(doc! { "v": 1 }),
+            ..WriteOptions::default()
+        };
         let expected = doc! {
             "update": "ports", "ordered": true, "bypassDocumentValidation": true,
             "let": { "v": 1 }, "comment": "why", "$db": "harbour",
             "updates": [{
                 "q": {}, "u": [{ "$set": { "b": "$$v" } }], "upsert": true,
                 "arrayFilters": [{ "x.y": 1 }], "collation": { "locale": "pt" }, "hint": "a_1",
+                "sort": { "c": -1 },
             }],
         };
         assert_eq!(plain(&operation), expected);

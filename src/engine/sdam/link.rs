@@ -257,7 +257,7 @@ impl Exchange {
         self.awaited = self.next_request;
         self.next_request = self.next_request.wrapping_add(1);
         let mut message = Vec::new();
-        Ping::encode(&mut message, self.awaited)
+        Ping::encode(&mut message, self.awaited, self.settings.server_api)
             .expect("a ping is far shorter than the longest message");
         message
     }
@@ -267,7 +267,7 @@ impl Exchange {
         self.next_request = self.next_request.wrapping_add(1);
         let hello_ok = self.hello_ok;
         let mut message = Vec::new();
-        HelloCommand { hello_ok, ..command }
+        HelloCommand { hello_ok, server_api: self.settings.server_api, ..command }
             .encode(&mut message, self.awaited)
             .expect("a hello is far shorter than the longest message");
         message

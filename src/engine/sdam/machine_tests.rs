@@ -39,6 +39,7 @@ impl Rig {
             rtt_probe: RttProbe::Hello,
             metadata,
             compressors: Vec::new(),
+            server_api: None,
         };
         let settings = SdamSettings {
             topology_id: TopologyId(ObjectId::from_bytes([7; 12])),

@@ -17,6 +17,7 @@ pub(in crate::engine::sdam) fn settings(streaming: bool, rtt_probe: RttProbe) ->
         rtt_probe,
         metadata: ClientMetadata::new(OsMetadata::default(), "test", EnvMetadata::default()),
         compressors: Vec::new(),
+        server_api: None,
     }
 }
 

@@ -94,6 +94,7 @@ impl Rig {
                 rtt_probe: RttProbe::Hello,
                 metadata,
                 compressors: Vec::new(),
+                server_api: None,
             },
         });
         Self {

@@ -10,7 +10,7 @@ use super::snapshot::TopologySnapshot;
 use super::suspicion::SuspicionSettings;
 use super::topology::{TopologyId, TopologyType};
 use crate::engine::address::ServerAddress;
-use crate::engine::hello::ClientMetadata;
+use crate::engine::hello::{ClientMetadata, ServerApi};
 use crate::engine::wire::Compressor;
 
 /// How servers are watched (`serverMonitoringMode`).
@@ -58,6 +58,9 @@ pub struct MonitorSettings {
     /// The compressors that it offers there: an operation may have the connection later.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub compressors: Vec<Compressor>,
+    /// The Stable API that the client declares.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_api: Option<ServerApi>,
 }
 
 /// What the topology machine is told once.

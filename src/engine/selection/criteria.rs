@@ -288,6 +288,8 @@ pub enum OperationKind {
     Read,
     /// Changes data: goes to the primary.
     Write,
+    /// Writes what it has read ($out, $merge): see [`Criteria::resolved`].
+    Output,
 }
 
 /// A user's own rule: what it leaves in the list of suitable servers stays suitable. Applied before
@@ -351,6 +353,9 @@ impl fmt::Display for Criteria<'_> {
             OperationKind::Write => f.write_str("a write"),
             OperationKind::Read => {
                 write!(f, "a read with read preference {}", self.read_preference)
+            }
+            OperationKind::Output => {
+                write!(f, "a write of results with read preference {}", self.read_preference)
             }
         }
     }

@@ -100,6 +100,7 @@ pub fn explain(
     criteria: &Criteria<'_>,
     now: Instant,
 ) -> Vec<Verdict> {
+    let criteria = &criteria.resolved(topology);
     let rule = Rule::find(topology, criteria);
     let mut passed: Vec<_> = rule.map_or_else(Vec::new, |rule| rule.servers(topology).collect());
     if let Some(selector) = criteria.server_selector {

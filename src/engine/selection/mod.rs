@@ -10,6 +10,7 @@ mod criteria;
 mod document;
 mod explain;
 mod hints;
+mod output;
 pub mod search;
 mod staleness;
 mod tags;
@@ -53,6 +54,7 @@ pub fn select<'t>(
     operation_count: impl Fn(&ServerAddress) -> usize,
     rng: &mut Rng,
 ) -> Result<Option<&'t Arc<ServerDescription>>, SelectionError> {
+    let criteria = &criteria.resolved(topology);
     check(topology, criteria)?;
     let Some(rule) = Rule::find(topology, criteria) else { return Ok(None) };
     let threshold = criteria.local_threshold;
@@ -76,6 +78,7 @@ pub fn suitable<'t>(
     topology: &'t TopologyDescription,
     criteria: &Criteria<'_>,
 ) -> Result<Vec<&'t Arc<ServerDescription>>, SelectionError> {
+    let criteria = &criteria.resolved(topology);
     check(topology, criteria)?;
     let rule = Rule::find(topology, criteria);
     Ok(rule.map_or_else(Vec::new, |rule| rule.servers(topology).collect()))

@@ -45,6 +45,11 @@ impl Server {
         self
     }
 
+    pub(super) fn wire(mut self, max: i32) -> Self {
+        self.reply().max_wire_version = max;
+        self
+    }
+
     fn reply(&mut self) -> &mut HelloReply {
         Arc::make_mut(&mut self.0.reply)
     }

@@ -85,6 +85,7 @@ impl Rig {
                 rtt_probe: RttProbe::Hello,
                 metadata,
                 compressors: Vec::new(),
+                server_api: None,
             },
         };
         let mut rig = Self {

@@ -1,0 +1,61 @@
+//! The values of a field.
+
+use std::time::Duration;
+
+use bson::{Bson, Document};
+
+use super::Collection;
+use crate::driver::execute::execute;
+use crate::engine::op::{self, DistinctOptions, Hint};
+use crate::engine::selection::ReadPreference;
+use crate::error::Result;
+use crate::options::ReadConcern;
+use crate::settings::{Settings, awaited, setters};
+
+/// The values of a field in the documents that a filter finds; `.await` runs it.
+#[must_use = "nothing is sent until it is awaited"]
+#[derive(Clone, Debug)]
+pub struct Distinct {
+    collection: Collection<()>,
+    field: String,
+    filter: Document,
+    options: DistinctOptions,
+    settings: Settings,
+}
+
+impl Distinct {
+    pub(super) fn new(collection: Collection<()>, field: String, filter: Document) -> Self {
+        let (options, settings) = (DistinctOptions::default(), Settings::default());
+        Self { collection, field, filter, options, settings }
+    }
+
+    setters! {
+        /// Which index is used; servers of 7.1 and later.
+        hint: Hint => options.hint;
+        /// Appears in the server's log and profile.
+        comment: Bson => options.comment;
+        /// Rules for comparing texts.
+        collation: Document => options.collation;
+        /// How long the server may work on it. Deprecated: `timeout` overrides it.
+        max_time: Duration => options.max_time;
+        /// Which servers may answer; by default the collection's read preference.
+        read_preference: ReadPreference => settings.read_preference;
+        /// How safe the data must be; by default the collection's read concern.
+        read_concern: ReadConcern => settings.read_concern;
+        /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+        timeout: Duration => settings.timeout;
+        #[doc(hidden)]
+        raw_data: bool => options.raw_data;
+    }
+
+    async fn run(self) -> Result<Vec<Bson>> {
+        let collection = self.collection.name().to_owned();
+        let (field, filter, options) = (self.field, self.filter, self.options);
+        let mut operation = op::Distinct { collection, field, filter, options };
+        let client = self.collection.database().client();
+        let route = self.collection.read_route(&self.settings);
+        Ok(execute(client.shared(), &mut operation, &route).await?.output)
+    }
+}
+
+awaited!(Distinct => Vec<Bson>);

@@ -1,0 +1,149 @@
+//! Changing one document and getting it.
+
+use std::time::Duration;
+
+use bson::{Bson, Document, RawDocumentBuf};
+use serde::de::DeserializeOwned;
+
+use super::Collection;
+use crate::cursor::decode;
+use crate::driver::execute::execute;
+use crate::engine::op::{
+    FindAndModify, FindAndModifyOptions, Hint, ReturnDocument, UpdateModifications,
+};
+use crate::error::Result;
+use crate::options::WriteConcern;
+use crate::settings::{Settings, awaited, setters};
+use crate::transport::MaybeSend;
+
+/// What the three have in common.
+#[derive(Clone, Debug)]
+struct Parts<T> {
+    collection: Collection<T>,
+    filter: Document,
+    options: FindAndModifyOptions,
+    settings: Settings,
+}
+
+impl<T> Parts<T> {
+    fn new(collection: Collection<T>, filter: Document) -> Self {
+        let (options, settings) = (FindAndModifyOptions::default(), Settings::default());
+        Self { collection, filter, options, settings }
+    }
+}
+
+macro_rules! find_and_modify {
+    ($(#[$doc:meta])* $name:ident, { $($field:ident: $type:ty)? }, { $($own:tt)* }) => {
+        $(#[$doc])*
+        #[must_use = "nothing is sent until it is awaited"]
+        #[derive(Clone, Debug)]
+        pub struct $name<T> {
+            parts: Parts<T>,
+            $($field: $type,)?
+        }
+
+        impl<T> $name<T> {
+            pub(super) fn new(
+                collection: Collection<T>,
+                filter: Document,
+                $($field: $type,)?
+            ) -> Self {
+                Self { parts: Parts::new(collection, filter), $($field,)? }
+            }
+
+            setters! {
+                /// The order in which the first is the first.
+                sort: Document => parts.options.sort;
+                /// Which fields the result has.
+                projection: Document => parts.options.projection;
+                $($own)*
+                /// Which index is used.
+                hint: Hint => parts.options.hint;
+                /// Appears in the server's log and profile.
+                comment: Bson => parts.options.comment;
+                /// Variables for expressions in the filter and the update (`let`).
+                let_vars: Document => parts.options.let_vars;
+                /// Rules for comparing texts.
+                collation: Document => parts.options.collation;
+                /// How long the server may work on it. Deprecated: `timeout` overrides it.
+                max_time: Duration => parts.options.max_time;
+                /// How safe the write must be; by default the collection's write concern.
+                write_concern: WriteConcern => parts.settings.write_concern;
+                /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
+                timeout: Duration => parts.settings.timeout;
+                #[doc(hidden)]
+                raw_data: bool => parts.options.raw_data;
+            }
+        }
+
+        awaited!(for<T: DeserializeOwned + MaybeSend + 'static> $name<T> => Option<T>);
+    };
+}
+
+find_and_modify! {
+    /// The removal of one document, which is given; `.await` runs it.
+    FindOneAndDelete, {}, {}
+}
+
+find_and_modify! {
+    /// The change of one document, which is given as it was before, or as it is; `.await` runs it.
+    FindOneAndUpdate, { update: UpdateModifications }, {
+        /// Which of the two documents is given; by default the one before the change.
+        return_document: ReturnDocument => parts.options.return_document;
+        /// Whether a document is inserted where the filter finds none.
+        upsert: bool => parts.options.upsert;
+        /// Which elements of arrays are changed.
+        array_filters: Vec<Document> => parts.options.array_filters;
+        /// Whether the collection's validation is passed over.
+        bypass_document_validation: bool => parts.options.bypass_document_validation;
+    }
+}
+
+find_and_modify! {
+    /// The replacement of one document, which is given as it was before, or as it is; `.await` runs
+    /// it.
+    FindOneAndReplace, { replacement: Result<RawDocumentBuf> }, {
+        /// Which of the two documents is given; by default the one before the change.
+        return_document: ReturnDocument => parts.options.return_document;
+        /// Whether a document is inserted where the filter finds none.
+        upsert: bool => parts.options.upsert;
+        /// Whether the collection's validation is passed over.
+        bypass_document_validation: bool => parts.options.bypass_document_validation;
+    }
+}
+
+impl<T: DeserializeOwned> FindOneAndDelete<T> {
+    async fn run(self) -> Result<Option<T>> {
+        let Parts { collection, filter, options, settings } = self.parts;
+        let operation = FindAndModify::delete(collection.name(), filter, options);
+        run(&collection, operation, &settings).await
+    }
+}
+
+impl<T: DeserializeOwned> FindOneAndUpdate<T> {
+    async fn run(self) -> Result<Option<T>> {
+        let Parts { collection, filter, options, settings } = self.parts;
+        let operation = FindAndModify::update(collection.name(), filter, self.update, options)?;
+        run(&collection, operation, &settings).await
+    }
+}
+
+impl<T: DeserializeOwned> FindOneAndReplace<T> {
+    async fn run(self) -> Result<Option<T>> {
+        let Parts { collection, filter, options, settings } = self.parts;
+        let replacement = self.replacement?;
+        let operation = FindAndModify::replace(collection.name(), filter, replacement, options)?;
+        run(&collection, operation, &settings).await
+    }
+}
+
+async fn run<T: DeserializeOwned>(
+    collection: &Collection<T>,
+    mut operation: FindAndModify,
+    settings: &Settings,
+) -> Result<Option<T>> {
+    let client = collection.database().client();
+    let route = collection.write_route(settings)?;
+    let found = execute(client.shared(), &mut operation, &route).await?.output;
+    found.map(|document| decode(&document)).transpose()
+}
