@@ -140,15 +140,8 @@ fn client(client: &ClientEntity) -> Result<(), Reason> {
     if let Some((name, _)) = options.iter().find(|(_, set)| *set) {
         return missing(&format!("client option {name}"));
     }
-    match client.uri_options.keys().find(|name| UNBUILT_OPTIONS.contains(&name.as_str())) {
-        Some(name) => missing(&format!("option {name}")),
-        None => Ok(()),
-    }
+    Ok(())
 }
-
-/// Connection string options that later issues build.
-const UNBUILT_OPTIONS: [&str; 5] =
-    ["compressors", "tls", "authMechanism", "srvServiceName", "proxyHost"];
 
 fn operation(operation: &Operation) -> Result<(), Reason> {
     let of_runner = operation.object == "testRunner";

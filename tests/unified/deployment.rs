@@ -3,7 +3,7 @@
 //! What prepares and checks a test (initial data, outcome, fail points off) goes over the support
 //! crate's own connection, so that it does not depend on the driver under test.
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 
 use bson::{Bson, Document, doc};
@@ -75,19 +75,42 @@ impl Kind {
 /// The user of guarded deployments, who may do everything, and the password.
 pub(crate) const USER: (&str, &str) = ("tester", "pencil");
 
+const LOAD_BALANCED_SINCE: Version = Version::new(5, 0, 0);
+
+/// Servers beside the default one, the newest first.
+const OLDER: [&str; 2] = ["5.0.4", "4.4.2"];
+
 /// The servers of this process; dropping it stops them.
 pub(crate) struct Deployments {
     binary: MongodBinary,
     pub(crate) version: Version,
     started: [OnceLock<Result<Deployment, String>>; Kind::ALL.len()],
+    /// Those of older servers, for tests that this version does not meet.
+    pub(crate) older: Vec<Arc<Self>>,
 }
 
 impl Deployments {
     /// Looks for the server's program; starts nothing.
     pub(crate) fn find() -> Result<Self, String> {
         let binary = MongodBinary::find(None).map_err(|error| error.to_string())?;
+        let mut newest = Self::of(binary)?;
+        for version in OLDER {
+            // What is not installed leaves its tests apart, with the reason that they have anyway.
+            if let Ok(binary) = MongodBinary::find(Some(version)) {
+                newest.older.push(Arc::new(Self::of(binary)?));
+            }
+        }
+        Ok(newest)
+    }
+
+    fn of(binary: MongodBinary) -> Result<Self, String> {
         let version = binary.version().parse()?;
-        Ok(Self { binary, version, started: Default::default() })
+        Ok(Self { binary, version, started: Default::default(), older: Vec::new() })
+    }
+
+    /// Whether there is such a thing: servers before 5.0 stand behind no load balancer.
+    pub(crate) fn has(&self, kind: Kind) -> bool {
+        kind.topology() != "load-balanced" || self.version >= LOAD_BALANCED_SINCE
     }
 
     /// The deployment of this kind, started if it is not running yet.

@@ -2,9 +2,10 @@
 //!
 //! Files are read from `$MONGODB_SPECIFICATIONS`, else `../shared/specifications`. The servers, a
 //! standalone and a set of three members with fail points, are started when the first test needs
-//! them. A test that no deployment can run, or that needs what this driver has not built yet, is
-//! shown as ignored with its reason, and counted by reason at the end; nothing is left out
-//! silently. Tests run one after another: fail points belong to whole servers.
+//! them; those of older versions for the tests that the newest does not meet. A test that no
+//! deployment can run, or that needs what this driver has not built yet, is shown as ignored with
+//! its reason, and counted by reason at the end; nothing is left out silently. Tests run one after
+//! another: fail points belong to whole servers.
 
 #![allow(clippy::print_stdout, reason = "the summary of a test program")]
 
@@ -136,8 +137,16 @@ fn tests(
     let mut trials = Vec::new();
     for (index, test) in file.tests.iter().enumerate() {
         let title = format!("{name}::{}", test.description);
-        let kinds = match apart::judge(name, &file, test, deployments) {
-            Ok(kinds) => kinds,
+        let judge = |on: &Arc<Deployments>| {
+            let kinds = apart::judge(name, &file, test, on)?;
+            Ok((on.clone(), kinds))
+        };
+        let judged = judge(deployments);
+        let judged = judged.or_else(|reason: Reason| {
+            deployments.older.iter().find_map(|older| judge(older).ok()).ok_or(reason)
+        });
+        let (deployments, kinds) = match judged {
+            Ok(found) => found,
             Err(reason) if suite.expect == Expect::Fail && reason.is_nonsense() => {
                 trials.push(Trial::test(title, || Ok(())));
                 continue;
@@ -149,12 +158,13 @@ fn tests(
                 continue;
             }
         };
-        let (file, deployments) = (file.clone(), deployments.clone());
+        let file = file.clone();
         trials.push(Trial::test(title, move || {
             for kind in kinds {
                 let outcome = run::run(&file, &file.tests[index], &deployments, kind);
                 let outcome = suite.expect.judge(outcome);
-                outcome.map_err(|what| format!("on a {}: {what}", kind.as_str()))?;
+                let (kind, version) = (kind.as_str(), deployments.version);
+                outcome.map_err(|what| format!("on a {kind} of {version}: {what}"))?;
             }
             Ok(())
         }));

@@ -17,7 +17,8 @@ pub(crate) fn deployments(
     // A password is asked for where a test wants that, and nowhere else.
     let mut all = file.run_on_requirements.iter().chain(&test.run_on_requirements);
     let guarded = all.any(|requirement| requirement.auth == Some(true));
-    for kind in Kind::ALL.into_iter().filter(|kind| kind.is_guarded() == guarded) {
+    let exists = |kind: &Kind| kind.is_guarded() == guarded && available.has(*kind);
+    for kind in Kind::ALL.into_iter().filter(exists) {
         let outcome = any(&file.run_on_requirements, kind, available)
             .and_then(|()| any(&test.run_on_requirements, kind, available));
         match outcome {
