@@ -21,7 +21,7 @@ use crate::engine::op::{
     get_more_batch_size,
 };
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::ImplicitSession;
+use crate::session::OperationSession;
 use crate::transport::BoxFuture;
 
 /// The results of a query: a stream of documents read as `T`, straight from the reply's bytes.
@@ -45,7 +45,7 @@ pub struct Cursor<T> {
     time: CursorTime,
     /// The time of the step of the iteration that is under way.
     step: Option<TimeBudget>,
-    session: Option<ImplicitSession>,
+    session: Option<OperationSession>,
     /// Whether it has a connection of its own: behind a load balancer.
     pinned: bool,
     /// That one; it is not here while a batch is fetched.

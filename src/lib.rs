@@ -42,6 +42,7 @@ pub mod transport;
 pub mod uri;
 
 mod client;
+mod client_session;
 mod collection;
 mod cursor;
 mod database;
@@ -66,6 +67,7 @@ mod topology;
 
 pub use bson;
 pub use client::{Client, Ping};
+pub use client_session::{ClientSession, SessionOptions, StartSession};
 pub use collection::{
     Aggregate, BulkWrite, BulkWriteResult, Collection, CountDocuments, CreateIndex,
     CreateIndexResult, CreateIndexes, CreateIndexesResult, CursorType, DeleteMany, DeleteManyModel,

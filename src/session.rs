@@ -11,6 +11,7 @@ use arc_swap::ArcSwapOption;
 use bson::raw::cstr;
 use bson::{RawDocument, RawDocumentBuf, Timestamp};
 
+use crate::client_session::ClientSession;
 use crate::driver::shared::Shared;
 use crate::engine::sdam::TopologyType;
 use crate::engine::session::{self, ServerSession};
@@ -25,8 +26,16 @@ pub(crate) struct SessionPool {
 /// A cluster time, signed by the deployment.
 #[derive(Debug)]
 pub(crate) struct ClusterTime {
-    time: Timestamp,
+    pub(crate) time: Timestamp,
     pub(crate) document: RawDocumentBuf,
+}
+
+impl ClusterTime {
+    /// Reads a `$clusterTime`.
+    pub(crate) fn of(document: &RawDocument) -> Option<Self> {
+        let time = document.get_timestamp("clusterTime").ok()?;
+        Some(Self { time, document: document.to_owned() })
+    }
 }
 
 impl SessionPool {
@@ -72,15 +81,8 @@ pub(crate) struct ImplicitSession {
 impl ImplicitSession {
     /// A session for one operation; `None` where the deployment has none.
     pub(crate) fn acquire(shared: &Arc<Shared>) -> Option<Self> {
-        let timeout = timeout(shared)?;
-        let now = shared.transport.now();
-        let idle = shared.sessions.idle().acquire(now, Some(timeout));
-        let session = idle.unwrap_or_else(|| {
-            let mut lsid = RawDocumentBuf::new();
-            lsid.append(cstr!("id"), bson::Binary::from(bson::Uuid::new()));
-            ServerSession::new(lsid, now)
-        });
-        Some(Self { shared: shared.clone(), session: Some(session) })
+        timeout(shared)?;
+        Some(Self { shared: shared.clone(), session: Some(take(shared)) })
     }
 
     pub(crate) fn get(&mut self) -> &mut ServerSession {
@@ -90,14 +92,60 @@ impl ImplicitSession {
 
 impl Drop for ImplicitSession {
     fn drop(&mut self) {
-        let Some(mut session) = self.session.take() else { return };
-        let now = self.shared.transport.now();
-        session.touch(now);
-        self.shared.sessions.idle().release(session, now, timeout(&self.shared));
+        if let Some(session) = self.session.take() {
+            give_back(&self.shared, session);
+        }
     }
 }
 
-fn timeout(shared: &Shared) -> Option<Duration> {
+/// The session of one operation.
+pub(crate) enum OperationSession {
+    Implicit(ImplicitSession),
+    /// The user's own.
+    Explicit(ClientSession),
+}
+
+impl OperationSession {
+    /// What the server knows of it; `None` once the user has ended it.
+    pub(crate) fn with_server<T>(
+        &mut self,
+        act: impl FnOnce(&mut ServerSession) -> T,
+    ) -> Option<T> {
+        match self {
+            Self::Implicit(session) => Some(act(session.get())),
+            Self::Explicit(session) => session.with_server(act),
+        }
+    }
+
+    /// The user's session.
+    pub(crate) fn explicit(&self) -> Option<&ClientSession> {
+        match self {
+            Self::Implicit(_) => None,
+            Self::Explicit(session) => Some(session),
+        }
+    }
+}
+
+/// The latest idle server session, or a new one.
+pub(crate) fn take(shared: &Shared) -> ServerSession {
+    let now = shared.transport.now();
+    let idle = shared.sessions.idle().acquire(now, timeout(shared));
+    idle.unwrap_or_else(|| {
+        let mut lsid = RawDocumentBuf::new();
+        lsid.append(cstr!("id"), bson::Binary::from(bson::Uuid::new()));
+        ServerSession::new(lsid, now)
+    })
+}
+
+/// Nobody uses the server session any more.
+pub(crate) fn give_back(shared: &Shared, mut session: ServerSession) {
+    let now = shared.transport.now();
+    session.touch(now);
+    shared.sessions.idle().release(session, now, timeout(shared));
+}
+
+/// For how long a session lives on the server without being used; `None` where there are none.
+pub(crate) fn timeout(shared: &Shared) -> Option<Duration> {
     let view = shared.view();
     if view.topology.topology_type == TopologyType::LoadBalanced {
         // Load balancers "Session Expiration": what is behind one has sessions, and the client is

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::client_session::ClientSession;
 use crate::database::Database;
 use crate::driver::route::Route;
 use crate::engine::op::TimeBudget;
@@ -16,6 +17,7 @@ pub(crate) struct Settings {
     pub(crate) read_concern: Option<ReadConcern>,
     pub(crate) write_concern: Option<WriteConcern>,
     pub(crate) timeout: Option<Duration>,
+    pub(crate) session: Option<ClientSession>,
 }
 
 static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
@@ -27,7 +29,8 @@ impl Settings {
         let concern = self.read_concern.as_ref().unwrap_or(&defaults.read_concern);
         let read_concern = (!concern.is_default()).then(|| concern.to_document());
         let budget = self.budget(database, defaults);
-        Route { read_concern, budget, ..Route::read(database.name(), preference) }
+        let session = self.session.clone();
+        Route { read_concern, budget, session, ..Route::read(database.name(), preference) }
     }
 
     /// Where a write goes.
@@ -46,7 +49,8 @@ impl Settings {
             concern = &untimed;
         }
         let document = (!concern.is_default()).then(|| concern.to_document());
-        Ok(Route { budget, ..Route::write(database.name(), document) })
+        let session = self.session.clone();
+        Ok(Route { budget, session, ..Route::write(database.name(), document) })
     }
 
     /// Where a read goes that writes its results.
@@ -63,14 +67,16 @@ impl Settings {
     /// Sets": "Drivers MUST however run `listCollections` on the primary node").
     pub(crate) fn primary<'a>(&self, database: &'a Database, defaults: &Defaults) -> Route<'a> {
         let budget = self.budget(database, defaults);
-        Route { budget, ..Route::read(database.name(), &PRIMARY) }
+        let session = self.session.clone();
+        Route { budget, session, ..Route::read(database.name(), &PRIMARY) }
     }
 
     /// Where a user's own command goes: no concern is added to it.
     pub(crate) fn command<'a>(&'a self, database: &'a Database) -> Route<'a> {
         let preference = self.read_preference.as_ref().unwrap_or(&PRIMARY);
         let budget = self.budget(database, database.defaults());
-        Route { budget, ..Route::read(database.name(), preference) }
+        let session = self.session.clone();
+        Route { budget, session, ..Route::read(database.name(), preference) }
     }
 
     /// The time of an operation that begins now.

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bson::{Bson, Document};
 
 use super::Collection;
+use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings};
 use crate::database::Database;
 use crate::driver::execute::execute;
@@ -123,6 +124,8 @@ impl<T> Aggregate<T> {
         write_concern: WriteConcern => settings.write_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
         #[doc(hidden)]
         raw_data: bool => options.raw_data;
     }

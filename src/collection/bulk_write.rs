@@ -8,6 +8,7 @@ use bson::{Bson, Document};
 use super::Collection;
 use super::batches::in_batches;
 use super::models::WriteModel;
+use crate::client_session::ClientSession;
 use crate::engine::op::{BulkWriteResult, Statement, WriteOptions};
 use crate::error::Result;
 use crate::options::WriteConcern;
@@ -52,6 +53,8 @@ impl BulkWrite {
         write_concern: WriteConcern => settings.write_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
         #[doc(hidden)]
         raw_data: bool => options.raw_data;
     }

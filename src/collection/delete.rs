@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Bson, Document};
 
 use super::Collection;
+use crate::client_session::ClientSession;
 use crate::driver::execute::execute;
 use crate::engine::op::{self, DeleteOptions, DeleteStatement, Hint, WriteOptions};
 use crate::error::Result;
@@ -50,6 +51,8 @@ macro_rules! delete {
                 write_concern: WriteConcern => settings.write_concern;
                 /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
                 timeout: Duration => settings.timeout;
+                /// The session that it belongs to.
+                session: ClientSession => settings.session;
                 #[doc(hidden)]
                 raw_data: bool => command.raw_data;
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Bson, Document};
 
 use super::Collection;
+use crate::client_session::ClientSession;
 use crate::driver::execute::execute;
 use crate::engine::op::{self, DistinctOptions, Hint};
 use crate::engine::selection::ReadPreference;
@@ -44,6 +45,8 @@ impl Distinct {
         read_concern: ReadConcern => settings.read_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
         #[doc(hidden)]
         raw_data: bool => options.raw_data;
     }

@@ -6,6 +6,7 @@ use bson::{Bson, Document};
 use serde::de::DeserializeOwned;
 
 use super::Collection;
+use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings, decode};
 use crate::driver::execute::execute;
 use crate::engine::op::{
@@ -89,6 +90,8 @@ impl<T> Find<T> {
         read_concern: ReadConcern => settings.read_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
         #[doc(hidden)]
         raw_data: bool => options.raw_data;
     }
@@ -163,6 +166,8 @@ impl<T> FindOne<T> {
         read_concern: ReadConcern => settings.read_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
         #[doc(hidden)]
         raw_data: bool => options.raw_data;
     }

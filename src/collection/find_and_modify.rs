@@ -6,6 +6,7 @@ use bson::{Bson, Document, RawDocumentBuf};
 use serde::de::DeserializeOwned;
 
 use super::Collection;
+use crate::client_session::ClientSession;
 use crate::cursor::decode;
 use crate::driver::execute::execute;
 use crate::engine::op::{
@@ -71,6 +72,8 @@ macro_rules! find_and_modify {
                 write_concern: WriteConcern => parts.settings.write_concern;
                 /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
                 timeout: Duration => parts.settings.timeout;
+                /// The session that it belongs to.
+                session: ClientSession => parts.settings.session;
                 #[doc(hidden)]
                 raw_data: bool => parts.options.raw_data;
             }

@@ -7,6 +7,7 @@ use futures_util::TryStreamExt;
 use serde::{Deserialize, Deserializer};
 
 use super::Collection;
+use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings};
 use crate::driver::execute::execute;
 use crate::engine::op::{self, CursorTime, CursorTimeOptions, Definition, TimeoutMode, index_name};
@@ -139,6 +140,8 @@ macro_rules! index_command {
                 write_concern: WriteConcern => settings.write_concern;
                 /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
                 timeout: Duration => settings.timeout;
+                /// The session that it belongs to.
+                session: ClientSession => settings.session;
             }
         }
 
@@ -270,6 +273,8 @@ impl ListIndexes {
         comment: Bson => options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
         /// What `timeout` bounds: by default everything up to the cursor's end.
         timeout_mode: TimeoutMode => mode;
         #[doc(hidden)]
@@ -298,6 +303,8 @@ impl ListIndexNames {
         comment: Bson => 0.options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => 0.settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => 0.settings.session;
         #[doc(hidden)]
         raw_data: bool => 0.options.raw_data;
     }

@@ -8,6 +8,7 @@ use bson::{Bson, RawDocumentBuf};
 
 use super::Collection;
 use super::batches::in_batches;
+use crate::client_session::ClientSession;
 use crate::engine::op::{Insert, WriteOptions};
 use crate::error::Result;
 use crate::options::WriteConcern;
@@ -42,6 +43,8 @@ impl InsertOne {
         write_concern: WriteConcern => 0.settings.write_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => 0.settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => 0.settings.session;
         /// Whether the collection's validation is passed over.
         bypass_document_validation: bool => 0.options.bypass_document_validation;
         /// Appears in the server's log and profile.
@@ -88,6 +91,8 @@ impl InsertMany {
         write_concern: WriteConcern => settings.write_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
         /// Whether the collection's validation is passed over.
         bypass_document_validation: bool => options.bypass_document_validation;
         /// Appears in the server's log and profile.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Bson, Document, RawDocumentBuf};
 
 use super::Collection;
+use crate::client_session::ClientSession;
 use crate::driver::execute::execute;
 use crate::engine::op::{
     self, Hint, UpdateModifications, UpdateOptions, UpdateStatement, WriteOptions,
@@ -76,6 +77,8 @@ macro_rules! update {
                 write_concern: WriteConcern => 0.settings.write_concern;
                 /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
                 timeout: Duration => 0.settings.timeout;
+                /// The session that it belongs to.
+                session: ClientSession => 0.settings.session;
                 #[doc(hidden)]
                 raw_data: bool => 0.command.raw_data;
             }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use bson::{Bson, Document, RawDocumentBuf};
 
 use super::Database;
+use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings};
 use crate::driver::execute::execute;
 use crate::engine::op::{self, CursorTime, CursorTimeOptions, CursorType, TimeoutMode};
@@ -57,6 +58,8 @@ impl RunCommand {
         /// Where there is a time-out, `maxTimeMS` is added to the command: leave it out of your
         /// own.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
     }
 
     /// Gives the reply as raw BSON.
@@ -140,6 +143,8 @@ impl<T> RunCursorCommand<T> {
         /// Where there is a time-out, `maxTimeMS` is added to the command: leave it out of your
         /// own.
         timeout: Duration => command.settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => command.settings.session;
         /// What `timeout` bounds: by default everything up to the cursor's end; of a tailable
         /// cursor each step of the iteration.
         timeout_mode: TimeoutMode => time.mode;

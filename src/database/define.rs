@@ -5,6 +5,7 @@ use std::time::Duration;
 use bson::{Bson, Document};
 
 use super::Database;
+use crate::client_session::ClientSession;
 use crate::collection::Collection;
 use crate::driver::execute::execute;
 use crate::engine::op::{Definition, codes};
@@ -42,6 +43,8 @@ macro_rules! definition {
                 write_concern: WriteConcern => settings.write_concern;
                 /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
                 timeout: Duration => settings.timeout;
+                /// The session that it belongs to.
+                session: ClientSession => settings.session;
             }
         }
 

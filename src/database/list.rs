@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Database;
 use crate::client::Client;
+use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings, decode};
 use crate::driver::execute::execute;
 use crate::engine::op::{self, CursorTime, CursorTimeOptions, TimeoutMode};
@@ -92,6 +93,8 @@ impl ListDatabases {
         comment: Bson => options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
     }
 
     async fn run(mut self) -> Result<Vec<DatabaseSpecification>> {
@@ -114,6 +117,8 @@ impl ListDatabaseNames {
         comment: Bson => 0.options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => 0.settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => 0.settings.session;
     }
 
     async fn run(self) -> Result<Vec<String>> {
@@ -162,6 +167,8 @@ impl ListCollections {
         comment: Bson => options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => settings.session;
         /// What `timeout` bounds: by default everything up to the cursor's end.
         timeout_mode: TimeoutMode => mode;
         #[doc(hidden)]
@@ -197,6 +204,8 @@ impl ListCollectionNames {
         comment: Bson => 0.options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => 0.settings.timeout;
+        /// The session that it belongs to.
+        session: ClientSession => 0.settings.session;
         #[doc(hidden)]
         raw_data: bool => 0.options.raw_data;
     }

@@ -21,6 +21,7 @@ use super::pool::PooledConnection;
 use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
+use crate::client_session::ClientSession;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::{AttemptServer, Outdated, RetryPolicy};
 use crate::engine::op::{
@@ -28,10 +29,11 @@ use crate::engine::op::{
     Retryability, Trouble,
 };
 use crate::engine::sdam::{ServerType, Stage};
+use crate::engine::session::{SNAPSHOT_SINCE, ServerSession};
 use crate::engine::time::Instant;
 use crate::engine::wire::{Flags, WireError};
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::ImplicitSession;
+use crate::session::{ImplicitSession, OperationSession};
 
 /// What an operation gave, and where.
 pub(crate) struct Executed<T> {
@@ -41,7 +43,7 @@ pub(crate) struct Executed<T> {
     /// When the last attempt was sent.
     pub(crate) sent: Instant,
     /// The session that was used; a cursor keeps it.
-    pub(crate) session: Option<ImplicitSession>,
+    pub(crate) session: Option<OperationSession>,
     /// Behind a load balancer: the connection of the cursor that was opened.
     pub(crate) connection: Option<PooledConnection>,
 }
@@ -60,7 +62,7 @@ pub(crate) async fn execute_in<O: Operation>(
     shared: &Arc<Shared>,
     operation: &mut O,
     route: &Route<'_>,
-    session: Option<ImplicitSession>,
+    session: Option<OperationSession>,
 ) -> Result<Executed<O::Output>> {
     execute_on(shared, operation, route, session, &mut None).await
 }
@@ -71,7 +73,7 @@ pub(crate) async fn execute_on<O: Operation>(
     shared: &Arc<Shared>,
     operation: &mut O,
     route: &Route<'_>,
-    session: Option<ImplicitSession>,
+    session: Option<OperationSession>,
     pinned: &mut Option<PooledConnection>,
 ) -> Result<Executed<O::Output>> {
     let mut run = Run::new(shared, operation, route, session);
@@ -131,7 +133,7 @@ pub(super) struct Success<T> {
 }
 
 impl<T> Success<T> {
-    fn executed(self, session: Option<ImplicitSession>) -> Executed<T> {
+    fn executed(self, session: Option<OperationSession>) -> Executed<T> {
         let Self { output, address, server_type, sent, connection } = self;
         Executed { output, address, server_type, sent, session, connection }
     }
@@ -146,7 +148,7 @@ pub(super) struct Run<'a> {
     pub(super) route: &'a Route<'a>,
     pub(super) kind: OperationKind,
     pub(super) policy: RetryPolicy,
-    session: Option<ImplicitSession>,
+    session: Option<OperationSession>,
     /// Of a retryable write: the same for every attempt, which is what makes it happen once.
     pub(super) txn_number: Option<i64>,
     /// How many attempts were sent.
@@ -166,7 +168,7 @@ impl<'a> Run<'a> {
         shared: &'a Arc<Shared>,
         operation: &O,
         route: &'a Route<'a>,
-        session: Option<ImplicitSession>,
+        session: Option<OperationSession>,
     ) -> Self {
         Self {
             shared,
@@ -183,7 +185,7 @@ impl<'a> Run<'a> {
                 }
                 .is_acknowledged(),
             },
-            session,
+            session: session.or_else(|| route.session.clone().map(OperationSession::Explicit)),
             txn_number: None,
             attempt: 0,
             moves: 0,
@@ -263,20 +265,26 @@ impl<'a> Run<'a> {
         }
         let server = AttemptServer::of(&selected.server);
         self.join_session(&server)?;
+        let session_concern = self.session_concern(operation, &connection)?;
         let preference = self
             .route
             .read_preference
             .document_for(selected.topology_type, selected.server.server_type)
             .filter(|_| selected.by_preference);
-        let cluster_time = self.shared.sessions.cluster_time();
+        let explicit = self.session.as_ref().and_then(OperationSession::explicit).cloned();
+        let mut cluster_time = self.shared.sessions.cluster_time();
+        if let Some(session) = &explicit {
+            cluster_time = session.newest(cluster_time);
+        }
         let txn_number = self.txn_number;
-        let lsid = self.session.as_mut().map(|session| session.get().lsid.clone());
+        let lsid = self.session.as_mut().and_then(|it| it.with_server(|it| it.lsid.clone()));
         let context = CommandContext {
             lsid: lsid.as_ref().map(|lsid| &***lsid),
             txn_number,
             cluster_time: cluster_time.as_ref().map(|time| &*time.document),
             read_preference: preference.as_deref(),
             read_concern: self.route.read_concern.as_deref(),
+            session_concern: session_concern.as_deref(),
             write_concern: self.route.write_concern.as_deref(),
             server_api: self.shared.options.server_api,
             limits,
@@ -306,6 +314,9 @@ impl<'a> Run<'a> {
                 .ok_or_else(|| Error::invalid_argument("w: 0 gives this operation no result"))?,
             Some(reply) => {
                 self.shared.sessions.advance(&reply);
+                if let Some(session) = &explicit {
+                    session.saw(&reply);
+                }
                 operation.read(reply, &context).map_err(|failure| {
                     let failed = self.refused(failure, selected, generation, &server);
                     failed.told(&mut watch)
@@ -395,8 +406,15 @@ impl<'a> Run<'a> {
 
     /// Gives the operation its session and, for a retryable write, its transaction number.
     fn join_session(&mut self, server: &AttemptServer) -> Result<(), Failed> {
-        if self.session.is_none() && self.policy.acknowledged && self.route.in_session {
-            self.session = ImplicitSession::acquire(self.shared);
+        match &self.session {
+            Some(OperationSession::Explicit(session)) => {
+                session.check(self.shared, self.policy.acknowledged)?;
+            }
+            None if self.policy.acknowledged && self.route.in_session => {
+                let session = ImplicitSession::acquire(self.shared);
+                self.session = session.map(OperationSession::Implicit);
+            }
+            _ => {}
         }
         let numbered = self.policy.needs_transaction_number(server);
         if self.txn_number.is_some() && !numbered {
@@ -409,9 +427,29 @@ impl<'a> Run<'a> {
             && numbered
             && let Some(session) = &mut self.session
         {
-            self.txn_number = Some(session.get().next_txn_number());
+            self.txn_number = session.with_server(ServerSession::next_txn_number);
         }
         Ok(())
+    }
+
+    /// What the user's session makes of the operation's read concern.
+    fn session_concern<O: Operation>(
+        &self,
+        operation: &O,
+        connection: &Connection,
+    ) -> Result<Option<RawDocumentBuf>, Failed> {
+        let session = self.session.as_ref().and_then(OperationSession::explicit);
+        let Some(concern) = session.map(ClientSession::concern) else { return Ok(None) };
+        let old = connection.hello().max_wire_version < SNAPSHOT_SINCE;
+        if concern.is_snapshot() && old {
+            let message = "snapshot reads need servers of version 5.0 or later";
+            return Err(Failed::unsent(Error::invalid_argument(message)));
+        }
+        let user_s = operation.kind() == OperationKind::Generic;
+        if self.route.server.is_some() || (user_s && !concern.is_snapshot()) {
+            return Ok(None);
+        }
+        Ok(concern.over(self.route.read_concern.as_deref()))
     }
 
     async fn exchange<O: Operation>(
@@ -465,6 +503,7 @@ impl<'a> Run<'a> {
     }
 
     fn set_dirty(&mut self, dirty: bool) -> bool {
-        self.session.as_mut().is_some_and(|session| session.get().set_dirty(dirty))
+        let session = self.session.as_mut();
+        session.and_then(|session| session.with_server(|it| it.set_dirty(dirty))).unwrap_or(false)
     }
 }

@@ -2,6 +2,7 @@
 
 use bson::RawDocumentBuf;
 
+use crate::client_session::ClientSession;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::{OperationKind, TimeBudget};
 use crate::engine::selection::{self, Criteria, ReadPreference};
@@ -16,6 +17,8 @@ pub(crate) struct Route<'a> {
     pub(crate) server: Option<&'a ServerAddress>,
     pub(crate) read_concern: Option<RawDocumentBuf>,
     pub(crate) write_concern: Option<RawDocumentBuf>,
+    /// The user's session.
+    pub(crate) session: Option<ClientSession>,
     /// Whether it runs in a session, where the deployment has them.
     pub(crate) in_session: bool,
     /// Whether somebody waits for the outcome, so that the limits of waiting count.
@@ -37,6 +40,7 @@ impl<'a> Route<'a> {
             server: None,
             read_concern: None,
             write_concern: None,
+            session: None,
             in_session: true,
             awaited: true,
             operation_id: None,

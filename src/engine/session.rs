@@ -5,7 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::RawDocumentBuf;
+use bson::raw::cstr;
+use bson::{RawBsonRef, RawDocument, RawDocumentBuf, Timestamp};
 
 use crate::engine::time::Instant;
 
@@ -41,6 +42,11 @@ impl ServerSession {
         std::mem::replace(&mut self.dirty, dirty)
     }
 
+    /// Whether an operation on it may still be running.
+    pub fn is_dirty(&self) -> bool {
+        self.dirty
+    }
+
     /// An operation used it.
     pub fn touch(&mut self, now: Instant) {
         self.last_use = now;
@@ -50,6 +56,96 @@ impl ServerSession {
         timeout.is_none_or(|timeout| now + MARGIN > self.last_use + timeout)
     }
 }
+
+/// What a session adds to the read concern of its operations, and the time that it knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionConcern {
+    /// Nothing.
+    None {
+        /// Of its latest operation.
+        operation_time: Option<Timestamp>,
+    },
+    /// Operations come after what the session has seen (causal-consistency).
+    Causal {
+        /// Of its latest operation.
+        operation_time: Option<Timestamp>,
+    },
+    /// All reads are of one moment (snapshot-sessions).
+    Snapshot {
+        /// The moment, once it is known.
+        time: Option<Timestamp>,
+    },
+}
+
+impl SessionConcern {
+    /// The time of the session's latest operation.
+    pub fn operation_time(&self) -> Option<Timestamp> {
+        match self {
+            Self::None { operation_time } | Self::Causal { operation_time } => *operation_time,
+            Self::Snapshot { .. } => None,
+        }
+    }
+
+    /// The moment that is read.
+    pub fn snapshot_time(&self) -> Option<Timestamp> {
+        match self {
+            Self::Snapshot { time } => *time,
+            Self::None { .. } | Self::Causal { .. } => None,
+        }
+    }
+
+    /// Takes note of an operation's time; an older one changes nothing.
+    pub fn advance(&mut self, time: Timestamp) {
+        if let Self::None { operation_time } | Self::Causal { operation_time } = self
+            && operation_time.is_none_or(|known| known < time)
+        {
+            *operation_time = Some(time);
+        }
+    }
+
+    /// Takes note of a reply: of its `operationTime`, and of the first `atClusterTime`.
+    pub fn saw(&mut self, reply: &RawDocument) {
+        if let Ok(Some(RawBsonRef::Timestamp(time))) = reply.get("operationTime") {
+            self.advance(time);
+        }
+        if let Self::Snapshot { time: time @ None } = self {
+            let cursor = reply.get_document("cursor").unwrap_or(reply);
+            if let Ok(Some(RawBsonRef::Timestamp(at))) = cursor.get("atClusterTime") {
+                *time = Some(at);
+            }
+        }
+    }
+
+    /// The read concern of an operation whose own is `own`; `None` where the session adds nothing.
+    ///
+    /// "If the level property [...] is null then the driver MUST NOT include a `level` field
+    /// alongside the `afterClusterTime`".
+    pub fn over(&self, own: Option<&RawDocument>) -> Option<RawDocumentBuf> {
+        match self {
+            Self::None { .. } | Self::Causal { operation_time: None } => None,
+            Self::Causal { operation_time: Some(time) } => {
+                let mut concern = own.map_or_else(RawDocumentBuf::new, RawDocument::to_owned);
+                concern.append(cstr!("afterClusterTime"), *time);
+                Some(concern)
+            }
+            Self::Snapshot { time } => {
+                let mut concern = bson::rawdoc! { "level": "snapshot" };
+                if let Some(time) = time {
+                    concern.append(cstr!("atClusterTime"), *time);
+                }
+                Some(concern)
+            }
+        }
+    }
+
+    /// Whether it is added to a user's own command too: only a snapshot is.
+    pub fn is_snapshot(&self) -> bool {
+        matches!(self, Self::Snapshot { .. })
+    }
+}
+
+/// The wire version of server 5.0, the first that reads snapshots outside transactions.
+pub const SNAPSHOT_SINCE: i32 = 13;
 
 /// Sessions that nobody uses, the most recently used last.
 #[derive(Debug, Default)]
@@ -102,6 +198,42 @@ mod tests {
         assert_eq!(pool.acquire(now, TIMEOUT), Some(session(2, now)));
         assert_eq!(pool.acquire(now, TIMEOUT), Some(session(1, now)));
         assert_eq!(pool.acquire(now, TIMEOUT), None);
+    }
+
+    fn time(seconds: u32) -> Timestamp {
+        Timestamp { time: seconds, increment: 1 }
+    }
+
+    #[test]
+    fn a_causal_session_reads_after_what_it_has_seen() {
+        let mut concern = SessionConcern::Causal { operation_time: None };
+        assert_eq!(concern.over(None), None, "nothing was seen yet");
+        concern.saw(&bson::rawdoc! { "ok": 0, "operationTime": time(5) });
+        concern.saw(&bson::rawdoc! { "ok": 1, "operationTime": time(4) });
+        concern.advance(time(3));
+        assert_eq!(concern.operation_time(), Some(time(5)));
+        let expected = bson::rawdoc! { "afterClusterTime": time(5) };
+        assert_eq!(concern.over(None), Some(expected));
+        let own = bson::rawdoc! { "level": "majority" };
+        let expected = bson::rawdoc! { "level": "majority", "afterClusterTime": time(5) };
+        assert_eq!(concern.over(Some(&own)), Some(expected));
+        let plain = SessionConcern::None { operation_time: Some(time(5)) };
+        assert_eq!(plain.over(Some(&own)), None);
+    }
+
+    #[test]
+    fn a_snapshot_session_reads_the_moment_of_its_first_read() {
+        let mut concern = SessionConcern::Snapshot { time: None };
+        assert_eq!(concern.over(None), Some(bson::rawdoc! { "level": "snapshot" }));
+        concern.saw(&bson::rawdoc! { "ok": 1, "operationTime": time(9) });
+        assert_eq!((concern.operation_time(), concern.snapshot_time()), (None, None));
+        concern.saw(&bson::rawdoc! { "ok": 1, "cursor": { "atClusterTime": time(5) } });
+        concern.saw(&bson::rawdoc! { "ok": 1, "atClusterTime": time(6) });
+        let expected = bson::rawdoc! { "level": "snapshot", "atClusterTime": time(5) };
+        assert_eq!(concern.over(Some(&bson::rawdoc! { "level": "local" })), Some(expected));
+        let mut distinct = SessionConcern::Snapshot { time: None };
+        distinct.saw(&bson::rawdoc! { "ok": 1, "atClusterTime": time(6) });
+        assert_eq!(distinct.snapshot_time(), Some(time(6)));
     }
 
     #[test]

@@ -124,7 +124,11 @@ fn entity(entity: &Entity) -> Result<(), Reason> {
     match entity {
         Entity::Client(client) => self::client(client),
         Entity::Database(_) | Entity::Collection(_) | Entity::Thread(_) => Ok(()),
-        Entity::Session(_) => missing("entity session"),
+        Entity::Session(session) => {
+            let options = &session.session_options;
+            let unbuilt = options.keys().find(|name| !SESSION_OPTIONS.contains(&name.as_str()));
+            unbuilt.map_or(Ok(()), |name| missing(&format!("session option {name}")))
+        }
         Entity::Bucket(_) => missing("entity bucket"),
         Entity::ClientEncryption(_) => missing("entity clientEncryption"),
     }
@@ -142,6 +146,8 @@ fn client(client: &ClientEntity) -> Result<(), Reason> {
     }
     Ok(())
 }
+
+const SESSION_OPTIONS: [&str; 3] = ["causalConsistency", "snapshot", "snapshotTime"];
 
 fn operation(operation: &Operation) -> Result<(), Reason> {
     let of_runner = operation.object == "testRunner";

@@ -7,13 +7,13 @@ use bson::{Bson, Document};
 use futures_util::StreamExt;
 use portolan::{Collection, Cursor, CursorType, TimeoutMode};
 
-use crate::operations::{Outcome, Output, find_cursor, millis};
+use crate::operations::{Arguments, Outcome, Output, find_cursor, millis};
 use crate::world::Item;
 
 /// A cursor entity: what is left of it.
 pub(crate) type Slot = Arc<Mutex<Option<Cursor<Document>>>>;
 
-pub(crate) async fn create_find(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(crate) async fn create_find(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     Ok(find_cursor(on, arguments)?.await.map(|cursor| Output::Entity(slot(cursor))))
 }
 

@@ -28,6 +28,8 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("assertNumberConnectionsCheckedOut", &["client", "connections"]),
     ("assertSameLsidOnLastTwoCommands", &["client"]),
     ("assertDifferentLsidOnLastTwoCommands", &["client"]),
+    ("assertSessionDirty", &["session"]),
+    ("assertSessionNotDirty", &["session"]),
     ("assertCollectionExists", &["collectionName", "databaseName"]),
     ("assertCollectionNotExists", &["collectionName", "databaseName"]),
     ("assertIndexExists", &["collectionName", "databaseName", "indexName"]),
@@ -82,6 +84,12 @@ pub(crate) async fn run(world: &Arc<World>, operation: &Operation) -> Outcome {
         }
         "assertSameLsidOnLastTwoCommands" => compare_lsids(world, arguments, true)?,
         "assertDifferentLsidOnLastTwoCommands" => compare_lsids(world, arguments, false)?,
+        name @ ("assertSessionDirty" | "assertSessionNotDirty") => {
+            let dirty = world.session(text(arguments, "session")?)?.is_dirty();
+            if dirty != (name == "assertSessionDirty") {
+                return Err(format!("{name}: dirty is {dirty}"));
+            }
+        }
         name @ ("assertCollectionExists" | "assertCollectionNotExists") => {
             let wanted = name == "assertCollectionExists";
             existence::assert_collection(world.deployment()?, arguments, wanted)?;

@@ -86,7 +86,7 @@ pub(crate) enum Entity {
     Database(DatabaseEntity),
     Collection(CollectionEntity),
     Thread(ThreadEntity),
-    Session(IgnoredAny),
+    Session(SessionEntity),
     Bucket(IgnoredAny),
     ClientEncryption(IgnoredAny),
 }
@@ -132,6 +132,15 @@ pub(crate) struct CollectionEntity {
     pub(crate) collection_name: String,
     #[serde(default)]
     pub(crate) collection_options: CollectionOptions,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub(crate) struct SessionEntity {
+    pub(crate) id: String,
+    pub(crate) client: String,
+    #[serde(default)]
+    pub(crate) session_options: Document,
 }
 
 #[derive(Clone, Debug, Deserialize)]

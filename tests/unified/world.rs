@@ -8,7 +8,10 @@ use bson::{Bson, Document};
 use portolan::options::{
     Acknowledgment, CollectionOptions, DatabaseOptions, ReadConcern, ReadConcernLevel, WriteConcern,
 };
-use portolan::{Collection, Database, ReadPreference, ReadPreferenceMode, TopologyDescription};
+use portolan::{
+    ClientSession, Collection, Database, ReadPreference, ReadPreferenceMode, SessionOptions,
+    TopologyDescription,
+};
 
 use crate::client::TestClient;
 use crate::cursors;
@@ -23,6 +26,8 @@ pub(crate) struct World {
     kind: Kind,
     items: Mutex<BTreeMap<String, Item>>,
     fail_points: Mutex<Vec<String>>,
+    /// The ids of sessions, by their entities.
+    lsids: Mutex<BTreeMap<String, Bson>>,
 }
 
 /// The latest operation of a thread.
@@ -35,6 +40,7 @@ pub(crate) enum Item {
     Database(Database),
     Collection(Collection<Document>),
     Cursor(cursors::Slot),
+    Session(ClientSession),
     Thread(Arc<Mutex<Option<Running>>>),
     Topology(Arc<TopologyDescription>),
     Value(Bson),
@@ -42,7 +48,13 @@ pub(crate) enum Item {
 
 impl World {
     pub(crate) fn new(deployments: Arc<Deployments>, kind: Kind) -> Self {
-        Self { deployments, kind, items: Mutex::default(), fail_points: Mutex::default() }
+        Self {
+            deployments,
+            kind,
+            items: Mutex::default(),
+            fail_points: Mutex::default(),
+            lsids: Mutex::default(),
+        }
     }
 
     pub(crate) fn deployment(&self) -> Result<&Deployment, String> {
@@ -76,8 +88,18 @@ impl World {
                     let made = database.collection_with_options(&entity.collection_name, options);
                     (&entity.id, Item::Collection(made))
                 }
+                Entity::Session(entity) => {
+                    let client = self.client(&entity.client)?;
+                    let options = self.session_options(&entity.session_options)?;
+                    let start = client.client.start_session().with_options(options);
+                    let made = start.await.map_err(|error| error.to_string())?;
+                    // What is asked for later must not depend on whether it has ended.
+                    let lsid = made.id().map_or(Bson::Null, Bson::Document);
+                    self.lsids.lock().map_err(|e| e.to_string())?.insert(entity.id.clone(), lsid);
+                    (&entity.id, Item::Session(made))
+                }
                 Entity::Thread(thread) => (&thread.id, Item::Thread(Arc::default())),
-                Entity::Session(_) | Entity::Bucket(_) | Entity::ClientEncryption(_) => {
+                Entity::Bucket(_) | Entity::ClientEncryption(_) => {
                     return Err("this kind of entity is not built yet".to_owned());
                 }
             };
@@ -102,6 +124,30 @@ impl World {
             Item::Client(client) => Ok(client),
             _ => Err(format!("entity {id} is no client")),
         }
+    }
+
+    pub(crate) fn session(&self, id: &str) -> Result<ClientSession, String> {
+        match self.item(id)? {
+            Item::Session(session) => Ok(session),
+            _ => Err(format!("entity {id} is no session")),
+        }
+    }
+
+    /// A snapshot time is an entity by its name.
+    fn session_options(&self, document: &Document) -> Result<SessionOptions, String> {
+        let mut options = SessionOptions::default();
+        for (name, value) in document {
+            match (name.as_str(), value) {
+                ("causalConsistency", Bson::Boolean(on)) => options.causal_consistency = Some(*on),
+                ("snapshot", Bson::Boolean(on)) => options.snapshot = Some(*on),
+                ("snapshotTime", Bson::String(name)) => match self.value(name)? {
+                    Bson::Timestamp(time) => options.snapshot_time = Some(time),
+                    other => return Err(format!("snapshotTime: {other} is no timestamp")),
+                },
+                (name, value) => return Err(format!("sessionOptions.{name}: {value}")),
+            }
+        }
+        Ok(options)
     }
 
     fn database(&self, id: &str) -> Result<Database, String> {
@@ -148,7 +194,8 @@ impl Names for World {
     }
 
     fn lsid(&self, name: &str) -> Result<Bson, String> {
-        Err(format!("session {name}: explicit sessions are not built yet"))
+        let lsids = self.lsids.lock().map_err(|error| error.to_string())?;
+        lsids.get(name).cloned().ok_or_else(|| format!("there is no session {name}"))
     }
 }
 

@@ -208,8 +208,8 @@ impl<'a> CommandBuilder<'a> {
 
     /// Appends `readConcern`, unless it is the server's default.
     pub fn read_concern(&mut self, context: &CommandContext<'_>) {
-        let concern = context.read_concern.filter(|concern| !concern.is_empty());
-        self.optional(cstr!("readConcern"), concern);
+        let own = context.read_concern.filter(|concern| !concern.is_empty());
+        self.optional(cstr!("readConcern"), own.filter(|_| context.session_concern.is_none()));
     }
 
     /// Appends `writeConcern`, unless it is the server's default.
@@ -236,6 +236,7 @@ impl<'a> CommandBuilder<'a> {
 
     /// Appends what every command has ("Global Command Arguments"; sessions, cluster time).
     pub fn append_globals(&mut self, context: &CommandContext<'_>) {
+        self.global(cstr!("readConcern"), context.session_concern);
         self.global(cstr!("lsid"), context.lsid);
         self.global(cstr!("txnNumber"), context.txn_number);
         self.global(cstr!("$clusterTime"), context.cluster_time);

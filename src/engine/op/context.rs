@@ -21,6 +21,8 @@ pub struct CommandContext<'a> {
     pub read_preference: Option<&'a RawDocument>,
     /// `readConcern`, for the operations that take one.
     pub read_concern: Option<&'a RawDocument>,
+    /// What a session makes of that, for all operations but those that only go on with a cursor.
+    pub session_concern: Option<&'a RawDocument>,
     /// `writeConcern`, for the operations that take one.
     pub write_concern: Option<&'a RawDocument>,
     /// How `maxTimeMS` comes about.
@@ -43,6 +45,7 @@ impl<'a> CommandContext<'a> {
             cluster_time: None,
             read_preference: None,
             read_concern: None,
+            session_concern: None,
             write_concern: None,
             max_time: MaxTime::OfOperation,
             server_api: None,

@@ -5,13 +5,15 @@
 pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("close", &["timeoutMS"]),
     ("appendMetadata", &["driverInfoOptions"]),
-    ("runCommand", &["command", "commandName", "readPreference", "timeoutMS"]),
+    ("runCommand", &["command", "commandName", "readPreference", "timeoutMS", "session"]),
     ("runCursorCommand", CURSOR_COMMAND),
     ("createCommandCursor", CURSOR_COMMAND),
     ("find", FIND),
     ("createFindCursor", FIND),
     ("iterateUntilDocumentOrError", &[]),
     ("iterateOnce", &[]),
+    ("endSession", &[]),
+    ("getSnapshotTime", &[]),
     (
         "findOne",
         &[
@@ -26,6 +28,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "maxTimeMS",
             "rawData",
             "timeoutMS",
+            "session",
         ],
     ),
     (
@@ -43,6 +46,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "bypassDocumentValidation",
             "rawData",
             "timeoutMS",
+            "session",
         ],
     ),
     (
@@ -56,6 +60,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "maxTimeMS",
             "rawData",
             "timeoutMS",
+            "session",
         ],
     ),
     (
@@ -70,13 +75,25 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "maxTimeMS",
             "rawData",
             "timeoutMS",
+            "session",
         ],
     ),
     ("estimatedDocumentCount", &["comment", "maxTimeMS", "rawData", "timeoutMS"]),
-    ("insertOne", &["document", "bypassDocumentValidation", "comment", "rawData", "timeoutMS"]),
+    (
+        "insertOne",
+        &["document", "bypassDocumentValidation", "comment", "rawData", "timeoutMS", "session"],
+    ),
     (
         "insertMany",
-        &["documents", "ordered", "bypassDocumentValidation", "comment", "rawData", "timeoutMS"],
+        &[
+            "documents",
+            "ordered",
+            "bypassDocumentValidation",
+            "comment",
+            "rawData",
+            "timeoutMS",
+            "session",
+        ],
     ),
     ("updateOne", UPDATE),
     ("updateMany", UPDATE),
@@ -94,6 +111,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "sort",
             "rawData",
             "timeoutMS",
+            "session",
         ],
     ),
     ("deleteOne", DELETE),
@@ -111,6 +129,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "maxTimeMS",
             "rawData",
             "timeoutMS",
+            "session",
         ],
     ),
     ("findOneAndUpdate", FIND_ONE_AND),
@@ -125,12 +144,13 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "let",
             "rawData",
             "timeoutMS",
+            "session",
         ],
     ),
-    ("listDatabases", &["filter", "timeoutMS"]),
-    ("listDatabaseNames", &["filter", "timeoutMS"]),
-    ("listCollections", &["filter", "batchSize", "timeoutMode", "rawData", "timeoutMS"]),
-    ("listCollectionNames", &["filter", "rawData", "timeoutMS"]),
+    ("listDatabases", &["filter", "timeoutMS", "session"]),
+    ("listDatabaseNames", &["filter", "timeoutMS", "session"]),
+    ("listCollections", &["filter", "batchSize", "timeoutMode", "rawData", "timeoutMS", "session"]),
+    ("listCollectionNames", &["filter", "rawData", "timeoutMS", "session"]),
     (
         "createCollection",
         &[
@@ -145,19 +165,27 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "size",
             "max",
             "timeoutMS",
+            "session",
         ],
     ),
     (
         "modifyCollection",
-        &["collection", "validator", "index", "changeStreamPreAndPostImages", "timeoutMS"],
+        &[
+            "collection",
+            "validator",
+            "index",
+            "changeStreamPreAndPostImages",
+            "timeoutMS",
+            "session",
+        ],
     ),
-    ("dropCollection", &["collection", "timeoutMS"]),
-    ("dropDatabase", &["database", "timeoutMS"]),
-    ("createIndex", &["maxTimeMS", "keys", "name", "unique", "rawData", "timeoutMS"]),
-    ("dropIndex", &["maxTimeMS", "name", "rawData", "timeoutMS"]),
-    ("dropIndexes", &["maxTimeMS", "timeoutMS"]),
-    ("listIndexes", &["timeoutMode", "batchSize", "rawData", "timeoutMS"]),
-    ("listIndexNames", &["rawData", "timeoutMS"]),
+    ("dropCollection", &["collection", "timeoutMS", "session"]),
+    ("dropDatabase", &["database", "timeoutMS", "session"]),
+    ("createIndex", &["maxTimeMS", "keys", "name", "unique", "rawData", "timeoutMS", "session"]),
+    ("dropIndex", &["maxTimeMS", "name", "rawData", "timeoutMS", "session"]),
+    ("dropIndexes", &["maxTimeMS", "timeoutMS", "session"]),
+    ("listIndexes", &["timeoutMode", "batchSize", "rawData", "timeoutMS", "session"]),
+    ("listIndexNames", &["rawData", "timeoutMS", "session"]),
 ];
 
 const CURSOR_COMMAND: &[&str] = &[
@@ -169,6 +197,7 @@ const CURSOR_COMMAND: &[&str] = &[
     "comment",
     "cursorType",
     "timeoutMS",
+    "session",
     "timeoutMode",
 ];
 
@@ -194,6 +223,7 @@ const FIND: &[&str] = &[
     "timeoutMode",
     "rawData",
     "timeoutMS",
+    "session",
 ];
 
 const UPDATE: &[&str] = &[
@@ -209,9 +239,11 @@ const UPDATE: &[&str] = &[
     "sort",
     "rawData",
     "timeoutMS",
+    "session",
 ];
 
-const DELETE: &[&str] = &["filter", "hint", "comment", "let", "collation", "rawData", "timeoutMS"];
+const DELETE: &[&str] =
+    &["filter", "hint", "comment", "let", "collation", "rawData", "timeoutMS", "session"];
 
 const FIND_ONE_AND: &[&str] = &[
     "filter",
@@ -230,4 +262,5 @@ const FIND_ONE_AND: &[&str] = &[
     "maxTimeMS",
     "rawData",
     "timeoutMS",
+    "session",
 ];

@@ -1,16 +1,16 @@
 //! Operations of clients and databases.
 
-use bson::{Bson, Document};
+use bson::Bson;
 use futures_util::TryStreamExt;
 use portolan::options::DriverInfo;
 use portolan::{Client, Database, ReadPreference, RunCursorCommand};
 
 use super::arguments::{any, document, millis, required, size, string};
-use super::{Outcome, Output, define, options, read};
+use super::{Arguments, Outcome, Output, define, options, read};
 use crate::cursors::{cursor_type, slot, timeout_mode};
 use crate::world::read_preference;
 
-pub(super) async fn of_client(client: &Client, name: &str, arguments: &Document) -> Outcome {
+pub(super) async fn of_client(client: &Client, name: &str, arguments: &Arguments) -> Outcome {
     match name {
         "close" => {
             client.shutdown().await;
@@ -50,7 +50,7 @@ pub(super) async fn of_client(client: &Client, name: &str, arguments: &Document)
     }
 }
 
-pub(super) async fn of_database(on: &Database, name: &str, arguments: &Document) -> Outcome {
+pub(super) async fn of_database(on: &Database, name: &str, arguments: &Arguments) -> Outcome {
     match name {
         "runCommand" => {
             let command = document(required(arguments, "command")?)?;
@@ -79,7 +79,7 @@ pub(super) async fn of_database(on: &Database, name: &str, arguments: &Document)
     }
 }
 
-fn cursor_command(on: &Database, arguments: &Document) -> Result<RunCursorCommand, String> {
+fn cursor_command(on: &Database, arguments: &Arguments) -> Result<RunCursorCommand, String> {
     let mut run = on.run_cursor_command(document(required(arguments, "command")?)?);
     options!(run, arguments, {
         "readPreference" => read_preference(preference),

@@ -5,15 +5,15 @@ use futures_util::TryStreamExt;
 use portolan::{Collection, CollectionSpecification, Database, IndexModel};
 
 use super::arguments::{document, documents, millis, required, signed, size, string, truth};
-use super::{Outcome, Output, options};
+use super::{Arguments, Outcome, Output, options, plain_options};
 use crate::cursors::timeout_mode;
 use crate::world::Item;
 
-fn collection(arguments: &Document) -> Result<String, String> {
+fn collection(arguments: &Arguments) -> Result<String, String> {
     string(required(arguments, "collection")?)
 }
 
-pub(super) async fn create_collection(on: &Database, arguments: &Document) -> Outcome {
+pub(super) async fn create_collection(on: &Database, arguments: &Arguments) -> Outcome {
     let mut create = on.create_collection(collection(arguments)?);
     options!(create, arguments, {
         "viewOn" => view_on(string),
@@ -31,7 +31,7 @@ pub(super) async fn create_collection(on: &Database, arguments: &Document) -> Ou
     Ok(create.await.map(|()| Output::Entity(Item::Collection(made))))
 }
 
-pub(super) async fn modify_collection(on: &Database, arguments: &Document) -> Outcome {
+pub(super) async fn modify_collection(on: &Database, arguments: &Arguments) -> Outcome {
     let mut modify = on.modify_collection(collection(arguments)?);
     options!(modify, arguments, {
         "validator" => validator(document),
@@ -42,13 +42,13 @@ pub(super) async fn modify_collection(on: &Database, arguments: &Document) -> Ou
     Ok(modify.await.map(|()| Output::Value(None)))
 }
 
-pub(super) async fn drop_collection(on: &Database, arguments: &Document) -> Outcome {
+pub(super) async fn drop_collection(on: &Database, arguments: &Arguments) -> Outcome {
     let mut drop = on.collection::<Document>(&collection(arguments)?).drop();
     options!(drop, arguments, { "timeoutMS" => timeout(millis), });
     Ok(drop.await.map(|()| Output::Value(None)))
 }
 
-pub(super) async fn list_collections(on: &Database, arguments: &Document) -> Outcome {
+pub(super) async fn list_collections(on: &Database, arguments: &Arguments) -> Outcome {
     let mut list = on.list_collections();
     options!(list, arguments, {
         "filter" => filter(document),
@@ -67,7 +67,7 @@ pub(super) async fn list_collections(on: &Database, arguments: &Document) -> Out
     Ok(found.map(|found| Output::Documents(found.into_iter().map(named).collect())))
 }
 
-pub(super) async fn list_collection_names(on: &Database, arguments: &Document) -> Outcome {
+pub(super) async fn list_collection_names(on: &Database, arguments: &Arguments) -> Outcome {
     let mut list = on.list_collection_names();
     options!(list, arguments, {
         "filter" => filter(document),
@@ -77,9 +77,9 @@ pub(super) async fn list_collection_names(on: &Database, arguments: &Document) -
     Ok(list.await.map(|names| Output::Value(Some(names.into()))))
 }
 
-pub(super) async fn create_index(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn create_index(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut index = IndexModel::new(document(required(arguments, "keys")?)?);
-    options!(index, arguments, {
+    plain_options!(index, arguments, {
         "name" => name(string),
         "unique" => unique(truth),
     });
@@ -92,7 +92,7 @@ pub(super) async fn create_index(on: &Collection<Document>, arguments: &Document
     Ok(create.await.map(|result| Output::Value(Some(Bson::String(result.index_name)))))
 }
 
-pub(super) async fn drop_index(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn drop_index(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut operation = on.drop_index(string(required(arguments, "name")?)?);
     options!(operation, arguments, {
         "maxTimeMS" => max_time(millis),
@@ -102,7 +102,7 @@ pub(super) async fn drop_index(on: &Collection<Document>, arguments: &Document) 
     Ok(operation.await.map(|()| Output::Value(None)))
 }
 
-pub(super) async fn drop_indexes(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn drop_indexes(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut operation = on.drop_indexes();
     options!(operation, arguments, {
         "maxTimeMS" => max_time(millis),
@@ -111,7 +111,7 @@ pub(super) async fn drop_indexes(on: &Collection<Document>, arguments: &Document
     Ok(operation.await.map(|()| Output::Value(None)))
 }
 
-pub(super) async fn list_indexes(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn list_indexes(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut list = on.list_indexes();
     options!(list, arguments, {
         "batchSize" => batch_size(size),
@@ -131,7 +131,7 @@ pub(super) async fn list_indexes(on: &Collection<Document>, arguments: &Document
     Ok(found.map(|found| Output::Documents(found.into_iter().map(shown).collect())))
 }
 
-pub(super) async fn list_index_names(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn list_index_names(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut list = on.list_index_names();
     options!(list, arguments, {
         "rawData" => raw_data(truth),

@@ -8,12 +8,14 @@ mod commands;
 mod define;
 mod modify;
 mod read;
+mod sessions;
 mod write;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use bson::{Bson, Document};
-use portolan::Error;
+use portolan::{ClientSession, Error};
 
 pub(crate) use self::arguments::{millis, required};
 pub(crate) use self::built::BUILT;
@@ -43,10 +45,34 @@ impl Output {
 /// What came of an operation: its output or error, or why it could not be run at all.
 pub(crate) type Outcome = Result<Result<Output, Error>, String>;
 
+/// The arguments of an operation, and the session that one of them names.
+pub(crate) struct Arguments {
+    document: Document,
+    session: Option<ClientSession>,
+}
+
+impl Arguments {
+    fn new(world: &World, document: &Document) -> Result<Self, String> {
+        let session = document.get("session").map(|name| {
+            let name = name.as_str().ok_or("argument session is no name")?;
+            world.session(name)
+        });
+        Ok(Self { document: document.clone(), session: session.transpose()? })
+    }
+}
+
+impl Deref for Arguments {
+    type Target = Document;
+
+    fn deref(&self) -> &Document {
+        &self.document
+    }
+}
+
 /// Sets those options of a builder that are among the arguments.
-macro_rules! options {
+macro_rules! plain_options {
     ($builder:ident, $arguments:ident, { $($name:literal => $method:ident($read:expr),)* }) => {
-        for (name, value) in $arguments {
+        for (name, value) in $arguments.iter() {
             match name.as_str() {
                 $($name => $builder = $builder.$method($read(value)?),)*
                 _ => {}
@@ -54,10 +80,22 @@ macro_rules! options {
         }
     };
 }
+use plain_options;
+
+/// The same, and the session.
+macro_rules! options {
+    ($builder:ident, $arguments:ident, $options:tt) => {
+        $crate::operations::plain_options!($builder, $arguments, $options);
+        if let Some(session) = &$arguments.session {
+            $builder = $builder.session(session);
+        }
+    };
+}
 use options;
 
 pub(crate) async fn run(world: &Arc<World>, operation: &Operation) -> Outcome {
-    let (name, arguments) = (operation.name.as_str(), &operation.arguments);
+    let name = operation.name.as_str();
+    let arguments = &Arguments::new(world, &operation.arguments)?;
     match world.item(&operation.object)? {
         Item::Client(client) => commands::of_client(&client.client, name, arguments).await,
         Item::Database(database) => commands::of_database(&database, name, arguments).await,
@@ -90,6 +128,7 @@ pub(crate) async fn run(world: &Arc<World>, operation: &Operation) -> Outcome {
             "listIndexNames" => define::list_index_names(&on, arguments).await,
             _ => Err(format!("a collection has no operation {name}")),
         },
+        Item::Session(session) => sessions::run(&session, name),
         _ => Err(format!("{} has no operation {name}", operation.object)),
     }
 }

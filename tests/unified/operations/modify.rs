@@ -6,9 +6,9 @@ use portolan::{Collection, Error};
 use super::arguments::{
     any, document, documents, filter, hint, millis, required, return_document, truth, update as how,
 };
-use super::{Outcome, Output, options};
+use super::{Arguments, Outcome, Output, options};
 
-pub(super) async fn delete(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn delete(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut operation = on.find_one_and_delete(filter(arguments)?);
     options!(operation, arguments, {
         "sort" => sort(document),
@@ -24,7 +24,7 @@ pub(super) async fn delete(on: &Collection<Document>, arguments: &Document) -> O
     Ok(found(operation.await))
 }
 
-pub(super) async fn update(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn update(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut operation = on.find_one_and_update(filter(arguments)?, how(arguments)?);
     options!(operation, arguments, {
         "sort" => sort(document),
@@ -44,7 +44,7 @@ pub(super) async fn update(on: &Collection<Document>, arguments: &Document) -> O
     Ok(found(operation.await))
 }
 
-pub(super) async fn replace(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn replace(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let replacement = document(required(arguments, "replacement")?)?;
     let mut operation = on.find_one_and_replace(filter(arguments)?, replacement);
     options!(operation, arguments, {

@@ -7,11 +7,11 @@ use portolan::{Aggregate, Collection, Find};
 use super::arguments::{
     any, document, documents, filter, hint, integer, millis, required, signed, size, string, truth,
 };
-use super::{Outcome, Output, options};
+use super::{Arguments, Outcome, Output, options, plain_options};
 use crate::cursors::{cursor_type, timeout_mode};
 use crate::world::number;
 
-pub(super) async fn find(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn find(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let found = match find_cursor(on, arguments)?.await {
         Ok(cursor) => cursor.try_collect().await,
         Err(error) => Err(error),
@@ -21,7 +21,7 @@ pub(super) async fn find(on: &Collection<Document>, arguments: &Document) -> Out
 
 pub(crate) fn find_cursor(
     on: &Collection<Document>,
-    arguments: &Document,
+    arguments: &Arguments,
 ) -> Result<Find<Document>, String> {
     let mut find = on.find(filter(arguments)?);
     options!(find, arguments, {
@@ -49,7 +49,7 @@ pub(crate) fn find_cursor(
     Ok(find)
 }
 
-pub(super) async fn find_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn find_one(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut find = on.find_one(filter(arguments)?);
     options!(find, arguments, {
         "sort" => sort(document),
@@ -67,11 +67,11 @@ pub(super) async fn find_one(on: &Collection<Document>, arguments: &Document) ->
     Ok(find.await.map(|found| Output::Value(value(found))))
 }
 
-pub(super) fn pipeline(arguments: &Document) -> Result<Vec<Document>, String> {
+pub(super) fn pipeline(arguments: &Arguments) -> Result<Vec<Document>, String> {
     documents(required(arguments, "pipeline")?)
 }
 
-pub(super) async fn aggregate(mut aggregate: Aggregate, arguments: &Document) -> Outcome {
+pub(super) async fn aggregate(mut aggregate: Aggregate, arguments: &Arguments) -> Outcome {
     options!(aggregate, arguments, {
         "batchSize" => batch_size(size),
         "hint" => hint(hint),
@@ -92,7 +92,7 @@ pub(super) async fn aggregate(mut aggregate: Aggregate, arguments: &Document) ->
     Ok(found.map(Output::Documents))
 }
 
-pub(super) async fn distinct(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn distinct(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let field = string(required(arguments, "fieldName")?)?;
     let mut distinct = on.distinct(field, filter(arguments)?);
     options!(distinct, arguments, {
@@ -106,7 +106,7 @@ pub(super) async fn distinct(on: &Collection<Document>, arguments: &Document) ->
     Ok(distinct.await.map(|values| Output::Value(Some(Bson::Array(values)))))
 }
 
-pub(super) async fn count(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn count(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut count = on.count_documents(filter(arguments)?);
     options!(count, arguments, {
         "limit" => limit(number),
@@ -121,9 +121,9 @@ pub(super) async fn count(on: &Collection<Document>, arguments: &Document) -> Ou
     Ok(count.await.map(|count| Output::Value(Some(integer(count)))))
 }
 
-pub(super) async fn estimated_count(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn estimated_count(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut count = on.estimated_document_count();
-    options!(count, arguments, {
+    plain_options!(count, arguments, {
         "comment" => comment(any),
         "maxTimeMS" => max_time(millis),
         "rawData" => raw_data(truth),

@@ -11,9 +11,9 @@ use portolan::{
 use super::arguments::{
     any, document, documents, filter, hint, integer, millis, required, truth, update,
 };
-use super::{Outcome, Output, options};
+use super::{Arguments, Outcome, Output, options, plain_options};
 
-pub(super) async fn insert_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn insert_one(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut insert = on.insert_one(document(required(arguments, "document")?)?);
     options!(insert, arguments, {
         "bypassDocumentValidation" => bypass_document_validation(truth),
@@ -26,7 +26,7 @@ pub(super) async fn insert_one(on: &Collection<Document>, arguments: &Document) 
     }))
 }
 
-pub(super) async fn insert_many(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn insert_many(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut insert = on.insert_many(documents(required(arguments, "documents")?)?);
     options!(insert, arguments, {
         "ordered" => ordered(truth),
@@ -40,7 +40,7 @@ pub(super) async fn insert_many(on: &Collection<Document>, arguments: &Document)
         .map(|result| Output::document(bson::doc! { "insertedIds": ids(result.inserted_ids) })))
 }
 
-pub(super) async fn update_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn update_one(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut operation = on.update_one(filter(arguments)?, update(arguments)?);
     options!(operation, arguments, {
         "upsert" => upsert(truth),
@@ -57,7 +57,7 @@ pub(super) async fn update_one(on: &Collection<Document>, arguments: &Document) 
     Ok(operation.await.map(updated))
 }
 
-pub(super) async fn update_many(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn update_many(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut operation = on.update_many(filter(arguments)?, update(arguments)?);
     options!(operation, arguments, {
         "upsert" => upsert(truth),
@@ -73,7 +73,7 @@ pub(super) async fn update_many(on: &Collection<Document>, arguments: &Document)
     Ok(operation.await.map(updated))
 }
 
-pub(super) async fn replace_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn replace_one(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let replacement = document(required(arguments, "replacement")?)?;
     let mut operation = on.replace_one(filter(arguments)?, replacement);
     options!(operation, arguments, {
@@ -101,7 +101,7 @@ fn updated(result: UpdateResult) -> Output {
     Output::document(output)
 }
 
-pub(super) async fn delete_one(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn delete_one(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut delete = on.delete_one(filter(arguments)?);
     options!(delete, arguments, {
         "hint" => hint(hint),
@@ -114,7 +114,7 @@ pub(super) async fn delete_one(on: &Collection<Document>, arguments: &Document) 
     Ok(delete.await.map(|result| deleted(result.deleted_count)))
 }
 
-pub(super) async fn delete_many(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn delete_many(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let mut delete = on.delete_many(filter(arguments)?);
     options!(delete, arguments, {
         "hint" => hint(hint),
@@ -131,7 +131,7 @@ fn deleted(count: u64) -> Output {
     Output::document(bson::doc! { "deletedCount": integer(count) })
 }
 
-pub(super) async fn bulk_write(on: &Collection<Document>, arguments: &Document) -> Outcome {
+pub(super) async fn bulk_write(on: &Collection<Document>, arguments: &Arguments) -> Outcome {
     let requests = documents(required(arguments, "requests")?)?;
     let models = requests.iter().map(model).collect::<Result<Vec<_>, String>>()?;
     let mut bulk = on.bulk_write(models);
@@ -175,7 +175,7 @@ fn model(request: &Document) -> Result<WriteModel, String> {
         "insertOne" => InsertOneModel::new(document(required(arguments, "document")?)?).into(),
         "updateOne" => {
             let mut model = UpdateOneModel::new(filter(arguments)?, update(arguments)?);
-            options!(model, arguments, {
+            plain_options!(model, arguments, {
                 "upsert" => upsert(truth),
                 "arrayFilters" => array_filters(documents),
                 "hint" => hint(hint),
@@ -186,7 +186,7 @@ fn model(request: &Document) -> Result<WriteModel, String> {
         }
         "updateMany" => {
             let mut model = UpdateManyModel::new(filter(arguments)?, update(arguments)?);
-            options!(model, arguments, {
+            plain_options!(model, arguments, {
                 "upsert" => upsert(truth),
                 "arrayFilters" => array_filters(documents),
                 "hint" => hint(hint),
@@ -197,7 +197,7 @@ fn model(request: &Document) -> Result<WriteModel, String> {
         "replaceOne" => {
             let replacement = document(required(arguments, "replacement")?)?;
             let mut model = ReplaceOneModel::new(filter(arguments)?, replacement);
-            options!(model, arguments, {
+            plain_options!(model, arguments, {
                 "upsert" => upsert(truth),
                 "hint" => hint(hint),
                 "collation" => collation(document),
@@ -207,7 +207,7 @@ fn model(request: &Document) -> Result<WriteModel, String> {
         }
         "deleteOne" => {
             let mut model = DeleteOneModel::new(filter(arguments)?);
-            options!(model, arguments, {
+            plain_options!(model, arguments, {
                 "hint" => hint(hint),
                 "collation" => collation(document),
             });
@@ -215,7 +215,7 @@ fn model(request: &Document) -> Result<WriteModel, String> {
         }
         _ => {
             let mut model = DeleteManyModel::new(filter(arguments)?);
-            options!(model, arguments, {
+            plain_options!(model, arguments, {
                 "hint" => hint(hint),
                 "collation" => collation(document),
             });
