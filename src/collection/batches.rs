@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::driver::execute::execute_in;
 use crate::driver::route::Route;
 use crate::driver::shared::Shared;
+use crate::driver::work::Executable;
 use crate::engine::op::{
     BatchOutput, BulkWrite, BulkWriteResult, Insert, InsertOutput, Operation, WriteFailure,
 };
@@ -76,7 +77,7 @@ impl Batched for BulkWrite {
 ///
 /// A failed statement stops an ordered write; an acknowledgement that was not reached stops none:
 /// what was written stays written.
-pub(super) async fn in_batches<B: Batched>(
+pub(super) async fn in_batches<B: Batched + Executable>(
     shared: &Arc<Shared>,
     mut write: B,
     route: &Route<'_>,

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bson::Document;
 
 use super::execute::Run;
+use super::lease::Lease;
 use super::on_demand::attend;
 use super::pool::{PooledConnection, ServerPool};
 use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
+use super::work::Typed;
 use crate::database::Command;
 use crate::engine::address::ServerAddress;
 use crate::engine::op;
@@ -39,7 +41,7 @@ impl ServerConnection {
     async fn take_attended(shared: &Arc<Shared>, choice: ServerChoice) -> Result<Self> {
         let route = Route::read("admin", &choice.read_preference);
         // What is checked out runs nothing by itself: a ping stands for what will run.
-        let run = Run::new(shared, &op::Ping, &route, None);
+        let run = Run::new(shared, &Typed::new(&mut op::Ping), &route, None);
         let criteria = choice.criteria(&shared.options);
         let timeout = shared.options.server_selection_timeout;
         let mut selected = select(shared, &criteria, "connection", timeout).await?;
@@ -55,7 +57,7 @@ impl ServerConnection {
     pub(crate) async fn out_of(shared: &Arc<Shared>, pool: &Arc<ServerPool>) -> Result<Self> {
         let read_preference = ReadPreference::PRIMARY;
         let route = Route::read("admin", &read_preference);
-        let run = Run::new(shared, &op::Ping, &route, None);
+        let run = Run::new(shared, &Typed::new(&mut op::Ping), &route, None);
         let mut selected = Selected::of(shared, pool.address())?;
         let taken = run.connect(&selected).await;
         let connection = taken.map_err(|failed| failed.error)?;
@@ -103,11 +105,13 @@ impl ServerConnection {
         }
         let mut operation = op::RunCommand::new(command.into().into_raw()?)?;
         let route = Route::read(database, &self.read_preference);
-        let mut run = Run::new(&self.shared, &operation.clone(), &route, None);
+        let mut work = Typed::new(&mut operation);
+        let mut run = Run::new(&self.shared, &work, &route, None);
         let selected = self.selected.again(&self.shared);
-        let work = run.on_connection(&mut operation, &selected, &mut *self.connection);
-        let ran = attend(&self.shared, work).await;
-        let reply = ran.map_err(|failed| failed.error)?.output;
+        let lease = Lease::Lent(&mut self.connection);
+        let attempt = run.on_connection(&mut work, &selected, lease);
+        attend(&self.shared, attempt).await.map_err(|failed| failed.error)?;
+        let reply = work.into_output().expect("the attempt succeeded, and left it");
         Document::try_from(reply).map_err(Error::bson)
     }
 }

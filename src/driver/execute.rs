@@ -5,35 +5,28 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use bson::RawDocumentBuf;
 use futures_util::future::{Either, select as either};
 
-use super::connection::{Connection, ConnectionError};
-use super::failed::{Failed, kind_of};
+use super::failed::Failed;
 use super::in_flight::goes_elsewhere;
-use super::lease::{Lease, for_cursor, is_open_cursor, release};
-use super::observe::CommandWatch;
+use super::lease::Lease;
 use super::on_demand::attend;
 use super::pause;
 use super::pool::PooledConnection;
 use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
-use crate::client_session::ClientSession;
+use super::work::{Executable, Typed, Work};
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::{AttemptServer, Outdated, RetryPolicy};
 use crate::engine::op::{
-    self, Attempts, CommandContext, Limits, MaxTime, Next, Operation, OperationKind, ReplyFailure,
-    Retryability, Trouble,
+    self, Attempts, CommandContext, Next, OperationKind, Retryability, Trouble,
 };
-use crate::engine::sdam::{ServerType, Stage};
-use crate::engine::session::{SNAPSHOT_SINCE, ServerSession};
+use crate::engine::sdam::ServerType;
 use crate::engine::time::Instant;
-use crate::engine::wire::{Flags, WireError};
-use crate::error::{Error, ErrorKind, Result};
-use crate::session::{ImplicitSession, OperationSession};
+use crate::error::{Error, Result};
+use crate::session::OperationSession;
 
 /// What an operation gave, and where.
 pub(crate) struct Executed<T> {
@@ -49,7 +42,7 @@ pub(crate) struct Executed<T> {
 }
 
 /// Runs `operation` in an implicit session.
-pub(crate) async fn execute<O: Operation>(
+pub(crate) async fn execute<O: Executable>(
     shared: &Arc<Shared>,
     operation: &mut O,
     route: &Route<'_>,
@@ -58,7 +51,7 @@ pub(crate) async fn execute<O: Operation>(
 }
 
 /// Runs `operation` in `session`, or else in an implicit one of its own.
-pub(crate) async fn execute_in<O: Operation>(
+pub(crate) async fn execute_in<O: Executable>(
     shared: &Arc<Shared>,
     operation: &mut O,
     route: &Route<'_>,
@@ -69,34 +62,45 @@ pub(crate) async fn execute_in<O: Operation>(
 
 /// The same on the connection that is `pinned`, if one is: it stays so, but for an operation that
 /// succeeds and leaves no cursor.
-pub(crate) async fn execute_on<O: Operation>(
+pub(crate) async fn execute_on<O: Executable>(
     shared: &Arc<Shared>,
     operation: &mut O,
     route: &Route<'_>,
     session: Option<OperationSession>,
     pinned: &mut Option<PooledConnection>,
 ) -> Result<Executed<O::Output>> {
-    let mut run = Run::new(shared, operation, route, session);
-    let work = attempt_until_done(&mut run, operation, pinned);
-    let success = match route.awaited {
-        true => attend(shared, work).await,
-        // A job of the driver future itself.
-        false => work.await,
-    };
-    Ok(success?.executed(run.session))
+    let mut work = Typed::new(operation);
+    let mut run = Run::new(shared, &work, route, session);
+    let success = run_to_end(&mut run, &mut work, pinned).await?;
+    let output = work.into_output().expect("an attempt succeeded, and left it");
+    Ok(success.executed(output, run.session))
 }
 
-async fn attempt_until_done<O: Operation>(
+async fn run_to_end(
     run: &mut Run<'_>,
-    operation: &mut O,
+    work: &mut dyn Work,
     pinned: &mut Option<PooledConnection>,
-) -> Result<Success<O::Output>> {
+) -> Result<Success> {
+    let (shared, awaited) = (run.shared, run.route.awaited);
+    let attempts = attempt_until_done(run, work, pinned);
+    match awaited {
+        true => attend(shared, attempts).await,
+        // A job of the driver future itself.
+        false => attempts.await,
+    }
+}
+
+async fn attempt_until_done(
+    run: &mut Run<'_>,
+    work: &mut dyn Work,
+    pinned: &mut Option<PooledConnection>,
+) -> Result<Success> {
     let (shared, route) = (run.shared, run.route);
     let budget = &route.budget;
     let attempts = Attempts::new(shared.options.max_adaptive_retries);
     let mut attempts = attempts.timed(budget.is_set());
     loop {
-        let failed = match run.attempt(operation, pinned).await {
+        let failed = match run.attempt(work, pinned).await {
             Ok(success) => return Ok(success),
             Err(failed) => failed,
         };
@@ -123,18 +127,17 @@ async fn attempt_until_done<O: Operation>(
 }
 
 /// An attempt that succeeded.
-pub(super) struct Success<T> {
-    pub(super) output: T,
-    address: ServerAddress,
-    server_type: ServerType,
-    sent: Instant,
+pub(super) struct Success {
+    pub(super) address: ServerAddress,
+    pub(super) server_type: ServerType,
+    pub(super) sent: Instant,
     /// What the cursor that was opened keeps.
-    connection: Option<PooledConnection>,
+    pub(super) connection: Option<PooledConnection>,
 }
 
-impl<T> Success<T> {
-    fn executed(self, session: Option<OperationSession>) -> Executed<T> {
-        let Self { output, address, server_type, sent, connection } = self;
+impl Success {
+    fn executed<T>(self, output: T, session: Option<OperationSession>) -> Executed<T> {
+        let Self { address, server_type, sent, connection } = self;
         Executed { output, address, server_type, sent, session, connection }
     }
 }
@@ -148,11 +151,11 @@ pub(super) struct Run<'a> {
     pub(super) route: &'a Route<'a>,
     pub(super) kind: OperationKind,
     pub(super) policy: RetryPolicy,
-    session: Option<OperationSession>,
+    pub(super) session: Option<OperationSession>,
     /// Of a retryable write: the same for every attempt, which is what makes it happen once.
     pub(super) txn_number: Option<i64>,
     /// How many attempts were sent.
-    attempt: u32,
+    pub(super) attempt: u32,
     /// How often it has left a server that did not answer.
     moves: u32,
     deprioritized: Vec<ServerAddress>,
@@ -164,18 +167,18 @@ pub(super) struct Run<'a> {
 }
 
 impl<'a> Run<'a> {
-    pub(super) fn new<O: Operation>(
+    pub(super) fn new(
         shared: &'a Arc<Shared>,
-        operation: &O,
+        work: &dyn Work,
         route: &'a Route<'a>,
         session: Option<OperationSession>,
     ) -> Self {
         Self {
             shared,
             route,
-            kind: operation.kind(),
+            kind: work.kind(),
             policy: RetryPolicy {
-                retryability: operation.retryability(),
+                retryability: work.retryability(),
                 retry_reads: shared.options.retry_reads,
                 retry_writes: shared.options.retry_writes,
                 in_transaction: false,
@@ -195,18 +198,18 @@ impl<'a> Run<'a> {
         }
     }
 
-    async fn attempt<O: Operation>(
+    async fn attempt(
         &mut self,
-        operation: &mut O,
+        work: &mut dyn Work,
         pinned: &mut Option<PooledConnection>,
-    ) -> Result<Success<O::Output>, Failed> {
-        let selected = self.select(operation).await?;
+    ) -> Result<Success, Failed> {
+        let selected = self.select(work.name()).await?;
         let movable = self.is_movable(&selected);
         let (shared, route, kind) = (self.shared, self.route, self.kind);
         let avoided = self.deprioritized.clone();
-        let mut work = pin!(self.on_server(operation, &selected, pinned));
+        let mut attempt = pin!(self.on_server(work, &selected, pinned));
         loop {
-            match either(work.as_mut(), selected.told()).await {
+            match either(attempt.as_mut(), selected.told()).await {
                 Either::Left((outcome, _)) => return outcome,
                 Either::Right(_) => {
                     let criteria = route.criteria(&shared.options, kind, &avoided);
@@ -232,163 +235,24 @@ impl<'a> Run<'a> {
         repeatable && self.route.server.is_none() && self.moves < MAX_MOVES
     }
 
-    async fn on_server<O: Operation>(
+    async fn on_server(
         &mut self,
-        operation: &mut O,
+        work: &mut dyn Work,
         selected: &Selected,
         pinned: &mut Option<PooledConnection>,
-    ) -> Result<Success<O::Output>, Failed> {
-        let Some(connection) = pinned.as_deref_mut() else {
-            let connection = self.connect(selected).await?;
-            return self.on_connection(operation, selected, connection).await;
+    ) -> Result<Success, Failed> {
+        let lease = match pinned.as_deref_mut() {
+            None => Lease::Own(self.connect(selected).await?),
+            Some(connection) => Lease::Lent(connection),
         };
-        let outcome = self.on_connection(operation, selected, connection).await;
-        if outcome.as_ref().is_ok_and(|it| !is_open_cursor(&it.output)) {
+        let outcome = self.on_connection(work, selected, lease).await;
+        if outcome.is_ok() && !work.has_open_cursor() {
             *pinned = None;
         }
         outcome
     }
 
-    /// Runs the operation once, on this connection, and lets go of that as soon as it can.
-    pub(super) async fn on_connection<O: Operation>(
-        &mut self,
-        operation: &mut O,
-        selected: &Selected,
-        mut connection: impl Lease,
-    ) -> Result<Success<O::Output>, Failed> {
-        self.connected_by = None;
-        let limits = Limits::of(connection.hello());
-        if self.attempt == 0 {
-            operation.prepare(&limits)?;
-            // What fits into the command decides whether it may be sent again.
-            self.policy.retryability = operation.retryability();
-        }
-        let server = AttemptServer::of(&selected.server);
-        self.join_session(&server)?;
-        let session_concern = self.session_concern(operation, &connection)?;
-        let preference = self
-            .route
-            .read_preference
-            .document_for(selected.topology_type, selected.server.server_type)
-            .filter(|_| selected.by_preference);
-        let explicit = self.session.as_ref().and_then(OperationSession::explicit).cloned();
-        let mut cluster_time = self.shared.sessions.cluster_time();
-        if let Some(session) = &explicit {
-            cluster_time = session.newest(cluster_time);
-        }
-        let txn_number = self.txn_number;
-        let lsid = self.session.as_mut().and_then(|it| it.with_server(|it| it.lsid.clone()));
-        let context = CommandContext {
-            lsid: lsid.as_ref().map(|lsid| &***lsid),
-            txn_number,
-            cluster_time: cluster_time.as_ref().map(|time| &*time.document),
-            read_preference: preference.as_deref(),
-            read_concern: self.route.read_concern.as_deref(),
-            session_concern: session_concern.as_deref(),
-            write_concern: self.route.write_concern.as_deref(),
-            server_api: self.shared.options.server_api,
-            limits,
-            max_wire_version: connection.hello().max_wire_version,
-            max_time: self.max_time(selected)?,
-            ..CommandContext::new(self.route.database)
-        };
-        self.attempt += 1;
-        let sent = self.shared.transport.now();
-        let mut watch = self.watch(operation);
-        let mut reply =
-            self.exchange(operation, &context, &mut connection, selected, &mut watch).await;
-        if let Some(refused) = self.wants_reauthentication(&reply) {
-            let error = Error::of_reply(selected.pool.address(), refused);
-            let failed = Failed { error, trouble: Trouble::Client, avoid: None };
-            failed.told(&mut watch);
-            self.reauthenticate(selected, &mut connection).await?;
-            watch = self.watch(operation);
-            reply = self.exchange(operation, &context, &mut connection, selected, &mut watch).await;
-        }
-        let reply = reply.map_err(|failed| failed.told(&mut watch))?;
-        let generation = connection.generation();
-        let connection = release(connection, selected.topology_type);
-        let output = match reply {
-            None => operation
-                .unacknowledged()
-                .ok_or_else(|| Error::invalid_argument("w: 0 gives this operation no result"))?,
-            Some(reply) => {
-                self.shared.sessions.advance(&reply);
-                if let Some(session) = &explicit {
-                    session.saw(&reply);
-                }
-                operation.read(reply, &context).map_err(|failure| {
-                    let failed = self.refused(failure, selected, generation, &server);
-                    failed.told(&mut watch)
-                })?
-            }
-        };
-        let server_type = selected.server.server_type;
-        let address = selected.server.address.clone();
-        self.shared.succeeded(&address);
-        let connection = for_cursor(connection.filter(|_| is_open_cursor(&output)));
-        Ok(Success { output, address, server_type, sent, connection })
-    }
-
-    /// What the server is told of the time that is left.
-    fn max_time(&self, selected: &Selected) -> Result<MaxTime, Failed> {
-        let (budget, server) = (&self.route.budget, &selected.server);
-        if !budget.is_set() {
-            return Ok(MaxTime::OfOperation);
-        }
-        let now = self.shared.transport.now();
-        budget.max_time(now, server.min_round_trip_time).map_err(|late| {
-            let (address, message) = (server.address.clone(), late.to_string());
-            let error = Error::new(ErrorKind::Timeout { address, message });
-            let trouble = Trouble::OutOfTime { indicates_attempt: false };
-            Failed { error, trouble, avoid: None }
-        })
-    }
-
-    /// How long a command that is sent now may take; `usual` counts without `timeoutMS`.
-    pub(super) fn limit(&self, usual: Option<Duration>) -> Option<Duration> {
-        let budget = &self.route.budget;
-        if !budget.is_set() {
-            return usual;
-        }
-        budget.reply_limit(usual, self.shared.transport.now())
-    }
-
-    fn watch(&self, operation: &impl Operation) -> Option<CommandWatch> {
-        let shared = self.shared;
-        shared.observers.watch(&shared.transport, self.route, operation.name())
-    }
-
-    /// The reply by which a server asks for another authentication, where the client has one.
-    fn wants_reauthentication(
-        &self,
-        reply: &Result<Option<RawDocumentBuf>, Failed>,
-    ) -> Option<ReplyFailure> {
-        self.shared.authentication.as_ref()?;
-        let Ok(Some(reply)) = reply else { return None };
-        op::reply::check(reply).err().filter(ReplyFailure::is_reauthentication_required)
-    }
-
-    /// Auth "Reauthentication": "Drivers MUST immediately attempt a reauthentication on the
-    /// connection [...] and then re-attempt the operation", whether it is retryable or not.
-    async fn reauthenticate(
-        &self,
-        selected: &Selected,
-        connection: &mut Connection,
-    ) -> Result<(), Failed> {
-        let Some(authentication) = &self.shared.authentication else { return Ok(()) };
-        let transport = &*self.shared.transport;
-        let limit = self.limit(self.shared.options.connect_timeout);
-        let generation = connection.generation();
-        let address = selected.pool.address();
-        let proved = connection.reauthenticate(transport, address, limit, authentication).await;
-        proved.map_err(|error| {
-            self.report(address, generation, Stage::Authenticating, kind_of(&error));
-            self.unproved(selected, &error)
-        })
-    }
-
-    async fn select<O: Operation>(&mut self, operation: &O) -> Result<Selected, Failed> {
+    async fn select(&mut self, name: &str) -> Result<Selected, Failed> {
         let (options, budget) = (&self.shared.options, &self.route.budget);
         let mut timeout = options.server_selection_timeout;
         if budget.is_set() {
@@ -399,111 +263,8 @@ impl<'a> Run<'a> {
         if let Some(address) = self.route.server {
             return Selected::of(self.shared, address).map_err(Failed::from);
         }
-        let criteria = self.route.criteria(options, operation.kind(), &self.deprioritized);
-        let selected = select(self.shared, &criteria, operation.name(), timeout).await;
+        let criteria = self.route.criteria(options, self.kind, &self.deprioritized);
+        let selected = select(self.shared, &criteria, name, timeout).await;
         selected.map_err(Failed::unsent)
-    }
-
-    /// Gives the operation its session and, for a retryable write, its transaction number.
-    fn join_session(&mut self, server: &AttemptServer) -> Result<(), Failed> {
-        match &self.session {
-            Some(OperationSession::Explicit(session)) => {
-                session.check(self.shared, self.policy.acknowledged)?;
-            }
-            None if self.policy.acknowledged && self.route.in_session => {
-                let session = ImplicitSession::acquire(self.shared);
-                self.session = session.map(OperationSession::Implicit);
-            }
-            _ => {}
-        }
-        let numbered = self.policy.needs_transaction_number(server);
-        if self.txn_number.is_some() && !numbered {
-            // "If the driver cannot select a server that supports retryable writes, retrying is
-            // not possible": whoever sees this sees the first attempt's error.
-            let message = "the server of the retry does not support retryable writes";
-            return Err(Failed::unsent(Error::invalid_argument(message)));
-        }
-        if self.txn_number.is_none()
-            && numbered
-            && let Some(session) = &mut self.session
-        {
-            self.txn_number = session.with_server(ServerSession::next_txn_number);
-        }
-        Ok(())
-    }
-
-    /// What the user's session makes of the operation's read concern.
-    fn session_concern<O: Operation>(
-        &self,
-        operation: &O,
-        connection: &Connection,
-    ) -> Result<Option<RawDocumentBuf>, Failed> {
-        let session = self.session.as_ref().and_then(OperationSession::explicit);
-        let Some(concern) = session.map(ClientSession::concern) else { return Ok(None) };
-        let old = connection.hello().max_wire_version < SNAPSHOT_SINCE;
-        if concern.is_snapshot() && old {
-            let message = "snapshot reads need servers of version 5.0 or later";
-            return Err(Failed::unsent(Error::invalid_argument(message)));
-        }
-        let user_s = operation.kind() == OperationKind::Generic;
-        if self.route.server.is_some() || (user_s && !concern.is_snapshot()) {
-            return Ok(None);
-        }
-        Ok(concern.over(self.route.read_concern.as_deref()))
-    }
-
-    async fn exchange<O: Operation>(
-        &mut self,
-        operation: &O,
-        context: &CommandContext<'_>,
-        connection: &mut Connection,
-        selected: &Selected,
-        watch: &mut Option<CommandWatch>,
-    ) -> Result<Option<RawDocumentBuf>, Failed> {
-        let command = op::build(operation, context)?;
-        let silent = !context.is_acknowledged() && operation.unacknowledged().is_some();
-        let flags = if silent { Flags::MORE_TO_COME } else { Flags::NONE };
-        let transport = &*self.shared.transport;
-        let limit = self.limit(self.shared.options.socket_timeout);
-        let generation = connection.generation();
-        let most = context.limits.max_message_size_bytes;
-        // Whoever drops this future leaves an operation behind that may still run on the server.
-        let was_dirty = self.set_dirty(true);
-        let (address, peer) = (selected.pool.address(), connection.peer());
-        let reply = connection
-            .exchange(transport, limit, |buffer, request| {
-                let length = command.encode(buffer, request, flags)?;
-                if length > most {
-                    return Err(WireError::Oversized { length, max: most });
-                }
-                if let Some(watch) = &mut *watch {
-                    watch.started(&command, request, (address, peer));
-                }
-                Ok(flags)
-            })
-            .await;
-        match reply {
-            Ok(reply) => {
-                self.set_dirty(was_dirty);
-                let reply = reply.map(|reply| reply.message.into_document());
-                if let Some(watch) = watch
-                    && reply.as_ref().is_none_or(|reply| op::reply::check(reply).is_ok())
-                {
-                    watch.succeeded(reply.as_deref());
-                }
-                Ok(reply)
-            }
-            Err(ConnectionError::Unsendable(error)) => {
-                self.set_dirty(was_dirty);
-                let message = format!("the command cannot be sent: {error}");
-                Err(Failed::unsent(Error::invalid_argument(message)))
-            }
-            Err(error) => Err(self.broken(&error, selected, generation)),
-        }
-    }
-
-    fn set_dirty(&mut self, dirty: bool) -> bool {
-        let session = self.session.as_mut();
-        session.and_then(|session| session.with_server(|it| it.set_dirty(dirty))).unwrap_or(false)
     }
 }

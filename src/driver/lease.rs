@@ -5,7 +5,7 @@
 //! closed when that is dropped in the middle of an exchange, as any connection is.
 
 use std::any::Any;
-use std::ops::DerefMut;
+use std::ops::{Deref, DerefMut};
 
 use super::connection::Connection;
 use super::pool::PooledConnection;
@@ -14,27 +14,43 @@ use crate::engine::pool::Purpose;
 use crate::engine::sdam::TopologyType;
 
 /// The connection of an attempt.
-pub(crate) trait Lease: DerefMut<Target = Connection> {
-    /// The connection itself; `None` where it is somebody else's and stays theirs.
-    fn own(self) -> Option<PooledConnection>;
+#[expect(
+    clippy::large_enum_variant,
+    reason = "on the stack of one attempt; a box is an allocation"
+)]
+pub(crate) enum Lease<'a> {
+    Own(PooledConnection),
+    /// It is somebody else's and stays theirs.
+    Lent(&'a mut Connection),
 }
 
-impl Lease for PooledConnection {
-    fn own(self) -> Option<PooledConnection> {
-        Some(self)
+impl Deref for Lease<'_> {
+    type Target = Connection;
+
+    fn deref(&self) -> &Connection {
+        match self {
+            Self::Own(connection) => connection,
+            Self::Lent(connection) => connection,
+        }
     }
 }
 
-impl Lease for &mut Connection {
-    fn own(self) -> Option<PooledConnection> {
-        None
+impl DerefMut for Lease<'_> {
+    fn deref_mut(&mut self) -> &mut Connection {
+        match self {
+            Self::Own(connection) => connection,
+            Self::Lent(connection) => connection,
+        }
     }
 }
 
 /// The exchange is over: the connection goes back now. Behind a load balancer it does not before it
 /// is known what came of the operation: a cursor may want it, and a failure may outdate it.
-pub(super) fn release(lease: impl Lease, kind: TopologyType) -> Option<PooledConnection> {
-    (kind == TopologyType::LoadBalanced).then(|| lease.own()).flatten()
+pub(super) fn release(lease: Lease<'_>, kind: TopologyType) -> Option<PooledConnection> {
+    match lease {
+        Lease::Own(connection) if kind == TopologyType::LoadBalanced => Some(connection),
+        Lease::Own(_) | Lease::Lent(_) => None,
+    }
 }
 
 /// Whether an operation's result is a cursor that is open on the server. By its type, so that no

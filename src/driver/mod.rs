@@ -13,6 +13,7 @@
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
 
+mod attempt;
 pub(crate) mod authenticate;
 pub(crate) mod checked_out;
 pub(crate) mod connection;
@@ -40,3 +41,4 @@ pub(crate) mod shared;
 pub(crate) mod target;
 #[cfg(feature = "oidc-auth")]
 mod tokens;
+pub(crate) mod work;
