@@ -21,7 +21,6 @@ use super::pool::PooledConnection;
 use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
-use crate::client_session::ClientSession;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::{AttemptServer, Outdated, RetryPolicy};
 use crate::engine::op::{
@@ -29,11 +28,10 @@ use crate::engine::op::{
     Retryability, Trouble,
 };
 use crate::engine::sdam::{ServerType, Stage};
-use crate::engine::session::{SNAPSHOT_SINCE, ServerSession};
 use crate::engine::time::Instant;
 use crate::engine::wire::{Flags, WireError};
 use crate::error::{Error, ErrorKind, Result};
-use crate::session::{ImplicitSession, OperationSession};
+use crate::session::OperationSession;
 
 /// What an operation gave, and where.
 pub(crate) struct Executed<T> {
@@ -148,7 +146,7 @@ pub(super) struct Run<'a> {
     pub(super) route: &'a Route<'a>,
     pub(super) kind: OperationKind,
     pub(super) policy: RetryPolicy,
-    session: Option<OperationSession>,
+    pub(super) session: Option<OperationSession>,
     /// Of a retryable write: the same for every attempt, which is what makes it happen once.
     pub(super) txn_number: Option<i64>,
     /// How many attempts were sent.
@@ -264,27 +262,19 @@ impl<'a> Run<'a> {
             self.policy.retryability = operation.retryability();
         }
         let server = AttemptServer::of(&selected.server);
-        self.join_session(&server)?;
-        let session_concern = self.session_concern(operation, &connection)?;
+        let joined = self.join_session(operation, &server, &connection)?;
         let preference = self
             .route
             .read_preference
             .document_for(selected.topology_type, selected.server.server_type)
             .filter(|_| selected.by_preference);
-        let explicit = self.session.as_ref().and_then(OperationSession::explicit).cloned();
-        let mut cluster_time = self.shared.sessions.cluster_time();
-        if let Some(session) = &explicit {
-            cluster_time = session.newest(cluster_time);
-        }
-        let txn_number = self.txn_number;
-        let lsid = self.session.as_mut().and_then(|it| it.with_server(|it| it.lsid.clone()));
         let context = CommandContext {
-            lsid: lsid.as_ref().map(|lsid| &***lsid),
-            txn_number,
-            cluster_time: cluster_time.as_ref().map(|time| &*time.document),
+            lsid: joined.lsid(),
+            txn_number: self.txn_number,
+            cluster_time: joined.cluster_time(),
             read_preference: preference.as_deref(),
             read_concern: self.route.read_concern.as_deref(),
-            session_concern: session_concern.as_deref(),
+            session_concern: joined.concern(),
             write_concern: self.route.write_concern.as_deref(),
             server_api: self.shared.options.server_api,
             limits,
@@ -313,10 +303,7 @@ impl<'a> Run<'a> {
                 .unacknowledged()
                 .ok_or_else(|| Error::invalid_argument("w: 0 gives this operation no result"))?,
             Some(reply) => {
-                self.shared.sessions.advance(&reply);
-                if let Some(session) = &explicit {
-                    session.saw(&reply);
-                }
+                joined.saw(self.shared, &reply);
                 operation.read(reply, &context).map_err(|failure| {
                     let failed = self.refused(failure, selected, generation, &server);
                     failed.told(&mut watch)
@@ -400,56 +387,9 @@ impl<'a> Run<'a> {
             return Selected::of(self.shared, address).map_err(Failed::from);
         }
         let criteria = self.route.criteria(options, operation.kind(), &self.deprioritized);
-        let selected = select(self.shared, &criteria, operation.name(), timeout).await;
+        let caller = (operation.name(), self.route.operation_id);
+        let selected = select(self.shared, &criteria, caller, timeout).await;
         selected.map_err(Failed::unsent)
-    }
-
-    /// Gives the operation its session and, for a retryable write, its transaction number.
-    fn join_session(&mut self, server: &AttemptServer) -> Result<(), Failed> {
-        match &self.session {
-            Some(OperationSession::Explicit(session)) => {
-                session.check(self.shared, self.policy.acknowledged)?;
-            }
-            None if self.policy.acknowledged && self.route.in_session => {
-                let session = ImplicitSession::acquire(self.shared);
-                self.session = session.map(OperationSession::Implicit);
-            }
-            _ => {}
-        }
-        let numbered = self.policy.needs_transaction_number(server);
-        if self.txn_number.is_some() && !numbered {
-            // "If the driver cannot select a server that supports retryable writes, retrying is
-            // not possible": whoever sees this sees the first attempt's error.
-            let message = "the server of the retry does not support retryable writes";
-            return Err(Failed::unsent(Error::invalid_argument(message)));
-        }
-        if self.txn_number.is_none()
-            && numbered
-            && let Some(session) = &mut self.session
-        {
-            self.txn_number = session.with_server(ServerSession::next_txn_number);
-        }
-        Ok(())
-    }
-
-    /// What the user's session makes of the operation's read concern.
-    fn session_concern<O: Operation>(
-        &self,
-        operation: &O,
-        connection: &Connection,
-    ) -> Result<Option<RawDocumentBuf>, Failed> {
-        let session = self.session.as_ref().and_then(OperationSession::explicit);
-        let Some(concern) = session.map(ClientSession::concern) else { return Ok(None) };
-        let old = connection.hello().max_wire_version < SNAPSHOT_SINCE;
-        if concern.is_snapshot() && old {
-            let message = "snapshot reads need servers of version 5.0 or later";
-            return Err(Failed::unsent(Error::invalid_argument(message)));
-        }
-        let user_s = operation.kind() == OperationKind::Generic;
-        if self.route.server.is_some() || (user_s && !concern.is_snapshot()) {
-            return Ok(None);
-        }
-        Ok(concern.over(self.route.read_concern.as_deref()))
     }
 
     async fn exchange<O: Operation>(
@@ -500,10 +440,5 @@ impl<'a> Run<'a> {
             }
             Err(error) => Err(self.broken(&error, selected, generation)),
         }
-    }
-
-    fn set_dirty(&mut self, dirty: bool) -> bool {
-        let session = self.session.as_mut();
-        session.and_then(|session| session.with_server(|it| it.set_dirty(dirty))).unwrap_or(false)
     }
 }
