@@ -1,5 +1,5 @@
-//! Sessions that the user starts: what they add to commands, and where they are refused. The rest is
-//! in the specifications' files (`tests/unified`).
+//! Sessions that the user starts: what they add to commands, and where they are refused. The rest
+//! is in the specifications' files (`tests/unified`).
 
 use futures_util::TryStreamExt;
 use portolan::bson::{Document, Timestamp, doc};
