@@ -102,7 +102,7 @@ impl Run<'_> {
     ) -> Result<Option<RawDocumentBuf>, Failed> {
         let concern = session.concern();
         if concern.is_snapshot() && connection.hello().max_wire_version < SNAPSHOT_SINCE {
-            let message = "snapshot reads need servers of version 5.0 or later";
+            let message = "Snapshot reads require MongoDB 5.0 or later";
             return Err(Failed::unsent(Error::invalid_argument(message)));
         }
         // What goes on with a cursor reads on as it began, and a user's own command is left as it
