@@ -15,7 +15,7 @@
 //! - `driver` carries: the future that runs the engine's monitors (in the background, or on demand
 //!   by the operations themselves), and the path of one operation; `tls` encrypts, above whatever
 //!   stream a transport has.
-//! - [`Client`], [`Database`], [`Collection`], [`Cursor`] are what users hold.
+//! - [`Client`], [`Database`], [`Collection`], [`Cursor`], [`ClientSession`] are what users hold.
 //! - [`uri`], [`options`], [`event`], [`logging`] and [`error`] are what they say and hear.
 //!
 //! Features, all off in this crate: `tls` (on by default in the crates of the native transports),

@@ -116,14 +116,6 @@ impl OperationSession {
             Self::Explicit(session) => session.with_server(act),
         }
     }
-
-    /// The user's session.
-    pub(crate) fn explicit(&self) -> Option<&ClientSession> {
-        match self {
-            Self::Implicit(_) => None,
-            Self::Explicit(session) => Some(session),
-        }
-    }
 }
 
 /// The latest idle server session, or a new one.

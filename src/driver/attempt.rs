@@ -11,16 +11,11 @@ use super::lease::{Lease, for_cursor, release};
 use super::observe::CommandWatch;
 use super::select::Selected;
 use super::work::Work;
-use crate::client_session::ClientSession;
 use crate::engine::op::retry::AttemptServer;
-use crate::engine::op::{
-    self, CommandContext, Limits, MaxTime, OperationKind, ReplyFailure, Trouble,
-};
+use crate::engine::op::{self, CommandContext, Limits, MaxTime, ReplyFailure, Trouble};
 use crate::engine::sdam::Stage;
-use crate::engine::session::{SNAPSHOT_SINCE, ServerSession};
 use crate::engine::wire::{Flags, WireError};
 use crate::error::{Error, ErrorKind};
-use crate::session::{ImplicitSession, OperationSession};
 
 impl Run<'_> {
     /// Runs the operation once, on this connection, and lets go of that as soon as it can.
@@ -38,27 +33,19 @@ impl Run<'_> {
             self.policy.retryability = work.retryability();
         }
         let server = AttemptServer::of(&selected.server);
-        self.join_session(&server)?;
-        let session_concern = self.session_concern(work.kind(), &connection)?;
+        let joined = self.join_session(work.kind(), &server, &connection)?;
         let preference = self
             .route
             .read_preference
             .document_for(selected.topology_type, selected.server.server_type)
             .filter(|_| selected.by_preference);
-        let explicit = self.session.as_ref().and_then(OperationSession::explicit).cloned();
-        let mut cluster_time = self.shared.sessions.cluster_time();
-        if let Some(session) = &explicit {
-            cluster_time = session.newest(cluster_time);
-        }
-        let txn_number = self.txn_number;
-        let lsid = self.session.as_mut().and_then(|it| it.with_server(|it| it.lsid.clone()));
         let context = CommandContext {
-            lsid: lsid.as_ref().map(|lsid| &***lsid),
-            txn_number,
-            cluster_time: cluster_time.as_ref().map(|time| &*time.document),
+            lsid: joined.lsid(),
+            txn_number: self.txn_number,
+            cluster_time: joined.cluster_time(),
             read_preference: preference.as_deref(),
             read_concern: self.route.read_concern.as_deref(),
-            session_concern: session_concern.as_deref(),
+            session_concern: joined.concern(),
             write_concern: self.route.write_concern.as_deref(),
             server_api: self.shared.options.server_api,
             limits,
@@ -76,10 +63,7 @@ impl Run<'_> {
         match reply {
             None => work.unacknowledged(),
             Some(reply) => {
-                self.shared.sessions.advance(&reply);
-                if let Some(session) = &explicit {
-                    session.saw(&reply);
-                }
+                joined.saw(self.shared, &reply);
                 work.read(reply, &context).map_err(|failure| {
                     let failed = self.refused(failure, selected, generation, &server);
                     failed.told(&mut watch)
@@ -172,54 +156,6 @@ impl Run<'_> {
         })
     }
 
-    /// Gives the operation its session and, for a retryable write, its transaction number.
-    fn join_session(&mut self, server: &AttemptServer) -> Result<(), Failed> {
-        match &self.session {
-            Some(OperationSession::Explicit(session)) => {
-                session.check(self.shared, self.policy.acknowledged)?;
-            }
-            None if self.policy.acknowledged && self.route.in_session => {
-                let session = ImplicitSession::acquire(self.shared);
-                self.session = session.map(OperationSession::Implicit);
-            }
-            _ => {}
-        }
-        let numbered = self.policy.needs_transaction_number(server);
-        if self.txn_number.is_some() && !numbered {
-            // "If the driver cannot select a server that supports retryable writes, retrying is
-            // not possible": whoever sees this sees the first attempt's error.
-            let message = "the server of the retry does not support retryable writes";
-            return Err(Failed::unsent(Error::invalid_argument(message)));
-        }
-        if self.txn_number.is_none()
-            && numbered
-            && let Some(session) = &mut self.session
-        {
-            self.txn_number = session.with_server(ServerSession::next_txn_number);
-        }
-        Ok(())
-    }
-
-    /// What the user's session makes of the operation's read concern.
-    fn session_concern(
-        &self,
-        kind: OperationKind,
-        connection: &Connection,
-    ) -> Result<Option<RawDocumentBuf>, Failed> {
-        let session = self.session.as_ref().and_then(OperationSession::explicit);
-        let Some(concern) = session.map(ClientSession::concern) else { return Ok(None) };
-        let old = connection.hello().max_wire_version < SNAPSHOT_SINCE;
-        if concern.is_snapshot() && old {
-            let message = "snapshot reads need servers of version 5.0 or later";
-            return Err(Failed::unsent(Error::invalid_argument(message)));
-        }
-        let user_s = kind == OperationKind::Generic;
-        if self.route.server.is_some() || (user_s && !concern.is_snapshot()) {
-            return Ok(None);
-        }
-        Ok(concern.over(self.route.read_concern.as_deref()))
-    }
-
     async fn exchange(
         &mut self,
         work: &dyn Work,
@@ -268,10 +204,5 @@ impl Run<'_> {
             }
             Err(error) => Err(self.broken(&error, selected, generation)),
         }
-    }
-
-    fn set_dirty(&mut self, dirty: bool) -> bool {
-        let session = self.session.as_mut();
-        session.and_then(|session| session.with_server(|it| it.set_dirty(dirty))).unwrap_or(false)
     }
 }

@@ -44,7 +44,7 @@ impl ServerConnection {
         let run = Run::new(shared, &Typed::new(&mut op::Ping), &route, None);
         let criteria = choice.criteria(&shared.options);
         let timeout = shared.options.server_selection_timeout;
-        let mut selected = select(shared, &criteria, "connection", timeout).await?;
+        let mut selected = select(shared, &criteria, ("connection", None), timeout).await?;
         let taken = run.connect(&selected).await;
         let connection = taken.map_err(|failed| failed.error)?;
         selected.rests();

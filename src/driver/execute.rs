@@ -264,7 +264,8 @@ impl<'a> Run<'a> {
             return Selected::of(self.shared, address).map_err(Failed::from);
         }
         let criteria = self.route.criteria(options, self.kind, &self.deprioritized);
-        let selected = select(self.shared, &criteria, name, timeout).await;
+        let caller = (name, self.route.operation_id);
+        let selected = select(self.shared, &criteria, caller, timeout).await;
         selected.map_err(Failed::unsent)
     }
 }

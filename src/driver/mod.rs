@@ -23,6 +23,7 @@ pub(crate) mod execute;
 pub(crate) mod failed;
 pub(crate) mod framed;
 pub(crate) mod in_flight;
+mod joined;
 mod lease;
 pub(crate) mod link;
 pub(crate) mod observe;

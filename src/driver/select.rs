@@ -69,11 +69,12 @@ impl Selected {
     }
 }
 
-/// Selects a server, waiting up to `timeout`.
+/// Selects a server, waiting up to `timeout`. The operation is its name and, where it may take
+/// several commands, its number.
 pub(crate) async fn select(
     shared: &Arc<Shared>,
     criteria: &Criteria<'_>,
-    operation: &str,
+    operation: (&str, Option<i64>),
     timeout: Duration,
 ) -> Result<Selected> {
     shared.check_clock();

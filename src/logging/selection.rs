@@ -18,6 +18,7 @@ pub(crate) struct SelectionLog<'a> {
     log: &'a Log,
     selector: String,
     operation: &'a str,
+    operation_id: Option<i64>,
 }
 
 impl Log {
@@ -25,13 +26,14 @@ impl Log {
     pub(crate) fn selection<'a>(
         &'a self,
         criteria: &Criteria<'_>,
-        operation: &'a str,
+        (operation, operation_id): (&'a str, Option<i64>),
     ) -> Option<SelectionLog<'a>> {
         // The most severe of its messages: whoever wants less has it disabled.
         if !enabled!(target: SERVER_SELECTION, Level::INFO) {
             return None;
         }
-        Some(SelectionLog { log: self, selector: criteria.to_string(), operation })
+        let selector = criteria.to_string();
+        Some(SelectionLog { log: self, selector, operation, operation_id })
     }
 }
 
@@ -43,6 +45,7 @@ impl SelectionLog<'_> {
                 topologyId = &*self.log.topology_id,
                 selector = &*self.selector,
                 operation = self.operation,
+                operationId = self.operation_id,
                 topologyDescription = described(topology),
                 "Server selection started"
             );
@@ -56,6 +59,7 @@ impl SelectionLog<'_> {
             topologyId = &*self.log.topology_id,
             selector = &*self.selector,
             operation = self.operation,
+                operationId = self.operation_id,
             topologyDescription = described(topology),
             remainingTimeMS = remaining.as_millis() as u64,
             "Waiting for suitable server to become available"
@@ -70,6 +74,7 @@ impl SelectionLog<'_> {
                 topologyId = &*self.log.topology_id,
                 selector = &*self.selector,
                 operation = self.operation,
+                operationId = self.operation_id,
                 topologyDescription = described(topology),
                 serverHost = host,
                 serverPort = port,
@@ -90,6 +95,7 @@ impl SelectionLog<'_> {
                 topologyId = &*self.log.topology_id,
                 selector = &*self.selector,
                 operation = self.operation,
+                operationId = self.operation_id,
                 topologyDescription = described(topology),
                 failure,
                 "Server selection failed"

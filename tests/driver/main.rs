@@ -3,11 +3,13 @@
 
 mod attempts;
 mod auth;
+mod bulk;
 mod cancellation;
 mod checked_out;
 mod chosen;
 mod defaults;
 mod events;
+mod explicit_sessions;
 mod frozen;
 mod gaps;
 mod hostile;

@@ -1,0 +1,121 @@
+//! An attempt joins its session: what that adds to the command, and what it learns of the reply.
+
+use std::sync::Arc;
+
+use bson::{RawDocument, RawDocumentBuf};
+
+use super::connection::Connection;
+use super::execute::Run;
+use super::failed::Failed;
+use super::shared::Shared;
+use crate::client_session::ClientSession;
+use crate::engine::op::OperationKind;
+use crate::engine::op::retry::AttemptServer;
+use crate::engine::session::{SNAPSHOT_SINCE, ServerSession};
+use crate::error::Error;
+use crate::session::{ClusterTime, ImplicitSession, OperationSession};
+
+/// What a session adds to one command.
+pub(super) struct Joined {
+    lsid: Option<Arc<RawDocumentBuf>>,
+    cluster_time: Option<Arc<ClusterTime>>,
+    concern: Option<RawDocumentBuf>,
+    explicit: Option<ClientSession>,
+}
+
+impl Joined {
+    pub(super) fn lsid(&self) -> Option<&RawDocument> {
+        self.lsid.as_ref().map(|lsid| &***lsid)
+    }
+
+    pub(super) fn cluster_time(&self) -> Option<&RawDocument> {
+        self.cluster_time.as_ref().map(|time| &*time.document)
+    }
+
+    /// What the user's session makes of the read concern.
+    pub(super) fn concern(&self) -> Option<&RawDocument> {
+        self.concern.as_deref()
+    }
+
+    /// The server has answered, one way or the other.
+    pub(super) fn saw(&self, shared: &Shared, reply: &RawDocument) {
+        shared.sessions.advance(reply);
+        if let Some(session) = &self.explicit {
+            session.saw(reply);
+        }
+    }
+}
+
+impl Run<'_> {
+    /// Gives the operation its session and, for a retryable write, its transaction number.
+    pub(super) fn join_session(
+        &mut self,
+        kind: OperationKind,
+        server: &AttemptServer,
+        connection: &Connection,
+    ) -> Result<Joined, Failed> {
+        let mut explicit = None;
+        match &self.session {
+            Some(OperationSession::Explicit(session)) => {
+                session.check(self.shared, self.policy.acknowledged)?;
+                explicit = Some(session.clone());
+            }
+            None if self.policy.acknowledged && self.route.in_session => {
+                let session = ImplicitSession::acquire(self.shared);
+                self.session = session.map(OperationSession::Implicit);
+            }
+            _ => {}
+        }
+        self.number(server)?;
+        let lsid = self.session.as_mut().and_then(|it| it.with_server(|it| it.lsid.clone()));
+        let known = self.shared.sessions.cluster_time();
+        let Some(session) = &explicit else {
+            return Ok(Joined { lsid, cluster_time: known, concern: None, explicit });
+        };
+        let cluster_time = session.newest(known);
+        let concern = self.session_concern(kind, session, connection)?;
+        Ok(Joined { lsid, cluster_time, concern, explicit })
+    }
+
+    fn number(&mut self, server: &AttemptServer) -> Result<(), Failed> {
+        let numbered = self.policy.needs_transaction_number(server);
+        if self.txn_number.is_some() && !numbered {
+            // "If the driver cannot select a server that supports retryable writes, retrying is
+            // not possible": whoever sees this sees the first attempt's error.
+            let message = "the server of the retry does not support retryable writes";
+            return Err(Failed::unsent(Error::invalid_argument(message)));
+        }
+        if self.txn_number.is_none()
+            && numbered
+            && let Some(session) = &mut self.session
+        {
+            self.txn_number = session.with_server(ServerSession::next_txn_number);
+        }
+        Ok(())
+    }
+
+    fn session_concern(
+        &self,
+        kind: OperationKind,
+        session: &ClientSession,
+        connection: &Connection,
+    ) -> Result<Option<RawDocumentBuf>, Failed> {
+        let concern = session.concern();
+        if concern.is_snapshot() && connection.hello().max_wire_version < SNAPSHOT_SINCE {
+            let message = "Snapshot reads require MongoDB 5.0 or later";
+            return Err(Failed::unsent(Error::invalid_argument(message)));
+        }
+        // What goes on with a cursor reads on as it began, and a user's own command is left as it
+        // is, but for a snapshot.
+        let of_user = kind == OperationKind::Generic;
+        if self.route.server.is_some() || (of_user && !concern.is_snapshot()) {
+            return Ok(None);
+        }
+        Ok(concern.over(self.route.read_concern.as_deref()))
+    }
+
+    pub(super) fn set_dirty(&mut self, dirty: bool) -> bool {
+        let session = self.session.as_mut();
+        session.and_then(|session| session.with_server(|it| it.set_dirty(dirty))).unwrap_or(false)
+    }
+}
