@@ -28,7 +28,7 @@ pub struct Aggregate<T = Document> {
     pipeline: Vec<Document>,
     options: AggregateOptions,
     settings: Settings,
-    mode: Option<TimeoutMode>,
+    time: CursorTimeOptions,
     read: PhantomData<fn() -> T>,
 }
 
@@ -69,7 +69,7 @@ impl<T> Clone for Aggregate<T> {
             pipeline: self.pipeline.clone(),
             options: self.options.clone(),
             settings: self.settings.clone(),
-            mode: self.mode,
+            time: self.time,
             read: PhantomData,
         }
     }
@@ -82,7 +82,7 @@ impl Aggregate {
             pipeline: pipeline.into_iter().collect(),
             options: AggregateOptions::default(),
             settings: Settings::default(),
-            mode: None,
+            time: CursorTimeOptions::default(),
             read: PhantomData,
         }
     }
@@ -91,8 +91,8 @@ impl Aggregate {
 impl<T> Aggregate<T> {
     /// The same pipeline, its results read as `U`.
     pub fn with_type<U>(self) -> Aggregate<U> {
-        let Self { source, pipeline, options, settings, mode, .. } = self;
-        Aggregate { source, pipeline, options, settings, mode, read: PhantomData }
+        let Self { source, pipeline, options, settings, time, .. } = self;
+        Aggregate { source, pipeline, options, settings, time, read: PhantomData }
     }
 
     setters! {
@@ -110,7 +110,10 @@ impl<T> Aggregate<T> {
         max_time: Duration => options.max_time;
         /// What `timeout` bounds: by default everything up to the cursor's end. Not with `$out` and
         /// `$merge`.
-        timeout_mode: TimeoutMode => mode;
+        timeout_mode: TimeoutMode => time.mode;
+        /// How long the server waits for documents, where the pipeline has it wait at all (change
+        /// streams); less than `timeout`.
+        max_await_time: Duration => time.max_await_time;
         /// Whether the server may write temporary files.
         allow_disk_use: bool => options.allow_disk_use;
         /// Whether a stage that writes passes over the target's validation.
@@ -131,7 +134,7 @@ impl<T> Aggregate<T> {
     }
 
     async fn run(self) -> Result<Cursor<T>> {
-        let Self { source, pipeline, options, settings, mode, .. } = self;
+        let Self { source, pipeline, options, settings, time, .. } = self;
         let bounds = Bounds::new(None, options.batch_size);
         let comment = options.comment.clone();
         let mut operation = op::Aggregate { collection: source.collection(), pipeline, options };
@@ -140,8 +143,7 @@ impl<T> Aggregate<T> {
             true => settings.output(database, source.defaults())?,
             false => settings.read(database, source.defaults()),
         };
-        let time = CursorTimeOptions { mode, writes, ..CursorTimeOptions::default() };
-        let (time, budget) = CursorTime::new(route.budget, time)?;
+        let (time, budget) = CursorTime::new(route.budget, CursorTimeOptions { writes, ..time })?;
         route.budget = budget;
         let client = database.client();
         let first = execute(client.shared(), &mut operation, &route).await?;

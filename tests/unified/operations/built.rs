@@ -42,6 +42,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
             "let",
             "maxTimeMS",
             "allowDiskUse",
+            "maxAwaitTimeMS",
             "timeoutMode",
             "bypassDocumentValidation",
             "rawData",

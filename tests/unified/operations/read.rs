@@ -82,6 +82,7 @@ pub(super) async fn aggregate(mut aggregate: Aggregate, arguments: &Arguments) -
         "allowDiskUse" => allow_disk_use(truth),
         "bypassDocumentValidation" => bypass_document_validation(truth),
         "timeoutMode" => timeout_mode(timeout_mode),
+        "maxAwaitTimeMS" => max_await_time(millis),
         "rawData" => raw_data(truth),
         "timeoutMS" => timeout(millis),
     });
