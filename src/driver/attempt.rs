@@ -88,6 +88,19 @@ impl Run<'_> {
     ) -> Result<Option<RawDocumentBuf>, Failed> {
         let reply = self.exchange(work, context, connection, selected, watch).await;
         let Some(refused) = self.wants_reauthentication(&reply) else { return reply };
+        // On the heap, as it is rare: it would make every operation's future larger.
+        Box::pin(self.prove_and_exchange(work, context, connection, selected, watch, refused)).await
+    }
+
+    async fn prove_and_exchange(
+        &mut self,
+        work: &dyn Work,
+        context: &CommandContext<'_>,
+        connection: &mut Connection,
+        selected: &Selected,
+        watch: &mut Option<CommandWatch>,
+        refused: ReplyFailure,
+    ) -> Result<Option<RawDocumentBuf>, Failed> {
         let error = Error::of_reply(selected.pool.address(), refused);
         let failed = Failed { error, trouble: Trouble::Client, avoid: None };
         failed.told(watch);

@@ -1,6 +1,7 @@
 //! One connection of a pool, in the hands of a user.
 
 use std::fmt;
+use std::pin::pin;
 use std::sync::Arc;
 
 use bson::Document;
@@ -35,7 +36,7 @@ pub struct ServerConnection {
 
 impl ServerConnection {
     pub(crate) async fn take(shared: &Arc<Shared>, choice: ServerChoice) -> Result<Self> {
-        attend(shared, Self::take_attended(shared, choice)).await
+        attend(shared, pin!(Self::take_attended(shared, choice))).await
     }
 
     async fn take_attended(shared: &Arc<Shared>, choice: ServerChoice) -> Result<Self> {
@@ -109,8 +110,9 @@ impl ServerConnection {
         let mut run = Run::new(&self.shared, &work, &route, None);
         let selected = self.selected.again(&self.shared);
         let lease = Lease::Lent(&mut self.connection);
-        let attempt = run.on_connection(&mut work, &selected, lease);
-        attend(&self.shared, attempt).await.map_err(|failed| failed.error)?;
+        let outcome =
+            attend(&self.shared, pin!(run.on_connection(&mut work, &selected, lease))).await;
+        outcome.map_err(|failed| failed.error)?;
         let reply = work.into_output().expect("the attempt succeeded, and left it");
         Document::try_from(reply).map_err(Error::bson)
     }

@@ -82,9 +82,9 @@ async fn run_to_end(
     pinned: &mut Option<PooledConnection>,
 ) -> Result<Success> {
     let (shared, awaited) = (run.shared, run.route.awaited);
-    let attempts = attempt_until_done(run, work, pinned);
+    let mut attempts = pin!(attempt_until_done(run, work, pinned));
     match awaited {
-        true => attend(shared, attempts).await,
+        true => attend(shared, attempts.as_mut()).await,
         // A job of the driver future itself.
         false => attempts.await,
     }

@@ -111,10 +111,12 @@ impl Drop for Hand<'_> {
 }
 
 /// Runs `work`; on demand, the monitors beside it.
-pub(crate) async fn attend<T>(shared: &Arc<Shared>, work: impl Future<Output = T>) -> T {
+///
+/// Pinned where it lies: given by value it would lie here twice, and it is kilobytes long.
+pub(crate) async fn attend<F: Future>(shared: &Arc<Shared>, work: Pin<&mut F>) -> F::Output {
     let Some(attendance) = shared.attendance() else { return work.await };
     let _attending = shared.begin_attending();
-    match select(pin!(work), pin!(attendance.run())).await {
+    match select(work, pin!(attendance.run())).await {
         Either::Left((outcome, _)) => outcome,
         Either::Right((never, _)) => match never {},
     }

@@ -1,5 +1,6 @@
 //! Targeting: the names of servers that suit, without a connection to any.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use super::on_demand::attend;
@@ -52,5 +53,5 @@ async fn target<T>(
         }
         find(shared, criteria)
     };
-    attend(shared, wait(shared, &criteria, timeout, None, attempt)).await
+    attend(shared, pin!(wait(shared, &criteria, timeout, None, attempt))).await
 }
