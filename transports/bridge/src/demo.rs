@@ -12,7 +12,8 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post};
 
 use crate::deployment::{ActionError, Deployment, MemberAction, MemberStatus};
-use crate::http::{check_origin, text};
+use crate::guard::text;
+use crate::http::check_origin;
 use crate::server::Shared;
 
 /// The endpoints of demo mode.
@@ -52,7 +53,7 @@ async fn blocking<T: Send + 'static>(
     f: impl FnOnce(&dyn Deployment) -> T + Send + 'static,
 ) -> Result<T, Response> {
     let gone = |reason: &str| error(StatusCode::INTERNAL_SERVER_ERROR, reason);
-    let deployment = shared.deployment.clone().ok_or_else(|| gone("not in demo mode"))?;
+    let deployment = shared.demo.clone().ok_or_else(|| gone("not in demo mode"))?;
     tokio::task::spawn_blocking(move || f(&*deployment))
         .await
         .map_err(|failed| gone(&format!("the action failed: {failed}")))

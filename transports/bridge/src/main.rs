@@ -18,7 +18,9 @@ use cli::args::{Args, Command};
 fn main() -> ExitCode {
     let args = Args::parse();
     // MONGODB_LOG_ALL=debug and its like; nothing has set a default before.
-    if let Err(error) = portolan::logging::init_from_env() {
+    // The bridge has one log for both.
+    let is_bridge = matches!(args.command, Command::Bridge(_));
+    if !is_bridge && let Err(error) = portolan::logging::init_from_env() {
         eprintln!("portolan: no log: {error}");
     }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
@@ -34,7 +36,7 @@ fn main() -> ExitCode {
             Command::Replay(args) => cli::replay::run(&args),
             Command::Explain(args) => cli::explain::run(args).await,
             Command::Ping(args) => cli::ping::run(args).await,
-            Command::Bridge(args) => cli::bridge::run(args).await,
+            Command::Bridge(args) => cli::bridge::run(*args).await,
             Command::Demo(args) => cli::demo::run(args).await,
         }
     });

@@ -4,13 +4,18 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
-use portolan::{ServerAddress, Topology, TopologyDescription};
+use portolan::{ServerAddress, ServerDescription, ServerType, Topology, TopologyDescription};
 use tokio::sync::watch;
 
 /// The members of the deployment, as known at this moment.
 pub trait Members: Send + Sync + 'static {
     /// The members that may be dialled now; seeds while nothing else is known.
     fn addresses(&self) -> BTreeSet<ServerAddress>;
+
+    /// Whether one of them has answered: what a load balancer asks for.
+    fn is_ready(&self) -> bool {
+        true
+    }
 
     /// Whether `target` may be dialled now.
     ///
@@ -62,6 +67,11 @@ impl Believed {
 impl Members for Believed {
     fn addresses(&self) -> BTreeSet<ServerAddress> {
         self.0.borrow().servers.keys().cloned().collect()
+    }
+
+    fn is_ready(&self) -> bool {
+        let known = |server: &Arc<ServerDescription>| server.server_type != ServerType::Unknown;
+        self.0.borrow().servers.values().any(known)
     }
 }
 

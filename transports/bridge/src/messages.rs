@@ -1,7 +1,9 @@
 //! A server's WebSocket as binary messages, with an eye on whether the other end still lives.
 //!
 //! The other end is pinged three times in each idle limit; where nothing at all is heard for the
-//! whole of it, reading fails with [`io::ErrorKind::TimedOut`].
+//! whole of it, or nothing is taken of what is sent, reading fails with
+//! [`io::ErrorKind::TimedOut`]. Too many pings and empty frames are
+//! [`io::ErrorKind::QuotaExceeded`], a message too large [`io::ErrorKind::FileTooLarge`].
 
 use std::future::poll_fn;
 use std::io;
@@ -16,6 +18,9 @@ use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use portolan_mux::CloseReason;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
+use crate::flood::Flood;
+use crate::tunnel::close_reason;
+
 /// The messages of one WebSocket. Clones share it, so that one can say goodbye when another ended.
 #[derive(Clone)]
 pub(crate) struct Messages(Arc<Mutex<Inner>>);
@@ -25,16 +30,23 @@ struct Inner {
     pings: Interval,
     idle_limit: Duration,
     heard: Instant,
+    /// Since when the other end takes nothing.
+    stuck: Option<Instant>,
+    flood: Flood,
+    /// What reading failed with, as far as the other end should know.
+    failed: Option<CloseReason>,
 }
 
 impl Messages {
     /// The messages of `socket`, which may be silent for `idle_limit`.
-    pub(crate) fn new(socket: WebSocket, idle_limit: Duration) -> Self {
+    pub(crate) fn new(socket: WebSocket, idle_limit: Duration, flood: Flood) -> Self {
         let now = Instant::now();
         let period = (idle_limit / 3).max(Duration::from_millis(1));
         let mut pings = tokio::time::interval_at(now + period, period);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        Self(Arc::new(Mutex::new(Inner { socket, pings, idle_limit, heard: now })))
+        let inner =
+            Inner { socket, pings, idle_limit, heard: now, stuck: None, flood, failed: None };
+        Self(Arc::new(Mutex::new(inner)))
     }
 
     /// Tells the other end why the WebSocket closes, and waits a little for it to have heard: a
@@ -52,6 +64,11 @@ impl Messages {
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
     }
 
+    /// Why the messages ended.
+    pub(crate) fn ended(&self) -> CloseReason {
+        self.locked(|inner| inner.failed).unwrap_or(CloseReason::Ended)
+    }
+
     fn locked<T>(&self, f: impl FnOnce(&mut Inner) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -61,17 +78,37 @@ impl Messages {
 const GOODBYE: Duration = Duration::from_millis(500);
 
 fn failed(error: axum::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, error)
+    // axum hides the type below, whose crate it does not show either; its text is all there is.
+    let text = error.to_string();
+    let kind = if text.starts_with("Space limit exceeded") {
+        io::ErrorKind::FileTooLarge
+    } else if text.starts_with("WebSocket protocol error") && !text.contains("without closing") {
+        io::ErrorKind::InvalidData
+    } else {
+        io::ErrorKind::ConnectionAborted
+    };
+    io::Error::new(kind, error)
 }
 
 impl Inner {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         loop {
+            if self.is_stuck() {
+                return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+            }
             match self.socket.poll_next_unpin(cx) {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(failed(error)))),
                 Poll::Ready(Some(Ok(message))) => {
                     self.heard = Instant::now();
+                    let fine = match &message {
+                        Message::Binary(bytes) => self.flood.message(bytes),
+                        Message::Ping(_) | Message::Pong(_) => self.flood.control(),
+                        Message::Text(_) | Message::Close(_) => true,
+                    };
+                    if !fine {
+                        return Poll::Ready(Some(Err(io::ErrorKind::QuotaExceeded.into())));
+                    }
                     match message {
                         Message::Binary(bytes) => return Poll::Ready(Some(Ok(bytes))),
                         Message::Ping(_) | Message::Pong(_) => {}
@@ -104,6 +141,19 @@ impl Inner {
         Poll::Ready(())
     }
 
+    fn is_stuck(&self) -> bool {
+        self.stuck.is_some_and(|since| since.elapsed() >= self.idle_limit)
+    }
+
+    /// Remembers since when the other end takes nothing.
+    fn took<T>(&mut self, sent: Poll<T>) -> Poll<T> {
+        match &sent {
+            Poll::Ready(_) => self.stuck = None,
+            Poll::Pending => drop(self.stuck.get_or_insert_with(Instant::now)),
+        }
+        sent
+    }
+
     /// Ready where it is time to look at the socket again.
     fn poll_alive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.pings.poll_tick(cx));
@@ -128,7 +178,13 @@ impl Stream for Messages {
     type Item = io::Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.locked(|inner| inner.poll_next(cx))
+        self.locked(|inner| {
+            let next = inner.poll_next(cx);
+            if let Poll::Ready(Some(Err(error))) = &next {
+                inner.failed = close_reason(error);
+            }
+            next
+        })
     }
 }
 
@@ -136,7 +192,11 @@ impl Sink<Vec<u8>> for Messages {
     type Error = io::Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.locked(|inner| inner.socket.poll_ready_unpin(cx)).map_err(failed)
+        self.locked(|inner| {
+            let ready = inner.socket.poll_ready_unpin(cx);
+            inner.took(ready)
+        })
+        .map_err(failed)
     }
 
     fn start_send(self: Pin<&mut Self>, message: Vec<u8>) -> io::Result<()> {
@@ -145,7 +205,11 @@ impl Sink<Vec<u8>> for Messages {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.locked(|inner| inner.socket.poll_flush_unpin(cx)).map_err(failed)
+        self.locked(|inner| {
+            let flushed = inner.socket.poll_flush_unpin(cx);
+            inner.took(flushed)
+        })
+        .map_err(failed)
     }
 
     /// Flushes only: the close frame, with its reason, is [`Messages::close`]'s.

@@ -1,143 +1,259 @@
 //! One WebSocket: its streams, each to one member.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use axum::extract::State;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::ws::{WebSocket, WebSocketUpgrade};
+use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
-use portolan::engine::address::ServerAddress;
+use portolan::transport::{DnsRecord, RecordKind};
 use portolan_mux::{
-    CloseReason, Incoming, MAX_MESSAGE_BYTES, MessageIo, RefusalCode, Request, SUBPROTOCOL,
-    ServerTunnel, TunnelStream,
+    CloseReason, Incoming, MessageIo, Open, Question, Record, RecordType, RefusalCode, Request,
+    SUBPROTOCOL, ServerTunnel, Target,
 };
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout};
 use tokio_util::compat::FuturesAsyncReadCompatExt as _;
+use tokio_util::task::TaskTracker;
 
-use crate::http::check_origin;
+use crate::auth::DEFAULT_DEPLOYMENT;
+use crate::dial::dial;
+use crate::flood::Flood;
+use crate::guard::{Peer, admit, plain, socket_places};
+use crate::limits::{STREAM_BYTES, UNSENT_BYTES};
 use crate::messages::Messages;
+use crate::metrics::Cause;
+use crate::relay::relay;
+use crate::served::Served;
 use crate::server::Shared;
 
-/// `GET /tunnel`.
+/// `GET /tunnel` and `/tunnel/NAME`.
 pub(crate) async fn upgrade(
     State(shared): State<Arc<Shared>>,
+    Extension(peer): Extension<Peer>,
+    deployment: Option<Path<String>>,
     headers: HeaderMap,
     upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
 ) -> Result<Response, Response> {
-    check_origin(&shared, &headers).map_err(IntoResponse::into_response)?;
-    let upgrade = upgrade.map_err(IntoResponse::into_response)?;
-    let upgrade = upgrade.protocols([SUBPROTOCOL]);
+    let name = deployment.as_ref().map_or(DEFAULT_DEPLOYMENT, |Path(name)| name);
+    let admitted = admit(&shared, &peer, &headers, name)?;
+    let upgrade = upgrade.map_err(IntoResponse::into_response)?.protocols([SUBPROTOCOL]);
     if upgrade.selected_protocol().is_none() {
-        let text = format!("This tunnel speaks the WebSocket subprotocol {SUBPROTOCOL} only.\n");
-        return Err((StatusCode::BAD_REQUEST, text).into_response());
+        let text = format!("This tunnel speaks the WebSocket subprotocol {SUBPROTOCOL} only.");
+        return Err(plain(StatusCode::BAD_REQUEST, &text));
     }
-    let place = shared.sockets.clone().try_acquire_owned().map_err(|_| {
-        let text = format!("This bridge has its {} sockets already.\n", shared.limits.sockets);
-        (StatusCode::SERVICE_UNAVAILABLE, text).into_response()
-    })?;
-    let upgrade = upgrade
-        .max_message_size(RECEIVED_MESSAGE_BYTES)
-        .max_frame_size(RECEIVED_MESSAGE_BYTES)
-        .max_write_buffer_size(16 * MAX_MESSAGE_BYTES)
-        .write_buffer_size(0);
-    Ok(upgrade.on_upgrade(move |socket| async move {
-        let tunnel = serve(socket, shared.clone());
+    let places = socket_places(&shared, &peer, &admitted)?;
+    let lifetime = admitted.granted.lifetime;
+    let session = Arc::new(Session {
+        shared: shared.clone(),
+        served: admitted.served,
+        client: admitted.client,
+        streams: TaskTracker::new(),
+    });
+    Ok(sized(upgrade, &shared).on_upgrade(move |socket| async move {
+        let tracked = shared.clone();
+        let tunnel = async move {
+            let _places = places;
+            let _held = shared.metrics.tunnels.hold();
+            session.serve(socket, lifetime).await;
+        };
         // Tracked as a task of its own: the upgrade's is not.
-        let _ = shared.tasks.spawn(tunnel).await;
-        drop(place);
+        let _ = tracked.tasks.spawn(tunnel).await;
     }))
 }
 
-/// The largest message taken: another client's frames may be larger than ours.
-const RECEIVED_MESSAGE_BYTES: usize = 1024 * 1024 + 64;
-/// The copy's buffer, each way and stream: one yamux frame.
-const COPY_BYTES: usize = 16 * 1024;
+/// Bounds what a WebSocket may hold.
+pub(crate) fn sized(upgrade: WebSocketUpgrade, shared: &Shared) -> WebSocketUpgrade {
+    upgrade
+        .max_message_size(shared.limits.frame)
+        .max_frame_size(shared.limits.frame)
+        .max_write_buffer_size(UNSENT_BYTES)
+        .write_buffer_size(0)
+}
 
-async fn serve(socket: WebSocket, shared: Arc<Shared>) {
-    let messages = Messages::new(socket, shared.limits.idle);
-    let limits =
-        portolan_mux::Limits { streams: shared.limits.streams, ..portolan_mux::Limits::default() };
-    let mut tunnel = ServerTunnel::new(MessageIo::new(messages.clone()), limits);
-    let reason = loop {
-        let accepted = tokio::select! {
-            accepted = tunnel.accept() => accepted,
-            () = shared.draining.cancelled() => break Some(CloseReason::Draining),
-        };
-        match accepted {
-            Ok(Some(incoming)) => drop(shared.tasks.spawn(stream(incoming, shared.clone()))),
-            Ok(None) => break None,
-            Err(error) => break close_reason(&error),
-        }
-    };
-    if reason == Some(CloseReason::Draining) {
-        // What streams have written is sent first, as far as the other end takes it.
-        let _ = timeout(shared.limits.drain / 2, tunnel.close()).await;
-    } else {
-        drop(tunnel);
+/// Ends when `lifetime` is over; never without one.
+pub(crate) async fn expired(lifetime: Option<Duration>) {
+    match lifetime {
+        Some(lifetime) => tokio::time::sleep(lifetime).await,
+        None => std::future::pending().await,
     }
-    if let Some(reason) = reason {
-        messages.close(reason).await;
+}
+
+/// One tunnel.
+struct Session {
+    shared: Arc<Shared>,
+    served: Arc<Served>,
+    client: IpAddr,
+    streams: TaskTracker,
+}
+
+impl Session {
+    async fn serve(self: Arc<Self>, socket: WebSocket, lifetime: Option<Duration>) {
+        let (shared, client) = (&self.shared, self.client);
+        let deployment = &*self.served.name;
+        tracing::info!(%client, deployment, "tunnel opened");
+        let flood = Flood::new(shared.limits.pings_per_second, true);
+        let messages = Messages::new(socket, shared.limits.idle, flood);
+        let mut tunnel =
+            ServerTunnel::new(MessageIo::new(messages.clone()), shared.limits.of_tunnel());
+        let (expired, drained) = (expired(lifetime), self.drained());
+        tokio::pin!(expired, drained);
+        let reason = loop {
+            let accepted = tokio::select! {
+                accepted = tunnel.accept() => accepted,
+                () = &mut expired => break Some(CloseReason::Expired),
+                () = &mut drained => break Some(CloseReason::Draining),
+            };
+            match accepted {
+                Ok(Some(incoming)) => self.clone().take(incoming),
+                Ok(None) => break None,
+                Err(error) => {
+                    tracing::debug!(%client, deployment, %error, "tunnel broke");
+                    break close_reason(&error);
+                }
+            }
+        };
+        if reason == Some(CloseReason::Draining) {
+            // What streams have written is sent first, as far as the other end takes it.
+            let _ = timeout(LAST_BYTES, tunnel.close()).await;
+        } else {
+            drop(tunnel);
+        }
+        if let Some(reason) = reason {
+            messages.close(reason).await;
+        }
+        let reason = reason.map_or("the client left", CloseReason::text);
+        tracing::info!(%client, deployment, reason, "tunnel closed");
+    }
+
+    /// Ends when the bridge drains and no stream is left.
+    async fn drained(&self) {
+        self.shared.draining.cancelled().await;
+        self.streams.close();
+        self.streams.wait().await;
+    }
+
+    /// Gives a stream a task of its own, or one that refuses it.
+    fn take(self: Arc<Self>, incoming: Incoming) {
+        let (shared, streams) = (self.shared.clone(), self.streams.clone());
+        match self.room() {
+            Ok(bytes) => {
+                drop(shared.tasks.spawn(streams.track_future(self.stream(incoming, bytes))));
+            }
+            Err((cause, code, text)) => {
+                shared.refuse(cause, self.client, &text);
+                drop(shared.tasks.spawn(streams.track_future(incoming.refuse(code, text))));
+            }
+        }
+    }
+
+    /// Whether there is room for a stream now.
+    fn room(&self) -> Result<OwnedSemaphorePermit, (Cause, RefusalCode, &'static str)> {
+        let shared = &self.shared;
+        if shared.draining.is_cancelled() {
+            return Err((Cause::Draining, RefusalCode::Draining, CloseReason::Draining.text()));
+        }
+        if !shared.rates.take(self.client, Instant::now()) {
+            let text = "too many streams are opened in too short a time";
+            return Err((Cause::Rate, RefusalCode::LimitReached, text));
+        }
+        shared.budget.reserve(STREAM_BYTES).ok_or((
+            Cause::Buffers,
+            RefusalCode::LimitReached,
+            "this bridge holds as much as it may already",
+        ))
+    }
+
+    /// One stream, from its open request to its end.
+    async fn stream(self: Arc<Self>, incoming: Incoming, bytes: OwnedSemaphorePermit) {
+        let shared = &self.shared;
+        let request = match timeout(shared.limits.handshake, incoming.request()).await {
+            Ok(Ok(request)) => request,
+            Ok(Err(error)) => {
+                let cause = match error.kind() {
+                    io::ErrorKind::QuotaExceeded => Cause::Streams,
+                    _ => Cause::Request,
+                };
+                return shared.refuse(cause, self.client, &error);
+            }
+            Err(_) => return shared.refuse(Cause::Request, self.client, &"no open request came"),
+        };
+        match request.open().clone() {
+            Open::Connect(target) => self.connect(request, &target).await,
+            Open::LookUp(question) => self.look_up(request, &question).await,
+        }
+        drop(bytes);
+    }
+
+    async fn connect(&self, request: Request, target: &Target) {
+        let shared = &self.shared;
+        let member = match dial(shared, &self.served, target).await {
+            Ok(member) => member,
+            Err(undialled) => {
+                shared.refuse(undialled.cause, self.client, &undialled.detail);
+                return request.refuse(undialled.code, &undialled.text).await;
+            }
+        };
+        let Ok(stream) = request.accept().await else { return };
+        let _held = shared.metrics.streams.hold();
+        tracing::debug!(client = %self.client, %target, "stream opened");
+        relay(stream.compat(), member, shared).await;
+    }
+
+    async fn look_up(&self, request: Request, question: &Question) {
+        let (shared, name) = (&self.shared, question.name());
+        if !self.served.may_look_up(question) {
+            let text = format!("{name} is not a name that may be looked up here");
+            shared.refuse(Cause::LookUp, self.client, &text);
+            return request.refuse(RefusalCode::LookUpForbidden, &text).await;
+        }
+        shared.metrics.look_ups.fetch_add(1, Ordering::Relaxed);
+        let kind = match question.record_type() {
+            RecordType::Srv => RecordKind::Srv,
+            RecordType::Txt => RecordKind::Txt,
+        };
+        let found = match timeout(shared.limits.dial, shared.records.resolve(name, kind)).await {
+            Ok(found) => found,
+            Err(_) => Err(io::ErrorKind::TimedOut.into()),
+        };
+        match found {
+            Ok(records) => {
+                let records: Vec<Record> = records.into_iter().map(record).collect();
+                drop(request.answer(&records).await);
+            }
+            Err(error) => {
+                let code = match error.kind() {
+                    io::ErrorKind::TimedOut => RefusalCode::DialTimedOut,
+                    _ => RefusalCode::DialFailed,
+                };
+                request.refuse(code, &format!("{name}: {error}")).await;
+            }
+        }
+    }
+}
+
+/// What closing a tunnel in order may take.
+const LAST_BYTES: Duration = Duration::from_millis(500);
+
+fn record(record: DnsRecord) -> Record {
+    match record {
+        DnsRecord::Srv { host, port, ttl } => Record::Srv { host, port, ttl },
+        DnsRecord::Txt(text) => Record::Txt(text),
     }
 }
 
 /// What to tell the other end about `error`; nothing where it is gone.
-fn close_reason(error: &io::Error) -> Option<CloseReason> {
+pub(crate) fn close_reason(error: &io::Error) -> Option<CloseReason> {
     match error.kind() {
         io::ErrorKind::TimedOut => Some(CloseReason::Idle),
         io::ErrorKind::InvalidData => Some(CloseReason::Protocol),
+        io::ErrorKind::QuotaExceeded => Some(CloseReason::Flood),
+        io::ErrorKind::FileTooLarge => Some(CloseReason::TooLarge),
         _ => None,
-    }
-}
-
-/// One stream, from its open request to its end.
-async fn stream(incoming: Incoming, shared: Arc<Shared>) {
-    // A stream that never says where to, or is refused by the tunnel, ends here.
-    let Ok(Ok(request)) = timeout(shared.limits.handshake, incoming.request()).await else {
-        return;
-    };
-    let Some((mut member, stream)) = connect(request, &shared).await else {
-        return;
-    };
-    let mut stream = stream.compat();
-    let copied =
-        tokio::io::copy_bidirectional_with_sizes(&mut member, &mut stream, COPY_BYTES, COPY_BYTES);
-    // Where one side breaks, dropping both resets the other: there is nobody else to tell.
-    tokio::select! {
-        _ = copied => {}
-        () = shared.draining.cancelled() => {}
-    }
-}
-
-/// Dials the member that `request` asks for, or refuses.
-async fn connect(request: Request, shared: &Shared) -> Option<(TcpStream, TunnelStream)> {
-    let target = request.target().clone();
-    let address = ServerAddress::tcp(target.host(), target.port());
-    if shared.draining.is_cancelled() {
-        let text = CloseReason::Draining.text();
-        request.refuse(RefusalCode::Draining, text).await;
-        return None;
-    }
-    if let Err(reason) = shared.members.check(&address) {
-        request.refuse(RefusalCode::NotAMember, &reason).await;
-        return None;
-    }
-    let dial = TcpStream::connect((target.host(), target.port()));
-    let dialled = match timeout(shared.limits.dial, dial).await {
-        Ok(dialled) => dialled.and_then(|stream| stream.set_nodelay(true).map(|()| stream)),
-        Err(_) => {
-            let text = format!("{target} did not answer within {:?}", shared.limits.dial);
-            request.refuse(RefusalCode::DialTimedOut, &text).await;
-            return None;
-        }
-    };
-    match dialled {
-        Ok(member) => Some((member, request.accept().await.ok()?)),
-        Err(error) => {
-            request.refuse(RefusalCode::DialFailed, &format!("{target}: {error}")).await;
-            None
-        }
     }
 }

@@ -40,6 +40,7 @@ fn help_is_a_result_and_bad_usage_is_an_error() {
         &["ping", "mongodb://"],
         &["bridge", "--uri", "mongodb://a", "--allow-origin", "example.com"],
         &["bridge", "--uri", "mongodb://a", "--dashboard", "no/such/folder"],
+        &["bridge"],
         &["demo", "--members", "9"],
     ] {
         let (status, stdout, stderr) = run(args);

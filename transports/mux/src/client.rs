@@ -10,9 +10,11 @@ use std::task::{Context, Poll};
 use futures_channel::{mpsc, oneshot};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::StreamExt as _;
+use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Limits;
 use crate::codec::Target;
+use crate::lookup::{MAX_ANSWER_BYTES, Question, Record};
 use crate::stream::{Shared, Slot, TunnelStream, tunnel_error};
 
 /// Opens streams through a tunnel. Cheap to clone; the tunnel closes when no clone and no stream is
@@ -55,6 +57,23 @@ impl ClientTunnel {
     ///
     /// The tunnel has ended, or has as many streams as its limit allows.
     pub async fn open(&self, target: &Target) -> io::Result<TunnelStream> {
+        self.request(target.encode()).await
+    }
+
+    /// The DNS records that the bridge finds; none where the name has none.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open); or the bridge's refusal.
+    pub async fn look_up(&self, question: &Question) -> io::Result<Vec<Record>> {
+        let mut stream = self.request(question.encode()).await?;
+        stream.close().await?;
+        let mut answer = Vec::new();
+        stream.take(MAX_ANSWER_BYTES + 1).read_to_end(&mut answer).await?;
+        Ok(Record::decode_all(&answer)?)
+    }
+
+    async fn request(&self, request: Vec<u8>) -> io::Result<TunnelStream> {
         let slot = self.shared.slot(self.limit).ok_or_else(|| {
             let text = format!("the tunnel has its {} streams already", self.limit);
             io::Error::new(io::ErrorKind::QuotaExceeded, text)
@@ -62,7 +81,7 @@ impl ClientTunnel {
         let (stream, opened) = oneshot::channel();
         self.openings.unbounded_send(Opening { slot, stream }).map_err(|_| self.ended())?;
         let (inner, slot) = opened.await.map_err(|_| self.ended())?;
-        Ok(TunnelStream::requesting(inner, target.encode(), self.shared.clone(), slot))
+        Ok(TunnelStream::requesting(inner, request, self.shared.clone(), slot))
     }
 
     /// Whether the tunnel has ended: its driver finished or was dropped.

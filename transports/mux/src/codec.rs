@@ -1,7 +1,8 @@
 //! What is said at the head of each stream: where to, and whether.
 //!
 //! ```text
-//! open request   version 1 | host length 1 | port 2, big endian | host
+//! open request   version 1 (connect) | host length 1 | port 2, big endian | host
+//!                version 2 (look up)  | name length 1 | type 2, big endian | name
 //! status         code 1: 0 accepted
 //!                code 1: refused | reason length 2, big endian | reason, UTF-8
 //! ```
@@ -48,6 +49,10 @@ pub enum CodecError {
     Host,
     /// The port is zero.
     Port,
+    /// A look-up of records of a type that is not looked up.
+    RecordType(u16),
+    /// The records of an answer are cut off or malformed.
+    Records,
     /// A status whose code is unknown to this version is fine; one with a reason too long is not.
     Reason(usize),
 }
@@ -60,6 +65,8 @@ impl fmt::Display for CodecError {
             }
             Self::Host => write!(f, "the host of the target is empty, too long or malformed"),
             Self::Port => write!(f, "the port of the target is 0"),
+            Self::RecordType(number) => write!(f, "records of type {number} are not looked up"),
+            Self::Records => write!(f, "the records of the answer are malformed"),
             Self::Reason(bytes) => write!(f, "a reason of {bytes} bytes is too long"),
         }
     }
@@ -80,8 +87,7 @@ impl Target {
     ///
     /// [`CodecError::Host`] or [`CodecError::Port`].
     pub fn new(host: &str, port: u16) -> Result<Self, CodecError> {
-        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
-        if host.is_empty() || host.len() > MAX_HOST_BYTES || !host.bytes().all(fits) {
+        if !is_name(host) {
             return Err(CodecError::Host);
         }
         if port == 0 {
@@ -115,22 +121,36 @@ impl Target {
     ///
     /// What is wrong with it.
     pub fn decode(bytes: &[u8]) -> Result<Decoded<Self>, CodecError> {
-        let [version, length, high, low, host @ ..] = bytes else {
-            if let Some(&version) = bytes.first().filter(|version| **version != VERSION) {
-                return Err(CodecError::Version(version));
-            }
-            return Ok(Decoded::Needs(OPEN_HEADER - bytes.len()));
-        };
-        if *version != VERSION {
-            return Err(CodecError::Version(*version));
+        match named(bytes, VERSION)? {
+            Decoded::Needs(needs) => Ok(Decoded::Needs(needs)),
+            Decoded::Done((host, port)) => Self::new(host, port).map(Decoded::Done),
         }
-        let length = usize::from(*length);
-        if host.len() < length {
-            return Ok(Decoded::Needs(length - host.len()));
-        }
-        let host = std::str::from_utf8(&host[..length]).map_err(|_| CodecError::Host)?;
-        Self::new(host, u16::from_be_bytes([*high, *low])).map(Decoded::Done)
     }
+}
+
+/// The name and the number of an open request of `version`.
+pub(crate) fn named(bytes: &[u8], version: u8) -> Result<Decoded<(&str, u16)>, CodecError> {
+    let [found, length, high, low, name @ ..] = bytes else {
+        if let Some(&found) = bytes.first().filter(|found| **found != version) {
+            return Err(CodecError::Version(found));
+        }
+        return Ok(Decoded::Needs(OPEN_HEADER - bytes.len()));
+    };
+    if *found != version {
+        return Err(CodecError::Version(*found));
+    }
+    let length = usize::from(*length);
+    if name.len() < length {
+        return Ok(Decoded::Needs(length - name.len()));
+    }
+    let name = std::str::from_utf8(&name[..length]).map_err(|_| CodecError::Host)?;
+    Ok(Decoded::Done((name, u16::from_be_bytes([*high, *low]))))
+}
+
+/// Whether `name` has the length and the characters of a host name or IP literal.
+pub(crate) fn is_name(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:%".contains(&byte);
+    !name.is_empty() && name.len() <= MAX_HOST_BYTES && name.bytes().all(fits)
 }
 
 impl fmt::Display for Target {
@@ -243,6 +263,10 @@ pub enum RefusalCode {
     DialTimedOut,
     /// The bridge is shutting down.
     Draining,
+    /// The target's name resolves to addresses only that may not be dialled.
+    AddressForbidden,
+    /// The name may not be looked up here.
+    LookUpForbidden,
     /// A code that a later version may have.
     Other(u8),
 }
@@ -256,6 +280,8 @@ impl RefusalCode {
             Self::DialFailed => 4,
             Self::DialTimedOut => 5,
             Self::Draining => 6,
+            Self::AddressForbidden => 7,
+            Self::LookUpForbidden => 8,
             Self::Other(byte) => byte,
         }
     }
@@ -268,6 +294,8 @@ impl RefusalCode {
             4 => Self::DialFailed,
             5 => Self::DialTimedOut,
             6 => Self::Draining,
+            7 => Self::AddressForbidden,
+            8 => Self::LookUpForbidden,
             other => Self::Other(other),
         }
     }
@@ -275,7 +303,9 @@ impl RefusalCode {
     /// The kind that an [`io::Error`] of this refusal has.
     pub fn kind(self) -> io::ErrorKind {
         match self {
-            Self::NotAMember => io::ErrorKind::PermissionDenied,
+            Self::NotAMember | Self::AddressForbidden | Self::LookUpForbidden => {
+                io::ErrorKind::PermissionDenied
+            }
             Self::BadRequest => io::ErrorKind::InvalidInput,
             Self::LimitReached => io::ErrorKind::QuotaExceeded,
             Self::DialFailed => io::ErrorKind::ConnectionRefused,
@@ -289,30 +319,46 @@ impl RefusalCode {
 /// Why the bridge closes a whole tunnel: the code and the text of the WebSocket's close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
+    /// The one target of a WebSocket without a tunnel has ended.
+    Ended,
     /// The bridge is shutting down.
     Draining,
     /// The other end broke the protocol.
     Protocol,
     /// Nothing was heard from the other end for too long.
     Idle,
+    /// The other end sends more pings or empty frames than it may.
+    Flood,
+    /// The token that opened the tunnel has expired.
+    Expired,
+    /// A message was larger than the bridge takes.
+    TooLarge,
 }
 
 impl CloseReason {
     /// The close code (RFC 6455 section 7.4; from 4000 on they are the application's).
     pub fn code(self) -> u16 {
         match self {
+            Self::Ended => 1000,
             Self::Draining => 1001,
             Self::Protocol => 1002,
+            Self::TooLarge => 1009,
             Self::Idle => 4000,
+            Self::Flood => 4001,
+            Self::Expired => 4002,
         }
     }
 
     /// The text of the close frame.
     pub fn text(self) -> &'static str {
         match self {
+            Self::Ended => "the other side has ended",
             Self::Draining => "the bridge is shutting down",
             Self::Protocol => "the tunnel's protocol was broken",
+            Self::TooLarge => "a message was too large",
             Self::Idle => "nothing was heard for too long",
+            Self::Flood => "too many pings or empty frames",
+            Self::Expired => "the token has expired",
         }
     }
 }

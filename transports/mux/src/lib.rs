@@ -14,18 +14,22 @@
 //! together. The bridge dials, answers on that stream with one [`Status`], then only bytes follow.
 //! A refusal reaches the reader as an [`std::io::Error`] whose source is the [`Refusal`].
 //!
+//! A stream may also ask for SRV or TXT records ([`ClientTunnel::look_up`]), which browsers cannot.
+//!
 //! Flow control is by credits: a stream whose reader has stopped holds at most its receive window,
 //! and the others go on. Closing one half ends the other side's reading and nothing else; dropping
 //! a stream that is still open resets it.
 
 mod client;
 mod codec;
+mod lookup;
 mod message;
 mod server;
 mod stream;
 
 pub use client::{ClientDriver, ClientTunnel};
 pub use codec::{CloseReason, CodecError, Decoded, Refusal, RefusalCode, Status, Target};
+pub use lookup::{Open, Question, Record, RecordType};
 pub use message::MessageIo;
 pub use server::{Incoming, Request, ServerTunnel};
 pub use stream::TunnelStream;

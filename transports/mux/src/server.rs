@@ -9,6 +9,7 @@ use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Limits;
 use crate::codec::{Decoded, Refusal, RefusalCode, Status, Target};
+use crate::lookup::{Open, Record};
 use crate::stream::{Shared, Slot, TunnelStream, tunnel_error};
 
 /// Accepts streams from a tunnel.
@@ -84,8 +85,8 @@ impl Incoming {
     ///
     /// The refusal that was sent, or that the stream ended first.
     pub async fn request(mut self) -> io::Result<Request> {
-        let target = match read_target(&mut self.inner).await {
-            Ok(target) => target,
+        let open = match read_open(&mut self.inner).await {
+            Ok(open) => open,
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 let refusal = Refusal::new(RefusalCode::BadRequest, &error.to_string());
                 return Err(refused(self.inner, refusal).await);
@@ -97,15 +98,20 @@ impl Incoming {
             let refusal = Refusal::new(RefusalCode::LimitReached, &text);
             return Err(refused(self.inner, refusal).await);
         };
-        Ok(Request { target, inner: self.inner, shared: self.shared, slot })
+        Ok(Request { open, inner: self.inner, shared: self.shared, slot })
+    }
+
+    /// Tells the client why not, without having read where to.
+    pub async fn refuse(self, code: RefusalCode, reason: &str) {
+        refused(self.inner, Refusal::new(code, reason)).await;
     }
 }
 
-async fn read_target(stream: &mut yamux::Stream) -> io::Result<Target> {
+async fn read_open(stream: &mut yamux::Stream) -> io::Result<Open> {
     let mut bytes = Vec::new();
     loop {
-        match Target::decode(&bytes)? {
-            Decoded::Done(target) => return Ok(target),
+        match Open::decode(&bytes)? {
+            Decoded::Done(open) => return Ok(open),
             Decoded::Needs(needs) => {
                 let start = bytes.len();
                 bytes.resize(start + needs, 0);
@@ -129,16 +135,36 @@ async fn refused(mut stream: yamux::Stream, refusal: Refusal) -> io::Error {
 #[derive(Debug)]
 #[must_use = "a request that is dropped is reset without a reason"]
 pub struct Request {
-    target: Target,
+    open: Open,
     inner: yamux::Stream,
     shared: Arc<Shared>,
     slot: Slot,
 }
 
 impl Request {
-    /// Where the stream is to go.
-    pub fn target(&self) -> &Target {
-        &self.target
+    /// What the client asks for.
+    pub fn open(&self) -> &Open {
+        &self.open
+    }
+
+    /// Where the stream is to go, if it is to go anywhere.
+    pub fn target(&self) -> Option<&Target> {
+        match &self.open {
+            Open::Connect(target) => Some(target),
+            Open::LookUp(_) => None,
+        }
+    }
+
+    /// Answers a look-up, and ends the stream.
+    ///
+    /// # Errors
+    ///
+    /// The stream or the tunnel has ended.
+    pub async fn answer(mut self, records: &[Record]) -> io::Result<()> {
+        let mut bytes = Status::Accepted.encode();
+        bytes.extend(Record::encode_all(records));
+        self.inner.write_all(&bytes).await?;
+        self.inner.close().await
     }
 
     /// Tells the client that its target is connected.

@@ -113,7 +113,8 @@ impl Transport for Tokio {
                 let found = tokio::net::lookup_host((&**host, *port)).await;
                 let addresses = found.map_err(|error| Unresolved::error(host, error))?;
                 let stream = connect_to_any(self, addresses, TcpStream::connect).await?;
-                Ok(Box::new(Plain(prepared(stream)?.compat())))
+                prepare(&stream)?;
+                Ok(Box::new(Plain(stream.compat())))
             }
             #[cfg(unix)]
             ServerAddress::Unix { path } => {
@@ -134,8 +135,13 @@ impl Transport for Tokio {
 const KEEPALIVE: TcpKeepalive =
     TcpKeepalive::new().with_time(Duration::from_secs(120)).with_interval(Duration::from_secs(10));
 
-fn prepared(stream: TcpStream) -> io::Result<TcpStream> {
+/// Gives a stream that somebody else has dialled what those of a [`Tokio`] have: no delay, and
+/// keepalive.
+///
+/// # Errors
+///
+/// The operating system refuses.
+pub fn prepare(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    SockRef::from(&stream).set_tcp_keepalive(&KEEPALIVE)?;
-    Ok(stream)
+    SockRef::from(stream).set_tcp_keepalive(&KEEPALIVE)
 }

@@ -1,14 +1,15 @@
 //! The command line.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 
+use super::settings::Settings;
+
 /// A MongoDB driver's view of a deployment, and a bridge that gives it to browsers.
-#[derive(Debug, Parser)]
+#[derive(Parser)]
 #[command(name = "portolan", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -23,21 +24,42 @@ Examples:
   portolan replay --json today.jsonl
   portolan explain --read-preference secondary mongodb://db0,db1,db2
   portolan ping --read-preference nearest mongodb://db0,db1,db2
-  portolan bridge --listen 127.0.0.1:8017 --uri mongodb://db0,db1,db2
+  portolan bridge --uri mongodb://db0,db1,db2 --allow-origin https://app.example
+  portolan bridge --config bridge.toml
   portolan demo
 
 Results go to standard output, errors to standard error.
 Exit status: 0 done, 1 the operation failed, 2 bad usage.
 MONGODB_LOG_ALL=debug (or _TOPOLOGY, _SERVER_SELECTION, _CONNECTION, _COMMAND) writes the driver's
-log to standard error; MONGODB_LOG_PATH to a file.";
+log to standard error; MONGODB_LOG_PATH to a file (not of `bridge`, which has one log).";
 
-#[derive(Debug, Subcommand)]
+const BRIDGE_EXAMPLES: &str = "\
+Endpoints: /tunnel[/NAME], /tcp/HOST:PORT[/NAME], /config.json, /healthz, /readyz, /metrics.
+A client sends its token as `Authorization: Bearer TOKEN`, a browser as one more WebSocket
+subprotocol, portolan.token.TOKEN.
+
+A file for --config:
+  listen = \"0.0.0.0:8443\"
+  tls-certificate-file = \"/etc/portolan/fullchain.pem\"
+  tls-key-file = \"/etc/portolan/key.pem\"
+  allow-host = [\"bridge.example\"]
+  allow-origin = [\"https://app.example\"]
+  jwt-audience = \"portolan\"
+  jwt-eddsa-key-file = [\"/etc/portolan/issuer.pem\"]
+  idle = \"2m\"
+  [deployments.orders]
+  uri-file = \"/etc/portolan/orders.uri\"
+
+Threat model and running many: transports/bridge/README.md.";
+
+#[derive(Subcommand)]
 pub(crate) enum Command {
     Watch(WatchArgs),
     Replay(ReplayArgs),
     Explain(ExplainArgs),
     Ping(PingArgs),
-    Bridge(BridgeArgs),
+    #[command(after_help = BRIDGE_EXAMPLES)]
+    Bridge(Box<Settings>),
     Demo(DemoArgs),
 }
 
@@ -101,37 +123,6 @@ pub(crate) struct PingArgs {
     pub(crate) read_preference: String,
 }
 
-/// Let web pages reach the members of a deployment, and nothing else, through a WebSocket.
-#[derive(Debug, ClapArgs)]
-pub(crate) struct BridgeArgs {
-    /// Where to listen; port 0 takes any free port, which is printed.
-    #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8017")]
-    pub(crate) listen: SocketAddr,
-
-    /// The connection string of the deployment. Pages are given it without credentials.
-    #[arg(long, value_name = "URI")]
-    pub(crate) uri: String,
-
-    #[command(flatten)]
-    pub(crate) pages: PagesArgs,
-
-    /// Serve programs that send no Origin header, too. Browsers always send one.
-    #[arg(long)]
-    pub(crate) allow_no_origin: bool,
-
-    /// How many WebSockets at once.
-    #[arg(long, value_name = "COUNT", default_value_t = 128)]
-    pub(crate) max_sockets: usize,
-
-    /// How many streams in one WebSocket; a client uses a handful for each member.
-    #[arg(long, value_name = "COUNT", default_value_t = 256)]
-    pub(crate) max_streams: usize,
-
-    /// Close a WebSocket of which nothing was heard for this long.
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = duration)]
-    pub(crate) idle: Duration,
-}
-
 /// Start a replica set, the bridge and its dashboard, and print the address to open.
 #[derive(Debug, ClapArgs)]
 pub(crate) struct DemoArgs {
@@ -175,7 +166,7 @@ fn modes() -> PossibleValuesParser {
 }
 
 /// A number and its unit: ms, s, m or h.
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let digits = text.trim_end_matches(|letter: char| letter.is_ascii_alphabetic());
     let millis = match &text[digits.len()..] {
         "ms" => 1.0,
@@ -219,11 +210,11 @@ mod tests {
             &["portolan"][..],
             &["portolan", "ping"],
             &["portolan", "ping", "mongodb://a", "--read-preference", "first"],
-            &["portolan", "bridge"],
             &["portolan", "bridge", "--uri", "mongodb://a", "--listen", "8080"],
             &["portolan", "demo", "--members", "0"],
         ] {
-            assert_eq!(Args::try_parse_from(bad).unwrap_err().exit_code(), 2, "{bad:?}");
+            let error = Args::try_parse_from(bad).err().unwrap();
+            assert_eq!(error.exit_code(), 2, "{bad:?}");
         }
     }
 }

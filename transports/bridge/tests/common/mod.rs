@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use futures_util::{SinkExt as _, TryStreamExt as _};
 use portolan::engine::address::ServerAddress;
-use portolan_bridge::{Deployment, FixedMembers, Limits, Members, Origins, Server, ServerOptions};
+use portolan_bridge::{Deployment, FixedMembers, Members, Served, Server, ServerOptions};
 use portolan_mux::{ClientTunnel, MessageIo, SUBPROTOCOL, Target};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
@@ -33,15 +33,11 @@ pub struct Bridge {
 impl Bridge {
     /// A bridge for `members`, changed by `change`.
     pub async fn start(members: impl Members, change: impl FnOnce(&mut ServerOptions)) -> Bridge {
-        let mut options = ServerOptions {
-            listen: ([127, 0, 0, 1], 0).into(),
-            members: Arc::new(members),
-            uri: "mongodb://ann:secret@seed.example/?replicaSet=rs0".to_owned(),
-            origins: Origins::default(),
-            dashboard: None,
-            deployment: None,
-            limits: Limits::default(),
-        };
+        let uri = "mongodb://ann:secret@seed.example/?replicaSet=rs0";
+        let served = Served::new(Arc::new(members), uri);
+        // The members of tests are on loopback.
+        served.networks.learn([127, 0, 0, 1].into());
+        let mut options = ServerOptions::new(([127, 0, 0, 1], 0).into(), vec![served]);
         change(&mut options);
         let server = Server::bind(options).await.unwrap();
         let address = server.local_addr().unwrap();
@@ -145,5 +141,5 @@ pub fn target(address: &ServerAddress) -> Target {
 
 /// Puts `deployment` behind the demo's buttons.
 pub fn demo(options: &mut ServerOptions, deployment: impl Deployment) {
-    options.deployment = Some(Arc::new(deployment));
+    options.demo = Some(Arc::new(deployment));
 }

@@ -1,0 +1,112 @@
+//! Bytes both ways between a client's stream and a member.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::time::{Instant, sleep};
+
+use crate::limits::COPY_BYTES;
+use crate::server::Shared;
+
+/// Carries bytes until both sides have ended, one breaks, or the bridge drains and nothing is
+/// awaited. Where one side has ended, the other may be still for no longer than the idle limit.
+pub(crate) async fn relay<C, M>(client: C, member: M, shared: &Shared)
+where
+    C: AsyncRead + AsyncWrite + Unpin,
+    M: AsyncRead + AsyncWrite + Unpin,
+{
+    let (client_reader, client_writer) = tokio::io::split(client);
+    let (member_reader, member_writer) = tokio::io::split(member);
+    let state = State::default();
+    let up = pump(client_reader, member_writer, &state, Way::Up, shared);
+    let down = pump(member_reader, client_writer, &state, Way::Down, shared);
+    // Where one side breaks, dropping both resets the other: there is nobody else to tell.
+    tokio::select! {
+        _ = async { tokio::try_join!(up, down) } => {}
+        () = rested(&state, shared.limits.idle) => {}
+        () = drained(&state, shared) => {}
+    }
+}
+
+/// What both ways know of each other.
+#[derive(Default)]
+struct State {
+    /// The last bytes went to the member, whose answer is therefore awaited.
+    awaiting: AtomicBool,
+    /// How often bytes were moved.
+    moves: AtomicU64,
+    half_closed: AtomicBool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Up,
+    Down,
+}
+
+async fn pump<R, W>(
+    mut reader: R,
+    mut writer: W,
+    state: &State,
+    way: Way,
+    shared: &Shared,
+) -> io::Result<()>
+where
+    R: AsyncRead + Unpin,
+    W: AsyncWrite + Unpin,
+{
+    let counter = match way {
+        Way::Up => &shared.metrics.up,
+        Way::Down => &shared.metrics.down,
+    };
+    let mut buffer = vec![0; COPY_BYTES];
+    loop {
+        let count = reader.read(&mut buffer).await?;
+        if count == 0 {
+            state.half_closed.store(true, Ordering::Relaxed);
+            return writer.shutdown().await;
+        }
+        state.awaiting.store(way == Way::Up, Ordering::Relaxed);
+        state.moves.fetch_add(1, Ordering::Relaxed);
+        writer.write_all(&buffer[..count]).await?;
+        writer.flush().await?;
+        counter.fetch_add(count as u64, Ordering::Relaxed);
+    }
+}
+
+/// Ends where a half-closed stream has rested for `limit`.
+async fn rested(state: &State, limit: Duration) {
+    loop {
+        let before = state.half_closed.load(Ordering::Relaxed).then(|| state.moved());
+        sleep(limit).await;
+        if before == Some(state.moved()) {
+            return;
+        }
+    }
+}
+
+/// Ends when the bridge drains and this stream owes its client nothing: its last bytes went to the
+/// client, and a moment ago. What is awaited for longer than the drain limit is cut off.
+async fn drained(state: &State, shared: &Shared) {
+    shared.draining.cancelled().await;
+    let deadline = Instant::now() + shared.limits.drain;
+    loop {
+        let before = state.moved();
+        sleep(QUIET).await;
+        let quiet = before == state.moved() && !state.awaiting.load(Ordering::Relaxed);
+        if quiet || Instant::now() >= deadline {
+            return;
+        }
+    }
+}
+
+impl State {
+    fn moved(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+}
+
+/// How long a pause within an answer is thought to be, at most.
+const QUIET: Duration = Duration::from_millis(50);
