@@ -18,7 +18,7 @@ use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
 use portolan_mux::CloseReason;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 
-use crate::flood::Flood;
+use crate::flood::{Flood, Frames};
 use crate::tunnel::close_reason;
 
 /// The messages of one WebSocket. Clones share it, so that one can say goodbye when another ended.
@@ -33,6 +33,10 @@ struct Inner {
     /// Since when the other end takes nothing.
     stuck: Option<Instant>,
     flood: Flood,
+    /// What is sent, where that is a tunnel: yamux tells the other end that it broke the protocol,
+    /// and then listens on.
+    sent: Option<Frames>,
+    reproached: bool,
     /// What reading failed with, as far as the other end should know.
     failed: Option<CloseReason>,
 }
@@ -44,9 +48,17 @@ impl Messages {
         let period = (idle_limit / 3).max(Duration::from_millis(1));
         let mut pings = tokio::time::interval_at(now + period, period);
         pings.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let inner =
-            Inner { socket, pings, idle_limit, heard: now, stuck: None, flood, failed: None };
-        Self(Arc::new(Mutex::new(inner)))
+        Self(Arc::new(Mutex::new(Inner {
+            socket,
+            pings,
+            idle_limit,
+            heard: now,
+            stuck: None,
+            sent: flood.is_tunnel().then(Frames::default),
+            flood,
+            reproached: false,
+            failed: None,
+        })))
     }
 
     /// Tells the other end why the WebSocket closes, and waits a little for it to have heard: a
@@ -95,6 +107,9 @@ impl Inner {
         loop {
             if self.is_stuck() {
                 return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
+            }
+            if self.reproached {
+                return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
             }
             match self.socket.poll_next_unpin(cx) {
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -200,8 +215,12 @@ impl Sink<Vec<u8>> for Messages {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Vec<u8>) -> io::Result<()> {
-        let message = Message::Binary(message.into());
-        self.locked(|inner| inner.socket.start_send_unpin(message)).map_err(failed)
+        self.locked(|inner| {
+            if let Some(sent) = &mut inner.sent {
+                inner.reproached |= sent.see(&message).reproach;
+            }
+            inner.socket.start_send_unpin(Message::Binary(message.into())).map_err(failed)
+        })
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -23,7 +23,7 @@ use crate::dial::dial;
 use crate::flood::Flood;
 use crate::guard::{Peer, admit, plain, socket_places};
 use crate::messages::Messages;
-use crate::relay::relay;
+use crate::relay::{Halves, relay};
 use crate::server::Shared;
 use crate::tunnel::{expired, sized};
 
@@ -76,7 +76,7 @@ async fn serve(socket: WebSocket, member: TcpStream, shared: &Shared, lifetime: 
     let messages = Messages::new(socket, shared.limits.idle, flood);
     let stream = MessageIo::<_, Bytes>::new(messages.clone()).compat();
     let ended = tokio::select! {
-        () = relay(stream, member, shared) => messages.ended(),
+        () = relay(stream, member, Halves::Together, shared) => messages.ended(),
         () = expired(lifetime) => CloseReason::Expired,
     };
     messages

@@ -10,9 +10,18 @@ use tokio::time::{Instant, sleep};
 use crate::limits::COPY_BYTES;
 use crate::server::Shared;
 
+/// What the end of one way means for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Halves {
+    /// Nothing: it goes on, but may rest for no longer than the idle limit.
+    Apart,
+    /// Its end: a WebSocket without a tunnel closes as a whole.
+    Together,
+}
+
 /// Carries bytes until both sides have ended, one breaks, or the bridge drains and nothing is
-/// awaited. Where one side has ended, the other may be still for no longer than the idle limit.
-pub(crate) async fn relay<C, M>(client: C, member: M, shared: &Shared)
+/// awaited.
+pub(crate) async fn relay<C, M>(client: C, member: M, halves: Halves, shared: &Shared)
 where
     C: AsyncRead + AsyncWrite + Unpin,
     M: AsyncRead + AsyncWrite + Unpin,
@@ -24,9 +33,25 @@ where
     let down = pump(member_reader, client_writer, &state, Way::Down, shared);
     // Where one side breaks, dropping both resets the other: there is nobody else to tell.
     tokio::select! {
-        _ = async { tokio::try_join!(up, down) } => {}
+        () = both(up, down, halves) => {}
         () = rested(&state, shared.limits.idle) => {}
         () = drained(&state, shared) => {}
+    }
+}
+
+async fn both(
+    up: impl Future<Output = io::Result<()>>,
+    down: impl Future<Output = io::Result<()>>,
+    halves: Halves,
+) {
+    match halves {
+        Halves::Apart => drop(tokio::try_join!(up, down)),
+        Halves::Together => {
+            tokio::select! {
+                _ = up => {}
+                _ = down => {}
+            }
+        }
     }
 }
 

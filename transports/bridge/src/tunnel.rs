@@ -28,7 +28,7 @@ use crate::guard::{Peer, admit, plain, socket_places};
 use crate::limits::{STREAM_BYTES, UNSENT_BYTES};
 use crate::messages::Messages;
 use crate::metrics::Cause;
-use crate::relay::relay;
+use crate::relay::{Halves, relay};
 use crate::served::Served;
 use crate::server::Shared;
 
@@ -202,7 +202,7 @@ impl Session {
         let Ok(stream) = request.accept().await else { return };
         let _held = shared.metrics.streams.hold();
         tracing::debug!(client = %self.client, %target, "stream opened");
-        relay(stream.compat(), member, shared).await;
+        relay(stream.compat(), member, Halves::Apart, shared).await;
     }
 
     async fn look_up(&self, request: Request, question: &Question) {

@@ -8,14 +8,14 @@ mod common;
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use common::{Bridge, echo, fixed, member, target, tunnel_over};
+use common::{Bridge, close_frame, echo, fixed, member, refused, target, tunnel_over};
 use futures_util::future::join_all;
 use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use futures_util::{SinkExt as _, StreamExt as _};
 use portolan::engine::address::ServerAddress;
 use portolan_bridge::Origins;
 use portolan_mux::{Refusal, RefusalCode, Target};
-use tokio_tungstenite::tungstenite::{self, Message};
+use tokio_tungstenite::tungstenite::Message;
 
 #[tokio::test]
 async fn bytes_come_back_through_the_tunnel() {
@@ -115,18 +115,6 @@ async fn the_last_bytes_of_a_member_are_delivered_before_its_end() {
     assert_eq!(bytes.len(), 500_000);
 }
 
-/// The answer's status and body, where the WebSocket was refused.
-fn refused<T>(result: Result<T, tungstenite::Error>) -> (u16, String) {
-    match result {
-        Err(tungstenite::Error::Http(answer)) => {
-            let body = answer.body().clone().unwrap_or_default();
-            (answer.status().as_u16(), String::from_utf8(body).unwrap())
-        }
-        Err(other) => panic!("{other}"),
-        Ok(_) => panic!("the socket opened"),
-    }
-}
-
 #[tokio::test]
 async fn a_foreign_origin_and_a_missing_one_are_refused() {
     let bridge = Bridge::start(fixed([]), |_| {}).await;
@@ -177,17 +165,6 @@ async fn a_stream_too_many_is_refused_and_the_others_live() {
     assert_eq!(error.kind(), ErrorKind::QuotaExceeded);
     first.write_all(b"b").await.unwrap();
     first.read_exact(&mut [0]).await.unwrap();
-}
-
-/// Reads until the close frame; its code and text.
-async fn close_frame(mut socket: common::Socket) -> (u16, String) {
-    loop {
-        match socket.next().await.unwrap().unwrap() {
-            Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
-            Message::Close(None) => panic!("no reason"),
-            _ => {}
-        }
-    }
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ pub struct JwtKeys {
 
 #[derive(Deserialize)]
 struct Claims {
-    exp: f64,
+    exp: Option<f64>,
     deployments: Option<Vec<String>>,
 }
 
@@ -120,7 +120,7 @@ fn granted(claims: &Claims, deployment: &str) -> Result<Granted, Denied> {
         return Err(Denied::Deployment);
     }
     #[expect(clippy::cast_precision_loss, reason = "a time in seconds")]
-    let left = claims.exp - get_current_timestamp() as f64 + LEEWAY_SECS as f64;
+    let left = claims.exp.unwrap_or_default() - get_current_timestamp() as f64 + LEEWAY_SECS as f64;
     let lifetime = Duration::try_from_secs_f64(left.clamp(0.0, LONGEST_SECS));
     Ok(Granted { lifetime: lifetime.ok() })
 }

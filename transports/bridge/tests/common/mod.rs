@@ -4,21 +4,24 @@
 #![allow(unreachable_pub, reason = "a module of each test program")]
 #![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "bans of the engine")]
 
+pub mod honest;
+pub mod tokens;
+
 use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use futures_util::{SinkExt as _, TryStreamExt as _};
+use futures_util::{SinkExt as _, StreamExt as _, TryStreamExt as _};
 use portolan::engine::address::ServerAddress;
 use portolan_bridge::{Deployment, FixedMembers, Members, Served, Server, ServerOptions};
 use portolan_mux::{ClientTunnel, MessageIo, SUBPROTOCOL, Target};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
-use tokio_tungstenite::tungstenite::{self, Message, http};
+use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 pub type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -54,19 +57,56 @@ impl Bridge {
 
     /// Opens the WebSocket as a page of `origin` would.
     pub async fn socket(&self, origin: Option<&str>) -> Result<Socket, tungstenite::Error> {
-        let mut request = format!("ws://{}/tunnel", self.address).into_client_request()?;
-        let protocol = http::HeaderValue::from_static(SUBPROTOCOL);
-        request.headers_mut().insert("sec-websocket-protocol", protocol);
-        if let Some(origin) = origin {
-            request.headers_mut().insert("origin", origin.parse().unwrap());
+        let protocol = ("sec-websocket-protocol", SUBPROTOCOL);
+        match origin {
+            Some(origin) => self.open("/tunnel", &[protocol, ("origin", origin)]).await,
+            None => self.open("/tunnel", &[protocol]).await,
+        }
+    }
+
+    /// Opens the WebSocket at `path` with these headers.
+    pub async fn open(
+        &self,
+        path: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Socket, tungstenite::Error> {
+        let mut request = format!("ws://{}{path}", self.address).into_client_request()?;
+        for (name, value) in headers {
+            request.headers_mut().append(*name, value.parse().unwrap());
         }
         tokio_tungstenite::connect_async(request).await.map(|(socket, _)| socket)
     }
 
+    /// The bridge's own origin.
+    pub fn own(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// A number of `/metrics`.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let page = self.get("/metrics").await;
+        let name = format!("portolan_bridge_{name} ");
+        let line = page.lines().find_map(|line| line.strip_prefix(&name));
+        line.unwrap_or_else(|| panic!("{name} is not in {page}")).parse().unwrap()
+    }
+
+    /// Waits until nothing is held any more, but for the connection that asks.
+    pub async fn settled(&self) {
+        let started = tokio::time::Instant::now();
+        loop {
+            let page = self.get("/metrics").await;
+            let left: Vec<&str> = page.lines().filter(|line| is_held(line)).collect();
+            if left.is_empty() && page.contains("portolan_bridge_tasks") {
+                return;
+            }
+            assert!(started.elapsed().as_secs() < 10, "{left:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+
     /// A tunnel as the bridge's own page has it.
     pub async fn tunnel(&self) -> ClientTunnel {
-        let origin = format!("http://{}", self.address);
-        tunnel_over(self.socket(Some(&origin)).await.unwrap())
+        tunnel_over(self.socket(Some(&self.own())).await.unwrap())
     }
 
     /// One HTTP request, by hand; the whole answer.
@@ -86,8 +126,45 @@ impl Bridge {
     }
 }
 
+/// Whether a line of `/metrics` counts what should be gone.
+fn is_held(line: &str) -> bool {
+    let Some((name, value)) = line.split_once(' ') else { return false };
+    let most = match name.strip_prefix("portolan_bridge_") {
+        Some("connections" | "tasks") => 1,
+        Some("tunnels" | "plain_sockets" | "streams" | "buffer_reserved_bytes") => 0,
+        _ => return false,
+    };
+    value.parse::<u64>().unwrap() > most
+}
+
+/// The answer's status and body, where the WebSocket was refused.
+pub fn refused<T>(result: Result<T, tungstenite::Error>) -> (u16, String) {
+    match result {
+        Err(tungstenite::Error::Http(answer)) => {
+            let body = answer.body().clone().unwrap_or_default();
+            (answer.status().as_u16(), String::from_utf8(body).unwrap())
+        }
+        Err(other) => panic!("{other}"),
+        Ok(_) => panic!("the socket opened"),
+    }
+}
+
+/// Reads until the close frame; its code and text.
+pub async fn close_frame(mut socket: Socket) -> (u16, String) {
+    loop {
+        match socket.next().await.unwrap().unwrap() {
+            Message::Close(Some(frame)) => return (frame.code.into(), frame.reason.to_string()),
+            Message::Close(None) => panic!("no reason"),
+            _ => {}
+        }
+    }
+}
+
 /// A tunnel over an open WebSocket.
-pub fn tunnel_over(socket: Socket) -> ClientTunnel {
+pub fn tunnel_over<S>(socket: WebSocketStream<S>) -> ClientTunnel
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let messages = socket
         .map_err(io::Error::other)
         .try_filter_map(|message| {
