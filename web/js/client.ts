@@ -1,25 +1,17 @@
-/** `connect`, the client and its databases. */
+/** The client and its databases. */
 import { type Document, decode, encode } from './bson.js';
 import { Collection } from './collection.js';
-import { guarded, toPortolanError } from './error.js';
+import type { TopologySnapshot } from './connect.js';
+import type { OperationOptions } from './cursor.js';
+import { guarded } from './error.js';
 import type { PortolanEvent, ServerType, TopologyDescription } from './event.js';
-import { EventFeed } from './feed.js';
+import type { EventFeed } from './feed.js';
 import { type ReadPreference, readPreferenceDocument } from './read-preference.js';
-import { type WasmClient, type WasmSource, loadWasm } from './wasm.js';
+import type { WasmClient } from './wasm.js';
 
-/** What {@link connect} needs. */
-export interface ConnectOptions {
-  /**
-   * Where the bridge is: a WebSocket or HTTP address, or a path on the page's own origin. Without a
-   * path, `/tunnel` is meant.
-   */
-  bridge: string | URL;
-  /** The connection string, as every MongoDB driver reads it. */
-  uri: string;
-  /** Connection string options, added to those of `uri` (and winning over them). */
-  options?: Record<string, string | number | boolean>;
-  /** Where to load the wasm from, when not from beside this package's script. */
-  wasm?: WasmSource;
+/** How to run a command. */
+export interface RunCommandOptions extends OperationOptions {
+  readPreference?: ReadPreference;
 }
 
 /** How a ping went. */
@@ -30,30 +22,12 @@ export interface Ping {
   durationMs: number;
 }
 
-/**
- * Starts a client: loads the wasm and begins discovery, without waiting for any server.
- *
- * Rejects when the connection string is wrong or the wasm cannot be loaded. A server or a bridge that
- * cannot be reached shows in the events and in the errors of operations.
- */
-export function connect(options: ConnectOptions): Promise<Client> {
-  return guarded(async () => {
-    const module = await loadWasm(options.wasm);
-    const feed = new EventFeed();
-    const uri = withOptions(options.uri, options.options ?? {});
-    const inner = module.WasmClient.connect(tunnelAddress(options.bridge), uri, (json) =>
-      feed.push(json),
-    );
-    return new Client(inner, feed);
-  });
-}
-
 /** A deployment, watched and usable until {@link Client.close}. */
 export class Client {
   readonly #inner: WasmClient;
   readonly #feed: EventFeed;
 
-  /** Made by {@link connect}. */
+  /** Made by `connect`. */
   constructor(inner: WasmClient, feed: EventFeed) {
     this.#inner = inner;
     this.#feed = feed;
@@ -72,6 +46,11 @@ export class Client {
     return JSON.parse(this.#inner.topology()) as TopologyDescription;
   }
 
+  /** What was learned about the deployment, for the `snapshot` of a later `connect`. */
+  snapshot(): TopologySnapshot {
+    return JSON.parse(this.#inner.snapshot()) as TopologySnapshot;
+  }
+
   /** Options of the connection string that this client does not know. */
   warnings(): string[] {
     return this.#inner.warnings();
@@ -83,10 +62,10 @@ export class Client {
   }
 
   /** Selects a server and sends it a `ping`. */
-  ping(readPreference: ReadPreference = 'primary'): Promise<Ping> {
+  ping(readPreference: ReadPreference = 'primary', options: OperationOptions = {}): Promise<Ping> {
     return guarded(async () => {
       const preference = encode(readPreferenceDocument(readPreference));
-      const json = await this.#inner.ping(preference);
+      const json = await this.#inner.ping(preference, options.signal);
       return JSON.parse(json) as Ping;
     });
   }
@@ -94,6 +73,17 @@ export class Client {
   /** Closes every connection; the last event is `topologyClosed`. */
   close(): Promise<void> {
     return guarded(() => this.#inner.close());
+  }
+
+  /** `await using` closes the client and waits for it. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+
+  /** `using` begins to close it. */
+  [Symbol.dispose](): void {
+    // Nobody is there to hear of a failure, and none is expected.
+    this.close().catch(() => undefined);
   }
 }
 
@@ -110,13 +100,11 @@ export class Database {
   }
 
   /** Runs any command and answers with the server's reply. */
-  runCommand(
-    command: object,
-    options: { readPreference?: ReadPreference } = {},
-  ): Promise<Document> {
+  runCommand(command: object, options: RunCommandOptions = {}): Promise<Document> {
     return guarded(async () => {
       const preference = encode(readPreferenceDocument(options.readPreference ?? 'primary'));
-      return decode(await this.#inner.runCommand(this.name, encode(command), preference));
+      const { signal } = options;
+      return decode(await this.#inner.runCommand(this.name, encode(command), preference, signal));
     });
   }
 
@@ -126,40 +114,3 @@ export class Database {
   }
 }
 
-/** The WebSocket address of the tunnel behind `bridge`. */
-export function tunnelAddress(bridge: string | URL, base = pageAddress()): string {
-  let address: URL;
-  try {
-    address = new URL(bridge, base);
-  } catch {
-    throw toPortolanError({ kind: 'invalidArgument', message: `not a bridge: ${String(bridge)}` });
-  }
-  if (address.protocol === 'http:') address.protocol = 'ws:';
-  if (address.protocol === 'https:') address.protocol = 'wss:';
-  if (address.pathname === '/') address.pathname = '/tunnel';
-  return address.href;
-}
-
-function pageAddress(): string | undefined {
-  return typeof location === 'undefined' ? undefined : location.href;
-}
-
-/** `uri` with `options` as connection string options; one already there is replaced. */
-export function withOptions(
-  uri: string,
-  options: Record<string, string | number | boolean>,
-): string {
-  const entries = Object.entries(options);
-  if (entries.length === 0) return uri;
-  const [location = '', query = ''] = uri.split('?', 2);
-  const replaced = new Set(entries.map(([key]) => key.toLowerCase()));
-  const kept = query.split('&').filter((pair) => {
-    const key = pair.split('=', 1)[0]?.toLowerCase() ?? '';
-    return key !== '' && !replaced.has(key);
-  });
-  const added = entries.map(([key, value]) => `${key}=${encodeURIComponent(String(value))}`);
-  // The `/` that parts hosts from options may be missing in `mongodb://host`.
-  const hosts = location.slice(location.indexOf('://') + 3);
-  const slash = hosts.includes('/') ? '' : '/';
-  return `${location}${slash}?${[...kept, ...added].join('&')}`;
-}

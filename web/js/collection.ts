@@ -1,6 +1,6 @@
 /** A collection and its operations. */
 import { type Document, decode, encode } from './bson.js';
-import { FindCursor, type FindOptions } from './cursor.js';
+import { FindCursor, type FindOptions, type OperationOptions } from './cursor.js';
 import { guarded } from './error.js';
 import { type ReadPreference, readPreferenceDocument } from './read-preference.js';
 import type { WasmClient } from './wasm.js';
@@ -20,10 +20,15 @@ export interface UpdateResult {
 export interface DeleteResult {
   deletedCount: number;
 }
-export interface CountOptions {
+export interface CountOptions extends OperationOptions {
   limit?: number;
   skip?: number;
   readPreference?: ReadPreference;
+}
+
+export interface UpdateOptions extends OperationOptions {
+  /** Whether to insert a document when none matches. */
+  upsert?: boolean;
 }
 
 /** A collection; `T` is the shape of its documents. */
@@ -42,32 +47,37 @@ export class Collection<T extends object = Document> {
 
   /** The documents that match; nothing is sent before the cursor is read. */
   find(filter: object = {}, options: FindOptions = {}): FindCursor<T> {
-    return new FindCursor<T>(this.#inner, this.#db, this.name, findRequest(filter, options));
+    const request = findRequest(filter, options);
+    return new FindCursor<T>(this.#inner, this.#db, this.name, request, options.signal);
   }
 
   /** The first document that matches, or `null`. */
   findOne(filter: object = {}, options: FindOptions = {}): Promise<T | null> {
     return guarded(async () => {
       const request = findRequest(filter, options);
-      const bytes = await this.#inner.findOne(this.#db, this.name, request);
+      const bytes = await this.#inner.findOne(this.#db, this.name, request, options.signal);
       return bytes === undefined ? null : (decode(bytes) as T);
     });
   }
 
   /** Inserts one document; an `_id` is made when it has none. */
-  insertOne(document: T): Promise<InsertOneResult> {
+  insertOne(document: T, options: OperationOptions = {}): Promise<InsertOneResult> {
     return guarded(async () => {
-      const reply = await this.#inner.insertOne(this.#db, this.name, encode(document));
+      const bytes = encode(document);
+      const reply = await this.#inner.insertOne(this.#db, this.name, bytes, options.signal);
       return decode(reply) as unknown as InsertOneResult;
     });
   }
 
   /** Inserts documents in order; stops at the first failure. */
-  insertMany(documents: readonly T[]): Promise<InsertManyResult> {
+  insertMany(
+    documents: readonly T[],
+    options: OperationOptions = {},
+  ): Promise<InsertManyResult> {
     return guarded(async () => {
       const request = encode({ documents });
-      const reply = decode(await this.#inner.insertMany(this.#db, this.name, request));
-      const ids = reply['insertedIds'] as unknown[];
+      const reply = await this.#inner.insertMany(this.#db, this.name, request, options.signal);
+      const ids = decode(reply)['insertedIds'] as unknown[];
       return { insertedIds: Object.fromEntries(ids.entries()) };
     });
   }
@@ -76,19 +86,20 @@ export class Collection<T extends object = Document> {
   updateOne(
     filter: object,
     update: object | object[],
-    options: { upsert?: boolean } = {},
+    options: UpdateOptions = {},
   ): Promise<UpdateResult> {
     return guarded(async () => {
       const request = encode({ filter, update, upsert: options.upsert });
-      const reply = await this.#inner.updateOne(this.#db, this.name, request);
+      const reply = await this.#inner.updateOne(this.#db, this.name, request, options.signal);
       return counts(decode(reply)) as unknown as UpdateResult;
     });
   }
 
   /** Deletes the first document that matches. */
-  deleteOne(filter: object): Promise<DeleteResult> {
+  deleteOne(filter: object, options: OperationOptions = {}): Promise<DeleteResult> {
     return guarded(async () => {
-      const reply = await this.#inner.deleteOne(this.#db, this.name, encode({ filter }));
+      const request = encode({ filter });
+      const reply = await this.#inner.deleteOne(this.#db, this.name, request, options.signal);
       return counts(decode(reply)) as unknown as DeleteResult;
     });
   }
@@ -97,13 +108,13 @@ export class Collection<T extends object = Document> {
   countDocuments(filter: object = {}, options: CountOptions = {}): Promise<number> {
     return guarded(() => {
       const request = findRequest(filter, options);
-      return this.#inner.countDocuments(this.#db, this.name, request);
+      return this.#inner.countDocuments(this.#db, this.name, request, options.signal);
     });
   }
 }
 
 function findRequest(filter: object, options: FindOptions): Uint8Array {
-  const { readPreference, ...rest } = options;
+  const { readPreference, signal: _, ...rest } = options;
   const preference =
     readPreference === undefined ? undefined : readPreferenceDocument(readPreference);
   return encode({ ...rest, filter, readPreference: preference });

@@ -4,8 +4,17 @@ import { guarded } from './error.js';
 import type { ReadPreference } from './read-preference.js';
 import type { WasmClient, WasmCursor } from './wasm.js';
 
-/** As in every MongoDB driver. */
-export interface FindOptions {
+/** What every operation has. */
+export interface OperationOptions {
+  /**
+   * Ends the operation early: it rejects with an {@link AbortError}, and its connection is closed if
+   * a reply is under way. Whether the server has done what was asked is not known then.
+   */
+  signal?: AbortSignal;
+}
+
+/** As in every MongoDB driver; `signal` ends the whole cursor. */
+export interface FindOptions extends OperationOptions {
   sort?: Record<string, 1 | -1 | Document>;
   limit?: number;
   skip?: number;
@@ -17,14 +26,22 @@ export interface FindOptions {
 /** Read it with `for await`, or all at once with {@link FindCursor.toArray}. */
 export class FindCursor<T extends object = Document> implements AsyncIterable<T> {
   readonly #open: () => Promise<WasmCursor>;
+  readonly #signal: AbortSignal | undefined;
   #cursor: Promise<WasmCursor> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
   #address: string | null = null;
   #closed = false;
 
   /** Made by {@link Collection.find}. */
-  constructor(inner: WasmClient, db: string, collection: string, request: Uint8Array) {
-    this.#open = () => inner.find(db, collection, request);
+  constructor(
+    inner: WasmClient,
+    db: string,
+    collection: string,
+    request: Uint8Array,
+    signal: AbortSignal | undefined,
+  ) {
+    this.#open = () => inner.find(db, collection, request, signal);
+    this.#signal = signal;
   }
 
   /** The next document, or `null` after the last. */
@@ -41,7 +58,7 @@ export class FindCursor<T extends object = Document> implements AsyncIterable<T>
       this.#cursor ??= this.#open();
       const cursor = await this.#cursor;
       this.#address = cursor.address();
-      const bytes = await cursor.next();
+      const bytes = await cursor.next(this.#signal);
       if (bytes !== undefined) return decode(bytes) as T;
       await this.close();
       return null;
@@ -66,6 +83,11 @@ export class FindCursor<T extends object = Document> implements AsyncIterable<T>
     this.#closed = true;
     const cursor = await this.#cursor?.catch(() => undefined);
     cursor?.free();
+  }
+
+  /** `await using` ends the cursor. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
   }
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void, void> {

@@ -9,25 +9,13 @@
  * for await (const user of users.find({}, { sort: { name: 1 } })) console.log(user);
  * await client.close();
  * ```
+ *
+ * This is the entry of browsers, and of every runtime that has none of its own: it knows no sockets,
+ * so that `bridge` or `sockets` must be given.
  */
-export * from './bson.js';
-export {
-  Client,
-  type ConnectOptions,
-  Database,
-  type Ping,
-  connect,
-} from './client.js';
-export {
-  Collection,
-  type CountOptions,
-  type DeleteResult,
-  type InsertManyResult,
-  type InsertOneResult,
-  type UpdateResult,
-} from './collection.js';
-export { FindCursor, type FindOptions } from './cursor.js';
-export { type ErrorKind, PortolanError } from './error.js';
-export * from './event.js';
-export type { ReadPreference, ReadPreferenceMode } from './read-preference.js';
-export type { WasmSource } from './wasm.js';
+import { connectOn } from './connect.js';
+
+export * from './common.js';
+
+/** Starts a client: see {@link ConnectOptions}. */
+export const connect = connectOn({ name: 'browser' });

@@ -3,5 +3,12 @@ declare module '#wasm' {
   type WasmModule = import('./wasm.js').WasmModule;
   const init: WasmModule['default'];
   export default init;
+  export const initSync: WasmModule['initSync'];
   export const WasmClient: WasmModule['WasmClient'];
+}
+
+/** The wasm itself, where the runtime imports it as a compiled module. */
+declare module '*.wasm' {
+  const module: WebAssembly.Module;
+  export default module;
 }

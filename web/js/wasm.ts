@@ -3,11 +3,22 @@
  *
  * The types are written here by hand so that this package compiles before the wasm is built.
  */
+import type { Platform } from './platform.js';
 
 /** What `portolan_web.js`, made by wasm-bindgen, exports. */
 export interface WasmModule {
   default(options: { module_or_path?: WasmSource | undefined }): Promise<unknown>;
-  WasmClient: { connect(bridge: string, uri: string, onEvent: (json: string) => void): WasmClient };
+  initSync(options: { module: WebAssembly.Module }): unknown;
+  WasmClient: {
+    connect(
+      uri: string,
+      bridge: string | undefined,
+      host: Platform,
+      onDemand: boolean,
+      snapshot: string | undefined,
+      onEvent: (json: string) => void,
+    ): Promise<WasmClient>;
+  };
 }
 
 /** Where the wasm may come from when not from beside the script: an address, bytes, a module. */
@@ -16,23 +27,64 @@ export type WasmSource = string | URL | Request | Response | BufferSource | WebA
 /** Documents are raw BSON in both directions; rejections are `ErrorFacts`. */
 export interface WasmClient {
   topology(): string;
+  snapshot(): string;
   warnings(): string[];
-  ping(readPreference: Uint8Array): Promise<string>;
-  runCommand(db: string, command: Uint8Array, preference: Uint8Array): Promise<Uint8Array>;
-  find(db: string, collection: string, request: Uint8Array): Promise<WasmCursor>;
-  findOne(db: string, collection: string, request: Uint8Array): Promise<Uint8Array | undefined>;
-  insertOne(db: string, collection: string, document: Uint8Array): Promise<Uint8Array>;
-  insertMany(db: string, collection: string, request: Uint8Array): Promise<Uint8Array>;
-  updateOne(db: string, collection: string, request: Uint8Array): Promise<Uint8Array>;
-  deleteOne(db: string, collection: string, request: Uint8Array): Promise<Uint8Array>;
-  countDocuments(db: string, collection: string, request: Uint8Array): Promise<number>;
+  ping(readPreference: Uint8Array, signal?: AbortSignal): Promise<string>;
+  runCommand(
+    db: string,
+    command: Uint8Array,
+    preference: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>;
+  find(
+    db: string,
+    collection: string,
+    request: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<WasmCursor>;
+  findOne(
+    db: string,
+    collection: string,
+    request: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined>;
+  insertOne(
+    db: string,
+    collection: string,
+    document: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>;
+  insertMany(
+    db: string,
+    collection: string,
+    request: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>;
+  updateOne(
+    db: string,
+    collection: string,
+    request: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>;
+  deleteOne(
+    db: string,
+    collection: string,
+    request: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>;
+  countDocuments(
+    db: string,
+    collection: string,
+    request: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<number>;
   close(): Promise<void>;
   free(): void;
 }
 
 export interface WasmCursor {
   /** The next document, or `undefined` at the end. */
-  next(): Promise<Uint8Array | undefined>;
+  next(signal?: AbortSignal): Promise<Uint8Array | undefined>;
   /** The server that the documents come from. */
   address(): string;
   /** Drops the cursor; the server's cursor is killed. */
@@ -41,8 +93,8 @@ export interface WasmCursor {
 
 let loading: Promise<WasmModule> | undefined;
 
-/** Loads and starts the wasm module; later calls get the same one. */
-export function loadWasm(source: WasmSource | undefined): Promise<WasmModule> {
+/** Loads and starts the wasm module from what `source` says; later calls get the same one. */
+export function loadWasm(source: () => Source | Promise<Source>): Promise<WasmModule> {
   loading ??= start(source).catch((failure: unknown) => {
     loading = undefined;
     throw failure;
@@ -50,8 +102,12 @@ export function loadWasm(source: WasmSource | undefined): Promise<WasmModule> {
   return loading;
 }
 
-async function start(source: WasmSource | undefined): Promise<WasmModule> {
-  const module: WasmModule = await import('#wasm');
-  await module.default({ module_or_path: source });
+/** Where the module is; undefined: where its own script looks. */
+type Source = WasmSource | undefined;
+
+async function start(source: () => Source | Promise<Source>): Promise<WasmModule> {
+  const [module, from] = await Promise.all([import('#wasm'), source()]);
+  if (from instanceof WebAssembly.Module) module.initSync({ module: from });
+  else await module.default({ module_or_path: from });
   return module;
 }

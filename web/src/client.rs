@@ -5,15 +5,21 @@ use std::sync::Arc;
 use bson::RawDocumentBuf;
 use futures_util::StreamExt as _;
 use js_sys::{Function, JsString, Promise, Uint8Array};
+use portolan::transport::Transport;
 use portolan::{Client, ClientOptions, Collection, Topology};
-use portolan_js::Bridge;
+use portolan_js::{Bridge, Host, Sockets};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::{future_to_promise, spawn_local};
+use wasm_bindgen_futures::spawn_local;
+use web_sys::AbortSignal;
 
 use crate::cursor::WasmCursor;
 use crate::failure::{from_portolan, invalid};
+use crate::operation::operation;
 use crate::reply;
 use crate::request::{Find, Modify, Update, document, insert_many, read_preference};
+
+/// Ends an operation early.
+type Signal = Option<AbortSignal>;
 
 /// A deployment, watched and usable until `close`.
 #[wasm_bindgen]
@@ -24,24 +30,53 @@ pub struct WasmClient {
 
 #[wasm_bindgen]
 impl WasmClient {
-    /// Starts discovery of `uri` through the bridge at `bridge`; `on_event` gets every event, from
-    /// the first on, as JSON text.
+    /// Starts a client of `uri`: through the bridge at `bridge`, else with the sockets of `host`.
+    ///
+    /// `on_demand` is the mode without background work; `snapshot`, JSON text, what an earlier
+    /// client has learned; `on_event` gets every event, from the first on, as JSON text.
     ///
     /// # Errors
     ///
-    /// The bridge's address or the connection string is wrong.
-    pub fn connect(bridge: &str, uri: &str, on_event: Function) -> Result<WasmClient, JsValue> {
-        let transport = Bridge::new(bridge).map_err(invalid)?;
-        let options = ClientOptions::parse(uri).map_err(|error| from_portolan(&error.into()))?;
+    /// The bridge's address, the connection string or the snapshot is wrong; its host names no
+    /// seeds in DNS.
+    pub async fn connect(
+        uri: String,
+        bridge: Option<String>,
+        host: Host,
+        on_demand: bool,
+        snapshot: Option<String>,
+        on_event: Function,
+    ) -> Result<WasmClient, JsValue> {
+        let transport = transport(bridge.as_deref(), host)?;
+        let options = ClientOptions::parse(&uri).map_err(|error| from_portolan(&error.into()))?;
+        let options = options.resolve(&*transport).await;
+        let mut options = options.map_err(|error| from_portolan(&error))?;
+        if let Some(json) = snapshot {
+            options.snapshot = Some(serde_json::from_str(&json).map_err(invalid)?);
+        }
         let warnings = options.warnings.clone();
-        // The core wants `Arc` everywhere; this target has one thread.
-        #[allow(clippy::arc_with_non_send_sync)]
-        let transport = Arc::new(transport);
-        let (client, driver) =
-            Client::new(options, transport).map_err(|error| from_portolan(&error))?;
-        spawn_local(tell(client.topology(), on_event));
-        spawn_local(driver);
+        let client = if on_demand {
+            let client = Client::on_demand(options, transport);
+            let client = client.map_err(|error| from_portolan(&error))?;
+            spawn_local(tell(client.topology(), on_event));
+            client
+        } else {
+            let made = Client::new(options, transport);
+            let (client, driver) = made.map_err(|error| from_portolan(&error))?;
+            spawn_local(tell(client.topology(), on_event));
+            spawn_local(driver);
+            client
+        };
         Ok(Self { client, warnings })
+    }
+
+    /// What was learned of the deployment, as JSON text.
+    ///
+    /// # Errors
+    ///
+    /// None is expected: snapshots are plain data.
+    pub fn snapshot(&self) -> Result<String, JsValue> {
+        serde_json::to_string(&self.client.description().snapshot()).map_err(invalid)
     }
 
     /// The topology description as JSON text.
@@ -59,9 +94,9 @@ impl WasmClient {
     }
 
     /// Pings a server; JSON text of address, type and duration.
-    pub fn ping(&self, preference: Vec<u8>) -> Promise {
+    pub fn ping(&self, preference: Vec<u8>, signal: Signal) -> Promise {
         let client = self.client.clone();
-        future_to_promise(async move {
+        operation(signal, async move {
             let preference = read_preference(preference)?;
             let ping = client.ping(preference).await.map_err(|error| from_portolan(&error))?;
             let json = serde_json::json!({
@@ -75,9 +110,15 @@ impl WasmClient {
 
     /// Runs a command; the reply's bytes.
     #[wasm_bindgen(js_name = runCommand)]
-    pub fn run_command(&self, db: &str, command: Vec<u8>, preference: Vec<u8>) -> Promise {
+    pub fn run_command(
+        &self,
+        db: &str,
+        command: Vec<u8>,
+        preference: Vec<u8>,
+        signal: Signal,
+    ) -> Promise {
         let database = self.client.database(db);
-        future_to_promise(async move {
+        operation(signal, async move {
             let command = document(command)?;
             let preference = read_preference(preference)?;
             let reply = database.run_command(command).read_preference(preference).raw().await;
@@ -86,9 +127,9 @@ impl WasmClient {
     }
 
     /// Opens a cursor: a [`WasmCursor`].
-    pub fn find(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+    pub fn find(&self, db: &str, collection: &str, request: Vec<u8>, signal: Signal) -> Promise {
         let collection = self.collection(db, collection);
-        future_to_promise(async move {
+        operation(signal, async move {
             let request = Find::read(request)?;
             let mut find = collection.find(request.filter);
             if let Some(sort) = request.sort {
@@ -116,9 +157,15 @@ impl WasmClient {
 
     /// The first match's bytes, or `undefined`.
     #[wasm_bindgen(js_name = findOne)]
-    pub fn find_one(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+    pub fn find_one(
+        &self,
+        db: &str,
+        collection: &str,
+        request: Vec<u8>,
+        signal: Signal,
+    ) -> Promise {
         let collection = self.collection(db, collection);
-        future_to_promise(async move {
+        operation(signal, async move {
             let request = Find::read(request)?;
             let mut find = collection.find_one(request.filter);
             if let Some(sort) = request.sort {
@@ -140,9 +187,15 @@ impl WasmClient {
 
     /// Inserts one document; `{insertedId}`.
     #[wasm_bindgen(js_name = insertOne)]
-    pub fn insert_one(&self, db: &str, collection: &str, bytes: Vec<u8>) -> Promise {
+    pub fn insert_one(
+        &self,
+        db: &str,
+        collection: &str,
+        bytes: Vec<u8>,
+        signal: Signal,
+    ) -> Promise {
         let collection = self.collection(db, collection);
-        future_to_promise(async move {
+        operation(signal, async move {
             let document = document(bytes)?;
             let result = collection.insert_one(&document).await;
             reply::inserted_one(result.map_err(|error| from_portolan(&error))?)
@@ -151,9 +204,15 @@ impl WasmClient {
 
     /// Inserts `documents`; `{insertedIds}` in their order.
     #[wasm_bindgen(js_name = insertMany)]
-    pub fn insert_many(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+    pub fn insert_many(
+        &self,
+        db: &str,
+        collection: &str,
+        request: Vec<u8>,
+        signal: Signal,
+    ) -> Promise {
         let collection = self.collection(db, collection);
-        future_to_promise(async move {
+        operation(signal, async move {
             let documents = insert_many(request)?;
             let result = collection.insert_many(&documents).await;
             reply::inserted_many(result.map_err(|error| from_portolan(&error))?)
@@ -162,9 +221,15 @@ impl WasmClient {
 
     /// Updates the first match; `{matchedCount, modifiedCount, upsertedId}`.
     #[wasm_bindgen(js_name = updateOne)]
-    pub fn update_one(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+    pub fn update_one(
+        &self,
+        db: &str,
+        collection: &str,
+        request: Vec<u8>,
+        signal: Signal,
+    ) -> Promise {
         let collection = self.collection(db, collection);
-        future_to_promise(async move {
+        operation(signal, async move {
             let request = Modify::read(request)?;
             let update = request.update.ok_or_else(|| invalid("there is no update"))?;
             let mut action = match update {
@@ -180,9 +245,15 @@ impl WasmClient {
 
     /// Deletes the first match; `{deletedCount}`.
     #[wasm_bindgen(js_name = deleteOne)]
-    pub fn delete_one(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+    pub fn delete_one(
+        &self,
+        db: &str,
+        collection: &str,
+        request: Vec<u8>,
+        signal: Signal,
+    ) -> Promise {
         let collection = self.collection(db, collection);
-        future_to_promise(async move {
+        operation(signal, async move {
             let filter = Modify::read(request)?.filter;
             let result = collection.delete_one(filter).await;
             reply::deleted(&result.map_err(|error| from_portolan(&error))?)
@@ -191,9 +262,15 @@ impl WasmClient {
 
     /// How many documents match.
     #[wasm_bindgen(js_name = countDocuments)]
-    pub fn count_documents(&self, db: &str, collection: &str, request: Vec<u8>) -> Promise {
+    pub fn count_documents(
+        &self,
+        db: &str,
+        collection: &str,
+        request: Vec<u8>,
+        signal: Signal,
+    ) -> Promise {
         let collection = self.collection(db, collection);
-        future_to_promise(async move {
+        operation(signal, async move {
             let request = Find::read(request)?;
             let mut count = collection.count_documents(request.filter);
             if let Some(limit) = request.limit {
@@ -214,7 +291,7 @@ impl WasmClient {
     /// Closes everything.
     pub fn close(&self) -> Promise {
         let client = self.client.clone();
-        future_to_promise(async move {
+        operation(None, async move {
             client.shutdown().await;
             Ok(JsValue::UNDEFINED)
         })
@@ -223,6 +300,15 @@ impl WasmClient {
     fn collection(&self, db: &str, name: &str) -> Collection<RawDocumentBuf> {
         self.client.database(db).collection(name)
     }
+}
+
+// The core wants `Arc` everywhere; this target has one thread.
+#[allow(clippy::arc_with_non_send_sync)]
+fn transport(bridge: Option<&str>, host: Host) -> Result<Arc<dyn Transport>, JsValue> {
+    Ok(match bridge {
+        Some(url) => Arc::new(Bridge::new(url).map_err(invalid)?.on(host)),
+        None => Arc::new(Sockets::new(host)),
+    })
 }
 
 /// Hands every event to JavaScript until the client is closed.

@@ -8,9 +8,10 @@ use futures_util::StreamExt as _;
 use js_sys::{Promise, Uint8Array};
 use portolan::Cursor;
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::future_to_promise;
+use web_sys::AbortSignal;
 
 use crate::failure::{from_portolan, invalid};
+use crate::operation::operation;
 
 /// The documents of one `find`. Dropping it (`free`) ends the server's cursor too.
 #[wasm_bindgen]
@@ -34,10 +35,10 @@ impl WasmCursor {
         self.address.clone()
     }
 
-    /// The next document's bytes, `undefined` at the end.
-    pub fn next(&self) -> Promise {
+    /// The next document's bytes, `undefined` at the end. A `next` that was aborted ends the cursor.
+    pub fn next(&self, signal: Option<AbortSignal>) -> Promise {
         let shared = Rc::clone(&self.cursor);
-        future_to_promise(async move {
+        operation(signal, async move {
             let taken = shared.borrow_mut().take();
             let mut cursor = taken.ok_or_else(|| invalid("another next() is under way"))?;
             let item = cursor.next().await;

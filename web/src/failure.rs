@@ -14,6 +14,32 @@ pub(crate) fn from_portolan(error: &portolan::Error) -> JsValue {
     }
     let labels: Array = error.labels().iter().map(|label| JsValue::from_str(label)).collect();
     set(&facts, "labels", &labels);
+    if let ErrorKind::ServerSelection { verdicts, hints, .. } = innermost(error) {
+        let hints: Vec<String> = hints.iter().map(ToString::to_string).collect();
+        set(&facts, "reasons", &json(verdicts));
+        set(&facts, "hints", &json(&hints));
+    }
+    facts.into()
+}
+
+/// What an operation was doing when its time was over, else the error itself.
+fn innermost(error: &portolan::Error) -> &ErrorKind {
+    match error.kind() {
+        ErrorKind::OperationTimeout { cause, .. } => innermost(cause),
+        kind => kind,
+    }
+}
+
+fn json(value: &impl serde::Serialize) -> JsValue {
+    // Plain data: neither step is expected to fail.
+    let text = serde_json::to_string(value).unwrap_or_default();
+    js_sys::JSON::parse(&text).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// The caller has ended the operation, for this reason.
+pub(crate) fn aborted(reason: &JsValue) -> JsValue {
+    let facts = facts("the operation was aborted by its signal", "aborted");
+    set(&facts, "cause", reason);
     facts.into()
 }
 
@@ -31,6 +57,8 @@ fn name(kind: &ErrorKind) -> &'static str {
         ErrorKind::Network { .. } => "network",
         ErrorKind::Tls { .. } => "tls",
         ErrorKind::Timeout { .. } => "timeout",
+        ErrorKind::OperationTimeout { .. } => "operationTimeout",
+        ErrorKind::Srv(_) => "srv",
         ErrorKind::Protocol { .. } => "protocol",
         ErrorKind::Authentication { .. } => "authentication",
         ErrorKind::Pool { .. } => "pool",

@@ -1,7 +1,8 @@
 //! Portolan for JavaScript: the wasm module beneath the npm package `portolan`.
 //!
 //! A thin border: documents cross it as raw BSON (`Uint8Array`), descriptions and events as JSON
-//! text, failures as objects with `message`, `kind`, `code` and `labels`. The TypeScript in
+//! text, failures as objects with `message`, `kind`, `code`, `labels` and
+//! `reasons`. The TypeScript in
 //! `web/js` turns these into what users hold, and mirrors this surface in `wasm.ts`.
 //!
 //! On targets other than wasm32 this crate is empty.
@@ -13,6 +14,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 mod client;
 mod cursor;
 mod failure;
+mod operation;
 mod reply;
 mod request;
 

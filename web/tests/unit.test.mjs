@@ -5,8 +5,8 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 
 import { DateTime, Double, Long, ObjectId, decode, encode } from '../dist/bson.js';
-import { tunnelAddress, withOptions } from '../dist/client.js';
-import { PortolanError, toPortolanError } from '../dist/error.js';
+import { tunnelAddress, withOptions } from '../dist/connect.js';
+import { AbortError, PortolanError, SelectionError, ServerError, toPortolanError } from '../dist/error.js';
 import { EventFeed } from '../dist/feed.js';
 import { specifications } from './specifications.mjs';
 
@@ -86,10 +86,48 @@ test('a bridge may be given in several ways', () => {
 });
 
 test('errors keep kind, code and labels', () => {
-  const error = toPortolanError({ message: 'no', kind: 'server', code: 11000, labels: ['L'] });
-  assert.ok(error instanceof PortolanError && error instanceof Error);
+  const error = toPortolanError({ message: 'no', kind: 'command', code: 11000, labels: ['L'] });
+  assert.ok(error instanceof ServerError && error instanceof PortolanError);
+  assert.ok(error instanceof Error && error.stack.includes('unit.test'));
+  assert.equal(error.name, 'ServerError');
   assert.equal(error.code, 11000);
   assert.ok(error.hasLabel('L'));
+  assert.deepEqual(error.reasons, []);
+});
+
+test('a selection error has its reasons, an aborted operation its cause', () => {
+  const reasons = [{ address: 'a:1', type: 'Unknown', suitable: false, reason: 'unknown' }];
+  const selection = toPortolanError({ message: 'none', kind: 'serverSelection', reasons });
+  assert.ok(selection instanceof SelectionError);
+  assert.deepEqual(selection.reasons, reasons);
+  const cause = new Error('enough');
+  const aborted = toPortolanError({ message: 'ended', kind: 'aborted', cause });
+  assert.ok(aborted instanceof AbortError && aborted.name === 'AbortError');
+  assert.equal(aborted.cause, cause);
+});
+
+test('a kind of a later version is an error all the same', () => {
+  const error = toPortolanError({ message: 'new', kind: 'unheardOf' });
+  assert.equal(error.constructor, PortolanError);
+  assert.equal(error.kind, 'unheardOf');
+});
+
+test('values of another copy of the bson package are written as they are', async () => {
+  const other = await import(`${import.meta.resolve('bson')}?another-copy`);
+  assert.notEqual(other.ObjectId, ObjectId);
+  const id = new other.ObjectId('0123456789abcdef01234567');
+  const document = {
+    _id: id,
+    long: other.Long.fromString('9007199254740993'),
+    decimal: other.Decimal128.fromString('1.10'),
+    double: new other.Double(3),
+    binary: new other.Binary(new Uint8Array([1, 2]), 0x80),
+    code: new other.Code('f', { x: new other.Int32(1) }),
+    timestamp: new other.Timestamp({ t: 5, i: 6 }),
+    list: [new other.MinKey(), new other.MaxKey(), new other.BSONRegExp('a', 'i')],
+  };
+  assert.deepEqual(Buffer.from(encode(document)), Buffer.from(other.serialize(document)));
+  assert.ok(decode(encode(document))._id instanceof ObjectId);
 });
 
 test('the first listener hears everything, in order', () => {

@@ -11,12 +11,15 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use portolan::engine::address::ServerAddress;
-use portolan::transport::{BoxFuture, BoxStream, ByteStream, Instant, Transport};
+use portolan::transport::{
+    BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, RecordKind, Transport,
+};
 use portolan_mux::{ClientTunnel, Limits, MessageIo, Target, TunnelStream};
 use web_sys::Url;
 
 use crate::clock::Clock;
 use crate::socket::{Socket, thrown};
+use crate::sockets::{self, Host};
 
 /// Reaches the members of a deployment through a Portolan bridge.
 ///
@@ -32,6 +35,8 @@ pub struct Bridge {
     url: String,
     clock: Clock,
     tunnel: Rc<RefCell<Tunnel>>,
+    host: Option<Host>,
+    name: Option<String>,
 }
 
 /// The tunnel all streams share, or the one attempt to have it.
@@ -60,7 +65,15 @@ impl Bridge {
     pub fn new(url: &str) -> io::Result<Self> {
         let url = web_socket_url(url)?;
         let tunnel = Rc::new(RefCell::new(Tunnel::Closed));
-        Ok(Self { url, clock: Clock::new(), tunnel })
+        Ok(Self { url, clock: Clock::new(), tunnel, host: None, name: None })
+    }
+
+    /// The same on this host: its name, and its DNS where it has one.
+    #[must_use]
+    pub fn on(mut self, host: Host) -> Self {
+        self.name = Some(host.name());
+        self.host = Some(host);
+        self
     }
 
     async fn live(&self) -> io::Result<Live> {
@@ -134,6 +147,10 @@ fn page_address() -> Option<String> {
 
 #[async_trait(?Send)]
 impl Transport for Bridge {
+    fn runtime(&self) -> &str {
+        self.name.as_deref().unwrap_or("JavaScript")
+    }
+
     fn now(&self) -> Instant {
         self.clock.now()
     }
@@ -154,6 +171,13 @@ impl Transport for Bridge {
         // hello's time as a round trip, which must not contain the bridge's dialling.
         inner.answered().await?;
         Ok(Box::new(Stamped { inner, latest: live.arrived, arrived: None }))
+    }
+
+    async fn resolve(&self, name: &str, kind: RecordKind) -> io::Result<Vec<DnsRecord>> {
+        match &self.host {
+            Some(host) => sockets::resolve(host, name, kind).await,
+            None => Err(sockets::no_dns(name, kind)),
+        }
     }
 }
 

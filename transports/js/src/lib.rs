@@ -1,8 +1,12 @@
-//! Portolan in wasm32: WebSocket streams through the bridge, timers of the JavaScript host.
+//! Portolan in wasm32: streams through the bridge or of the runtime's own, timers of the host.
 //!
-//! A leaf of the core's seam for pages, workers and every JavaScript runtime with a `WebSocket`,
-//! `performance.now()` and `setTimeout`. All streams of a `Bridge` share one WebSocket, opened
-//! when the first is needed and again after it closed.
+//! Two leaves of the core's seam, for every JavaScript runtime with `performance.now()`,
+//! `setTimeout` and `crypto.getRandomValues`:
+//!
+//! - `Bridge`: pages, workers and whatever else has a `WebSocket` and no sockets. All streams share
+//!   one WebSocket, opened when the first is needed and again after it closed.
+//! - `Sockets`: runtimes that open byte streams themselves (Node, Deno, Bun, Workers), as pairs of
+//!   WHATWG streams.
 //!
 //! On targets other than wasm32 this crate is empty.
 
@@ -11,5 +15,7 @@
 mod bridge;
 mod clock;
 mod socket;
+mod sockets;
 
 pub use bridge::Bridge;
+pub use sockets::{Host, Sockets};

@@ -1,0 +1,70 @@
+/** What is published: one wasm, an entry for each runtime, and types that hold. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, test } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+import { build } from 'esbuild';
+
+import { install } from './packed.mjs';
+
+const web = fileURLToPath(new URL('..', import.meta.url));
+const project = install();
+after(project.remove);
+
+test('there is one wasm in it, and no file that nobody needs', () => {
+  const wasm = project.files.filter((file) => file.endsWith('.wasm'));
+  assert.deepEqual(wasm, ['pkg/portolan_web_bg.wasm']);
+  assert.deepEqual(
+    project.files.filter((file) => !/^(dist|pkg)\/[\w.-]+\.(js|d\.ts|wasm)$/.test(file)).sort(),
+    ['README.md', 'package.json'],
+  );
+});
+
+const ENTRIES = { workerd: 'workerd', deno: 'deno', node: 'node', browser: 'index', default: 'index' };
+
+for (const [condition, entry] of Object.entries(ENTRIES)) {
+  test(`the condition ${condition} leads to its entry, which exports what the others do`, async () => {
+    const result = await bundle(`export * from 'portolan';`, condition);
+    const inputs = Object.keys(result.metafile.inputs).filter((name) => name.includes('portolan/dist'));
+    assert.ok(inputs.some((name) => name.endsWith(`dist/${entry}.js`)), inputs.join(' '));
+    const others = ['workerd', 'deno', 'node'].filter((other) => other !== entry);
+    for (const other of others) assert.ok(!inputs.some((name) => name.endsWith(`dist/${other}.js`)));
+    const [{ exports }] = Object.values(result.metafile.outputs);
+    for (const name of ['connect', 'Client', 'PortolanError', 'ObjectId', 'Long']) {
+      assert.ok(exports.includes(name), `${name} is missing`);
+    }
+  });
+}
+
+test('for workerd the wasm is an import, so that it is compiled once and never fetched', async () => {
+  const result = await bundle(`export { connect } from 'portolan';`, 'workerd');
+  const [{ imports }] = Object.values(result.metafile.outputs);
+  const wasm = imports.filter(({ path }) => path.endsWith('.wasm'));
+  assert.equal(wasm.length, 1);
+});
+
+test('the typed example compiles, and its mistakes do not', () => {
+  const tsc = join(web, 'node_modules/.bin/tsc');
+  execFileSync(tsc, ['-p', join(web, 'tests/tsconfig.json'), '--noEmit'], { stdio: 'inherit' });
+  const text = readFileSync(join(web, 'tests/typed.ts'), 'utf8');
+  assert.ok(text.split('@ts-expect-error').length > 5);
+});
+
+function bundle(contents, condition) {
+  return build({
+    stdin: { contents, resolveDir: project.folder },
+    bundle: true,
+    write: false,
+    metafile: true,
+    format: 'esm',
+    outfile: join(project.folder, 'out.js'),
+    platform: condition === 'node' ? 'node' : 'neutral',
+    mainFields: ['module', 'main'],
+    conditions: condition === 'default' ? [] : [condition],
+    external: ['*.wasm', 'cloudflare:*', 'node:*'],
+    logLevel: 'error',
+  });
+}
