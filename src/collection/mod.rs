@@ -154,7 +154,9 @@ impl<T> Collection<T> {
         T: Serialize,
         D: std::borrow::Borrow<T>,
     {
-        let documents = documents.into_iter().map(|document| serialized(document.borrow()));
+        let mut scratch = Vec::new();
+        let documents =
+            documents.into_iter().map(|document| serialized_by(&mut scratch, document.borrow()));
         InsertMany::new(self.untyped(), documents.collect())
     }
 
@@ -325,4 +327,11 @@ impl<T> Collection<T> {
 /// A document as raw BSON, or why it is none.
 fn serialized<T: Serialize>(document: &T) -> Result<RawDocumentBuf> {
     bson::serialize_to_raw_document_buf(document).map_err(Error::bson)
+}
+
+/// The same for many: grown in `scratch`, each then has one allocation of its own size.
+fn serialized_by<T: Serialize>(scratch: &mut Vec<u8>, document: &T) -> Result<RawDocumentBuf> {
+    scratch.clear();
+    bson::serialize_to_buffer(document, scratch).map_err(Error::bson)?;
+    RawDocumentBuf::from_bytes(scratch.to_vec()).map_err(Error::bson)
 }

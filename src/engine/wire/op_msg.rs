@@ -194,8 +194,11 @@ impl<'a> OpMsgBuilder<'a> {
     }
 
     /// A section of kind 1: the command's argument `identifier`, once for each name.
-    pub fn sequence<'d, D>(&mut self, identifier: &CStr, documents: impl Iterator<Item = &'d D>)
-    where
+    pub fn sequence<'d, D>(
+        &mut self,
+        identifier: &CStr,
+        documents: impl Iterator<Item = &'d D> + Clone,
+    ) where
         D: AsRef<RawDocument> + 'd,
     {
         self.buffer.push(1);
@@ -203,6 +206,8 @@ impl<'a> OpMsgBuilder<'a> {
         self.buffer.extend_from_slice(&[0; 4]);
         self.buffer.extend_from_slice(identifier.as_str().as_bytes());
         self.buffer.push(0);
+        // Once for all: the buffer would be moved again and again while it grows.
+        self.buffer.reserve(documents.clone().map(|it| it.as_ref().as_bytes().len()).sum());
         for document in documents {
             self.buffer.extend_from_slice(document.as_ref().as_bytes());
         }
