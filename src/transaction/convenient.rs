@@ -81,10 +81,10 @@ impl ClientSession {
     /// The callback's error, or that of the commit, unless it is tried again; where the time is
     /// over, an error with [`Error::is_timeout`] that has the last one as its source, and its
     /// labels.
-    pub async fn with_transaction<T>(
-        &self,
-        callback: impl AsyncFnMut(Self) -> Result<T>,
-    ) -> Result<T> {
+    pub async fn with_transaction<T, F>(&self, callback: impl FnMut(Self) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         self.with_transaction_options(WithTransactionOptions::default(), callback).await
     }
 
@@ -93,11 +93,14 @@ impl ClientSession {
     /// # Errors
     ///
     /// As that.
-    pub async fn with_transaction_options<T>(
+    pub async fn with_transaction_options<T, F>(
         &self,
         options: WithTransactionOptions,
-        mut callback: impl AsyncFnMut(Self) -> Result<T>,
-    ) -> Result<T> {
+        mut callback: impl FnMut(Self) -> F,
+    ) -> Result<T>
+    where
+        F: Future<Output = Result<T>>,
+    {
         let WithTransactionOptions { transaction, timeout } = options;
         let mut run = Convenient::begin(self, timeout);
         let mut attempts = 0;

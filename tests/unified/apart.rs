@@ -147,7 +147,13 @@ fn client(client: &ClientEntity) -> Result<(), Reason> {
     Ok(())
 }
 
-const SESSION_OPTIONS: [&str; 3] = ["causalConsistency", "snapshot", "snapshotTime"];
+const SESSION_OPTIONS: [&str; 5] = [
+    "causalConsistency",
+    "snapshot",
+    "snapshotTime",
+    "defaultTransactionOptions",
+    "defaultTimeoutMS",
+];
 
 fn operation(operation: &Operation) -> Result<(), Reason> {
     let of_runner = operation.object == "testRunner";
@@ -159,6 +165,11 @@ fn operation(operation: &Operation) -> Result<(), Reason> {
     let unbuilt = operation.arguments.keys().find(|key| !arguments.contains(&key.as_str()));
     if let Some(argument) = unbuilt {
         return Err(Reason::Operation(format!("{name} with {argument}")));
+    }
+    if name == "withTransaction" {
+        // What is malformed fails the test when it runs.
+        let callback = operations::callback(&operation.arguments).unwrap_or_default();
+        callback.iter().try_for_each(self::operation)?;
     }
     if of_runner && let Ok(Some(nested)) = runner::nested(operation) {
         self::operation(&nested)?;
