@@ -339,11 +339,7 @@ impl State {
 }
 
 /// Gives the server session back, at once or when what is left has aborted the transaction.
-fn end(
-    shared: &Arc<Shared>,
-    options: &SessionOptions,
-    state: &mut State,
-) -> Option<ClientSession> {
+fn end(shared: &Arc<Shared>, options: &SessionOptions, state: &mut State) -> Option<ClientSession> {
     let server = state.server.take()?;
     if let Some(transaction) = state.transaction.abandon() {
         return Some(state.rest(shared, options, (server, transaction), Part::Rest));

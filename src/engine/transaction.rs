@@ -211,10 +211,7 @@ mod tests {
                     aborted,
                 ],
             ),
-            (
-                Event::Abort,
-                [none, same[5], told(State::Aborted), committed, committed, twice],
-            ),
+            (Event::Abort, [none, same[5], told(State::Aborted), committed, committed, twice]),
         ];
         for (event, outcomes) in table {
             for (state, outcome) in STATES.into_iter().zip(outcomes) {

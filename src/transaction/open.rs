@@ -297,12 +297,14 @@ impl ClientSession {
     /// own: "drivers MUST refresh the `timeoutMS` value for the `abortTransaction` operation".
     fn ending_budget(&self, ending: Ending, own: Option<Duration>) -> Result<TimeBudget> {
         let shared = self.shared();
-        if let Some(budget) = self.budget()
+        let whole = self.budget();
+        if let Some(whole) = whole
             && ending == Ending::Commit
         {
-            return if own.is_none() { Ok(budget) } else { Err(timeout_inside()) };
+            return if own.is_none() { Ok(whole) } else { Err(timeout_inside()) };
         }
-        let timeout = own.or(self.options().default_timeout).or(shared.options.timeout);
+        let wider = self.options().default_timeout.or(shared.options.timeout);
+        let timeout = own.or_else(|| whole.and_then(|whole| whole.timeout())).or(wider);
         Ok(TimeBudget::begin(timeout, || shared.transport.now()))
     }
 }

@@ -42,3 +42,4 @@ mod threads;
 mod timeouts;
 mod timeouts_prose;
 mod tokens;
+mod transactions;

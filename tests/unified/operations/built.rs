@@ -203,8 +203,7 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("listIndexNames", &["rawData", "timeoutMS", "session"]),
 ];
 
-const TRANSACTION: &[&str] =
-    &["readConcern", "writeConcern", "readPreference", "maxCommitTimeMS"];
+const TRANSACTION: &[&str] = &["readConcern", "writeConcern", "readPreference", "maxCommitTimeMS"];
 
 const CURSOR_COMMAND: &[&str] = &[
     "command",
