@@ -31,6 +31,7 @@ pub(crate) struct Transaction {
 }
 
 /// Where a transaction stays ("Mongos Pinning").
+#[expect(clippy::large_enum_variant, reason = "one of a session; a box is an allocation")]
 pub(crate) enum Pin {
     /// On one mongos of several.
     Server(ServerAddress),
@@ -76,14 +77,16 @@ impl Transaction {
     /// Leaves a transaction that is to be aborted to whoever does that; `None` where no server
     /// knows of any.
     pub(crate) fn abandon(&mut self) -> Option<Self> {
-        let state = self.state;
-        if !state.is_open() {
+        // A commit that was dropped before it was sent leaves the transaction open on the server.
+        let unsent = self.state == TransactionState::Committed && !self.majority;
+        let known = self.state == TransactionState::InProgress || unsent;
+        if !known && !self.state.is_open() {
             return None;
         }
         self.state = TransactionState::Aborted;
         let pin = self.take_pin();
-        (state == TransactionState::InProgress).then(|| Self {
-            state,
+        known.then(|| Self {
+            state: TransactionState::InProgress,
             number: self.number,
             options: self.options.clone(),
             recovery_token: self.recovery_token.take(),

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod auth;
+mod balanced_transactions;
 mod bulk;
 mod cancellation;
 mod checked_out;

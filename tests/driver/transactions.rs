@@ -71,7 +71,7 @@ fn the_first_command_begins_the_transaction_and_the_concerns_are_its_own() {
     let session = started(&bed, &client);
     let time = Timestamp { time: 7, increment: 1 };
     session.advance_operation_time(time);
-    let (on, used) = (client.clone(), session.clone());
+    let (on, used) = (client, session);
     bed.run(async move {
         let start = used.start_transaction().read_concern(ReadConcernLevel::Majority);
         let start = start.write_concern(WriteConcern::majority()).max_commit_time(ms(70));
@@ -177,7 +177,7 @@ fn failures_are_labelled_and_operations_are_not_repeated() {
     assert!(!error.has_label(TRANSIENT_TRANSACTION_ERROR), "{error:?}");
     bed.advance(secs(11));
     let number = bed.named("commitTransaction")[0].body.get_i64("txnNumber").ok();
-    let (on, used) = (client.clone(), session.clone());
+    let (on, used) = (client, session);
     bed.run(async move { insert(&on, &used).await }).expect("outside of the transaction");
     let last = bed.named("insert").pop().expect("an insert").body;
     assert!(!last.contains_key("autocommit"), "{last}");
