@@ -333,7 +333,7 @@ fn the_operations_of_a_timed_with_transaction_share_its_time() {
     let start = client.start_session().default_timeout(ms(500));
     let session = bed.run(async move { start.await }).expect("a session");
     bed.rule("a:1", "insert", 2, Act::Slow(ms(300)));
-    let (on, used) = (client.clone(), session.clone());
+    let (on, used) = (client, session);
     let outcome = bed.run(async move {
         let callback = async |session: ClientSession| {
             let timed = till(&on).insert_one(doc! {}).session(&session).timeout(secs(1));
