@@ -1,18 +1,23 @@
 //! Explicit sessions: operations that belong together, as the user says.
 //!
-//! Specification: sessions, causal-consistency, snapshot-sessions.
+//! Specification: sessions, causal-consistency, snapshot-sessions. Their transactions are in
+//! `transaction`.
 
 use std::fmt;
 use std::future::{IntoFuture, ready};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use bson::{Document, RawDocument, RawDocumentBuf, Timestamp};
 
 use crate::client::Client;
 use crate::driver::shared::Shared;
+use crate::engine::op::TimeBudget;
 use crate::engine::session::{ServerSession, SessionConcern};
 use crate::error::{Error, Result};
 use crate::session::{self, ClusterTime};
+use crate::transaction::open::Transaction;
+use crate::transaction::{EndSession, TransactionOptions};
 use crate::transport::BoxFuture;
 
 /// A session: the operations that are given it (`.session(&session)`) belong together.
@@ -21,6 +26,9 @@ use crate::transport::BoxFuture;
 /// member it runs on. A snapshot session reads all of one moment instead. The clones of a session
 /// are the same session; it ends with the last of them. One operation at a time may use it: that is
 /// not checked ("ClientSession instances are not thread safe").
+///
+/// A transaction is begun by [`ClientSession::start_transaction`], or begun, tried again and
+/// committed by [`ClientSession::with_transaction`].
 ///
 /// It cannot be given to unacknowledged writes (`w: 0`), nor to operations of another client: both
 /// are errors, and so is a deployment that has no sessions.
@@ -33,13 +41,29 @@ struct Inner {
     shared: Arc<Shared>,
     options: SessionOptions,
     state: Mutex<State>,
+    /// What it is there for.
+    part: Part,
 }
 
-struct State {
+/// What a session is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// It is the user's.
+    Whole,
+    /// To abort the transaction of a session that has ended, then to give the server session back.
+    Rest,
+    /// To abort a transaction of a session that goes on, and has the server session.
+    Abandoned,
+}
+
+pub(crate) struct State {
     /// `None` once the session has ended.
-    server: Option<ServerSession>,
+    pub(crate) server: Option<ServerSession>,
     cluster_time: Option<Arc<ClusterTime>>,
-    concern: SessionConcern,
+    pub(crate) concern: SessionConcern,
+    pub(crate) transaction: Transaction,
+    /// The time of the `with_transaction` that is under way, where it has a `timeoutMS`.
+    pub(crate) budget: Option<TimeBudget>,
 }
 
 /// How a session was started. It cannot be changed afterwards.
@@ -54,6 +78,11 @@ pub struct SessionOptions {
     /// Which moment: an earlier session's [`ClientSession::snapshot_time`]; `None` for that of the
     /// first read.
     pub snapshot_time: Option<Timestamp>,
+    /// What its transactions are like where they say nothing themselves.
+    pub default_transaction_options: TransactionOptions,
+    /// How long a commit, an abort or a `with_transaction` may take as a whole
+    /// (`defaultTimeoutMS`); `None` for the client's `timeoutMS`, zero for as long as it likes.
+    pub default_timeout: Option<Duration>,
 }
 
 impl SessionOptions {
@@ -102,6 +131,15 @@ impl StartSession {
         snapshot: bool => options.snapshot;
         /// The moment of a snapshot session; by default that of its first read.
         snapshot_time: Timestamp => options.snapshot_time;
+        /// How long a commit, an abort or a `with_transaction` may take as a whole; by default the
+        /// client's `timeoutMS`.
+        default_timeout: Duration => options.default_timeout;
+    }
+
+    /// What its transactions are like where they say nothing themselves.
+    pub fn default_transaction_options(mut self, options: TransactionOptions) -> Self {
+        self.options.default_transaction_options = options;
+        self
     }
 
     /// All options at once.
@@ -114,8 +152,15 @@ impl StartSession {
         self.options.validate()?;
         let shared = self.client.shared().clone();
         let (server, concern) = (session::take(&shared), self.options.concern());
-        let state = State { server: Some(server), cluster_time: None, concern };
-        let inner = Inner { shared, options: self.options, state: Mutex::new(state) };
+        let state = State {
+            server: Some(server),
+            cluster_time: None,
+            concern,
+            transaction: Transaction::default(),
+            budget: None,
+        };
+        let (options, state) = (self.options, Mutex::new(state));
+        let inner = Inner { shared, options, state, part: Part::Whole };
         Ok(ClientSession { inner: Arc::new(inner) })
     }
 }
@@ -180,10 +225,24 @@ impl ClientSession {
 
     /// Ends the session for all its clones; those who use it afterwards get an error. Dropping the
     /// last clone does the same.
-    pub fn end(&self) {
-        if let Some(server) = self.state().server.take() {
-            session::give_back(&self.inner.shared, server);
-        }
+    ///
+    /// A transaction that is open is aborted: in the background, or awaited by `.end().await`.
+    pub fn end(&self) -> EndSession {
+        let rest = end(&self.inner.shared, &self.inner.options, &mut self.state());
+        EndSession::new(self.inner.shared.clone(), rest)
+    }
+
+    pub(crate) fn shared(&self) -> &Arc<Shared> {
+        &self.inner.shared
+    }
+
+    /// Takes the open transaction away from the session, for somebody to abort it.
+    pub(crate) fn abandon(&self) -> Option<Self> {
+        let mut state = self.state();
+        let server = state.server.clone()?;
+        let transaction = state.transaction.abandon()?;
+        let (shared, options) = (&self.inner.shared, &self.inner.options);
+        Some(state.rest(shared, options, (server, transaction), Part::Abandoned))
     }
 
     /// Whether a command of it was left without an answer: its server session is not used again.
@@ -192,8 +251,8 @@ impl ClientSession {
         self.state().server.as_ref().is_some_and(ServerSession::is_dirty)
     }
 
-    /// Whether an operation of a client can use it.
-    pub(crate) fn check(&self, shared: &Arc<Shared>, acknowledged: bool) -> Result<()> {
+    /// Whether it is this client's, and has not ended.
+    pub(crate) fn belongs(&self, shared: &Arc<Shared>) -> Result<()> {
         let refuse = |why: &str| Err(Error::invalid_argument(why));
         if !Arc::ptr_eq(&self.inner.shared, shared) {
             return refuse("the session was started by another client");
@@ -201,6 +260,13 @@ impl ClientSession {
         if self.state().server.is_none() {
             return refuse("the session has ended");
         }
+        Ok(())
+    }
+
+    /// Whether an operation of a client can use it.
+    pub(crate) fn check(&self, shared: &Arc<Shared>, acknowledged: bool) -> Result<()> {
+        self.belongs(shared)?;
+        let refuse = |why: &str| Err(Error::invalid_argument(why));
         if !acknowledged {
             return refuse("a write that is not acknowledged (w: 0) cannot be in a session");
         }
@@ -237,9 +303,10 @@ impl ClientSession {
             state.see(time);
         }
         state.concern.saw(reply);
+        state.transaction.saw(reply);
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.inner.state.lock().expect("not poisoned: a session does not panic")
     }
 }
@@ -250,13 +317,53 @@ impl State {
             self.cluster_time = Some(Arc::new(time));
         }
     }
+
+    /// A session of its own for a transaction that is to be aborted.
+    fn rest(
+        &self,
+        shared: &Arc<Shared>,
+        options: &SessionOptions,
+        (server, transaction): (ServerSession, Transaction),
+        part: Part,
+    ) -> ClientSession {
+        let state = Self {
+            server: Some(server),
+            cluster_time: self.cluster_time.clone(),
+            concern: self.concern,
+            transaction,
+            budget: None,
+        };
+        let (shared, options, state) = (shared.clone(), options.clone(), Mutex::new(state));
+        ClientSession { inner: Arc::new(Inner { shared, options, state, part }) }
+    }
+}
+
+/// Gives the server session back, at once or when what is left has aborted the transaction.
+fn end(shared: &Arc<Shared>, options: &SessionOptions, state: &mut State) -> Option<ClientSession> {
+    let server = state.server.take()?;
+    if let Some(transaction) = state.transaction.abandon() {
+        return Some(state.rest(shared, options, (server, transaction), Part::Rest));
+    }
+    drop(state.transaction.take_pin());
+    session::give_back(shared, server);
+    None
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        let server = self.state.get_mut().ok().and_then(|state| state.server.take());
-        if let Some(server) = server {
-            session::give_back(&self.shared, server);
+        let Self { shared, options, state, part } = self;
+        let Ok(state) = state.get_mut() else { return };
+        match part {
+            Part::Whole => {
+                let rest = end(shared, options, state);
+                drop(EndSession::new(shared.clone(), rest));
+            }
+            Part::Rest => {
+                if let Some(server) = state.server.take() {
+                    session::give_back(shared, server);
+                }
+            }
+            Part::Abandoned => {}
         }
     }
 }

@@ -46,6 +46,8 @@ pub struct Cursor<T> {
     /// The time of the step of the iteration that is under way.
     step: Option<TimeBudget>,
     session: Option<OperationSession>,
+    /// The number of the transaction that it was opened in: it ends with that.
+    transaction: Option<i64>,
     /// Whether it has a connection of its own: behind a load balancer.
     pinned: bool,
     /// That one; it is not here while a batch is fetched.
@@ -90,7 +92,7 @@ impl<T> Cursor<T> {
         settings: CursorSettings,
     ) -> Self {
         let CursorSettings { mut bounds, comment, time } = settings;
-        let Executed { output, address, session, connection, .. } = first;
+        let Executed { output, address, session, connection, transaction, .. } = first;
         bounds.returned = output.batch.len() as u64;
         // A cursor that the server has closed needs its session no more.
         let session = session.filter(|_| output.id != 0);
@@ -105,6 +107,7 @@ impl<T> Cursor<T> {
             time,
             step: None,
             session,
+            transaction,
             pinned: connection.is_some(),
             connection,
             failed: false,
@@ -190,6 +193,16 @@ impl<T> Cursor<T> {
         self.client.shared().leave_job(Box::pin(job));
     }
 
+    /// Whether the transaction that it was opened in is open still.
+    fn is_in_transaction(&self) -> bool {
+        match &self.session {
+            Some(OperationSession::Explicit(session)) => {
+                session.open_transaction() == self.transaction
+            }
+            _ => false,
+        }
+    }
+
     /// Has the server forget the cursor, if it has it; `own` is the time for that, where it was
     /// given one.
     fn killing(&mut self, own: Option<Duration>, awaited: bool) -> Option<Killing> {
@@ -199,6 +212,10 @@ impl<T> Cursor<T> {
         let id = std::mem::take(&mut self.id);
         // On another connection behind a load balancer there is another server, and on a broken one
         // there is none.
+        if self.transaction.is_some() && !(awaited && self.is_in_transaction()) {
+            // The server closes it with its transaction.
+            return None;
+        }
         if id == 0 || (self.pinned && !connection.as_ref().is_some_and(|it| it.is_usable())) {
             return None;
         }

@@ -18,6 +18,9 @@ use crate::engine::srv::SrvError;
 use crate::options::OptionsError;
 
 pub use crate::engine::op::retry::RETRYABLE_WRITE_ERROR;
+pub use crate::engine::transaction::{
+    TRANSIENT_TRANSACTION_ERROR, UNKNOWN_TRANSACTION_COMMIT_RESULT,
+};
 
 /// A result of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -64,6 +64,7 @@ mod targeting;
 pub mod testing;
 mod tls;
 mod topology;
+mod transaction;
 
 pub use bson;
 pub use client::{Client, Ping};
@@ -98,6 +99,10 @@ pub use options::ClientOptions;
 pub use registry::{Registry, RegistryError};
 pub use targeting::{HostFailure, Targeting};
 pub use topology::{MonitorStatus, Topology};
+pub use transaction::{
+    AbortTransaction, CommitTransaction, EndSession, StartTransaction, TransactionOptions,
+    WithTransactionOptions,
+};
 
 /// The examples of the README, compiled by `cargo test --doc`.
 #[cfg(doctest)]

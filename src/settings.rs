@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::client_session::ClientSession;
 use crate::database::Database;
-use crate::driver::route::Route;
+use crate::driver::route::{Own, Route};
 use crate::engine::op::TimeBudget;
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};
@@ -30,7 +30,8 @@ impl Settings {
         let read_concern = (!concern.is_default()).then(|| concern.to_document());
         let budget = self.budget(database, defaults);
         let session = self.session.clone();
-        Route { read_concern, budget, session, ..Route::read(database.name(), preference) }
+        let own = self.own();
+        Route { read_concern, budget, session, own, ..Route::read(database.name(), preference) }
     }
 
     /// Where a write goes.
@@ -50,7 +51,8 @@ impl Settings {
         }
         let document = (!concern.is_default()).then(|| concern.to_document());
         let session = self.session.clone();
-        Ok(Route { budget, session, ..Route::write(database.name(), document) })
+        let own = self.own();
+        Ok(Route { budget, session, own, ..Route::write(database.name(), document) })
     }
 
     /// Where a read goes that writes its results.
@@ -68,7 +70,8 @@ impl Settings {
     pub(crate) fn primary<'a>(&self, database: &'a Database, defaults: &Defaults) -> Route<'a> {
         let budget = self.budget(database, defaults);
         let session = self.session.clone();
-        Route { budget, session, ..Route::read(database.name(), &PRIMARY) }
+        let own = self.own();
+        Route { budget, session, own, ..Route::read(database.name(), &PRIMARY) }
     }
 
     /// Where a user's own command goes: no concern is added to it.
@@ -76,11 +79,25 @@ impl Settings {
         let preference = self.read_preference.as_ref().unwrap_or(&PRIMARY);
         let budget = self.budget(database, database.defaults());
         let session = self.session.clone();
-        Route { budget, session, ..Route::read(database.name(), preference) }
+        let own = self.own();
+        Route { budget, session, own, ..Route::read(database.name(), preference) }
     }
 
-    /// The time of an operation that begins now.
+    fn own(&self) -> Own {
+        let write = self.write_concern.as_ref().map(|_| "write");
+        Own {
+            concern: self.read_concern.as_ref().map(|_| "read").or(write),
+            read_preference: self.read_preference.is_some(),
+            timeout: self.timeout.is_some(),
+        }
+    }
+
+    /// The time of an operation that begins now. In a `with_transaction` that has a time, it is
+    /// that.
     fn budget(&self, database: &Database, defaults: &Defaults) -> TimeBudget {
+        if let Some(budget) = self.session.as_ref().and_then(ClientSession::budget) {
+            return budget;
+        }
         let timeout = self.timeout.or(defaults.timeout);
         TimeBudget::begin(timeout, || database.client().shared().transport.now())
     }

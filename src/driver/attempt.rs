@@ -38,15 +38,19 @@ impl Run<'_> {
             .route
             .read_preference
             .document_for(selected.topology_type, selected.server.server_type)
-            .filter(|_| selected.by_preference);
+            .filter(|_| selected.by_preference && self.taking.is_none());
         let context = CommandContext {
             lsid: joined.lsid(),
             txn_number: self.txn_number,
+            transaction: joined.place(),
             cluster_time: joined.cluster_time(),
             read_preference: preference.as_deref(),
-            read_concern: self.route.read_concern.as_deref(),
+            read_concern: self.route.read_concern.as_deref().filter(|_| self.taking.is_none()),
             session_concern: joined.concern(),
-            write_concern: self.route.write_concern.as_deref(),
+            write_concern: match self.taking {
+                None => self.route.write_concern.as_deref(),
+                Some(_) => joined.write_concern(),
+            },
             server_api: self.shared.options.server_api,
             limits,
             max_wire_version: connection.hello().max_wire_version,
@@ -192,6 +196,9 @@ impl Run<'_> {
                 let length = command.encode(buffer, request, flags)?;
                 if length > most {
                     return Err(WireError::Oversized { length, max: most });
+                }
+                if let Some((taking, session)) = self.transaction() {
+                    session.sent(taking.part);
                 }
                 if let Some(watch) = &mut *watch {
                     watch.started(&command, request, (address, peer));

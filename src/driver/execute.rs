@@ -17,6 +17,7 @@ use super::pool::PooledConnection;
 use super::route::Route;
 use super::select::{Selected, select};
 use super::shared::Shared;
+use super::transaction::{Held, Taking};
 use super::work::{Executable, Typed, Work};
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::{AttemptServer, Outdated, RetryPolicy};
@@ -39,6 +40,8 @@ pub(crate) struct Executed<T> {
     pub(crate) session: Option<OperationSession>,
     /// Behind a load balancer: the connection of the cursor that was opened.
     pub(crate) connection: Option<PooledConnection>,
+    /// The number of the transaction that it belongs to.
+    pub(crate) transaction: Option<i64>,
 }
 
 /// Runs `operation` in an implicit session.
@@ -73,7 +76,8 @@ pub(crate) async fn execute_on<O: Executable>(
     let mut run = Run::new(shared, &work, route, session);
     let success = run_to_end(&mut run, &mut work, pinned).await?;
     let output = work.into_output().expect("an attempt succeeded, and left it");
-    Ok(success.executed(output, run.session))
+    let transaction = run.taking.map(|taking| taking.part.number);
+    Ok(Executed { transaction, ..success.executed(output, run.session) })
 }
 
 async fn run_to_end(
@@ -99,10 +103,11 @@ async fn attempt_until_done(
     let budget = &route.budget;
     let attempts = Attempts::new(shared.options.max_adaptive_retries);
     let mut attempts = attempts.timed(budget.is_set());
+    run.enter()?;
     loop {
         let failed = match run.attempt(work, pinned).await {
             Ok(success) => return Ok(success),
-            Err(failed) => failed,
+            Err(failed) => run.transacted(failed),
         };
         run.moves += u32::from(failed.trouble == Trouble::Moved);
         let now = shared.transport.now();
@@ -138,7 +143,7 @@ pub(super) struct Success {
 impl Success {
     fn executed<T>(self, output: T, session: Option<OperationSession>) -> Executed<T> {
         let Self { address, server_type, sent, connection } = self;
-        Executed { output, address, server_type, sent, session, connection }
+        Executed { output, address, server_type, sent, session, connection, transaction: None }
     }
 }
 
@@ -152,8 +157,11 @@ pub(super) struct Run<'a> {
     pub(super) kind: OperationKind,
     pub(super) policy: RetryPolicy,
     pub(super) session: Option<OperationSession>,
-    /// Of a retryable write: the same for every attempt, which is what makes it happen once.
+    /// Of a retryable write: the same for every attempt, which is what makes it happen once. Of a
+    /// transaction: the same for all its commands.
     pub(super) txn_number: Option<i64>,
+    /// Its part in the transaction of its session.
+    pub(super) taking: Option<Taking>,
     /// How many attempts were sent.
     pub(super) attempt: u32,
     /// How often it has left a server that did not answer.
@@ -190,6 +198,7 @@ impl<'a> Run<'a> {
             },
             session: session.or_else(|| route.session.clone().map(OperationSession::Explicit)),
             txn_number: None,
+            taking: None,
             attempt: 0,
             moves: 0,
             deprioritized: Vec::new(),
@@ -205,7 +214,7 @@ impl<'a> Run<'a> {
     ) -> Result<Success, Failed> {
         let selected = self.select(work.name()).await?;
         let movable = self.is_movable(&selected);
-        let (shared, route, kind) = (self.shared, self.route, self.kind);
+        let (shared, route, kind) = (self.shared, self.route, self.selected_kind());
         let avoided = self.deprioritized.clone();
         let mut attempt = pin!(self.on_server(work, &selected, pinned));
         loop {
@@ -226,6 +235,8 @@ impl<'a> Run<'a> {
     fn is_movable(&self, selected: &Selected) -> bool {
         let policy = &self.policy;
         let repeatable = match policy.retryability {
+            // It is over where its primary is displaced, and its caller shall know.
+            _ if policy.in_transaction => true,
             Retryability::Read => policy.retry_reads,
             Retryability::Write => {
                 policy.needs_transaction_number(&AttemptServer::of(&selected.server))
@@ -241,7 +252,12 @@ impl<'a> Run<'a> {
         selected: &Selected,
         pinned: &mut Option<PooledConnection>,
     ) -> Result<Success, Failed> {
-        let lease = match pinned.as_deref_mut() {
+        let mut held = match pinned {
+            None => self.hold(selected).await?,
+            Some(_) => None,
+        };
+        let lent = held.as_mut().and_then(Held::connection);
+        let lease = match pinned.as_mut().or(lent) {
             None => Lease::Own(self.connect(selected).await?),
             Some(connection) => Lease::Lent(connection),
         };
@@ -263,7 +279,13 @@ impl<'a> Run<'a> {
         if let Some(address) = self.route.server {
             return Selected::of(self.shared, address).map_err(Failed::from);
         }
-        let criteria = self.route.criteria(options, self.kind, &self.deprioritized);
+        if let Some((_, session)) = self.transaction()
+            && let Some(address) = session.pinned_server()
+        {
+            return Selected::of(self.shared, &address).map_err(Failed::from);
+        }
+        let kind = self.selected_kind();
+        let criteria = self.route.criteria(options, kind, &self.deprioritized);
         let caller = (name, self.route.operation_id);
         let selected = select(self.shared, &criteria, caller, timeout).await;
         selected.map_err(Failed::unsent)

@@ -244,7 +244,9 @@ impl Run<'_> {
             self.report(address, generation, Stage::Established, kind);
         }
         self.policy.add_labels(server, &mut failure);
-        if let ReplyFailure::Command(failure) = &mut failure {
+        if let ReplyFailure::Command(failure) = &mut failure
+            && self.taking.is_none()
+        {
             retry::explain_transaction_numbers(failure);
         }
         let error = Error::of_reply(address, failure.clone());

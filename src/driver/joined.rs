@@ -9,8 +9,8 @@ use super::execute::Run;
 use super::failed::Failed;
 use super::shared::Shared;
 use crate::client_session::ClientSession;
-use crate::engine::op::OperationKind;
 use crate::engine::op::retry::AttemptServer;
+use crate::engine::op::{OperationKind, TransactionPlace};
 use crate::engine::session::{SNAPSHOT_SINCE, ServerSession};
 use crate::error::Error;
 use crate::session::{ClusterTime, ImplicitSession, OperationSession};
@@ -21,6 +21,8 @@ pub(super) struct Joined {
     cluster_time: Option<Arc<ClusterTime>>,
     concern: Option<RawDocumentBuf>,
     explicit: Option<ClientSession>,
+    place: Option<TransactionPlace>,
+    write_concern: Option<RawDocumentBuf>,
 }
 
 impl Joined {
@@ -35,6 +37,16 @@ impl Joined {
     /// What the user's session makes of the read concern.
     pub(super) fn concern(&self) -> Option<&RawDocument> {
         self.concern.as_deref()
+    }
+
+    /// Where the command stands in a transaction.
+    pub(super) fn place(&self) -> Option<TransactionPlace> {
+        self.place
+    }
+
+    /// Of a command that ends a transaction.
+    pub(super) fn write_concern(&self) -> Option<&RawDocument> {
+        self.write_concern.as_deref()
     }
 
     /// The server has answered, one way or the other.
@@ -66,18 +78,34 @@ impl Run<'_> {
             }
             _ => {}
         }
+        self.take_place();
         self.number(server)?;
         let lsid = self.session.as_mut().and_then(|it| it.with_server(|it| it.lsid.clone()));
         let known = self.shared.sessions.cluster_time();
         let Some(session) = &explicit else {
-            return Ok(Joined { lsid, cluster_time: known, concern: None, explicit });
+            let (concern, place, write_concern) = (None, None, None);
+            let cluster_time = known;
+            return Ok(Joined { lsid, cluster_time, concern, explicit, place, write_concern });
         };
         let cluster_time = session.newest(known);
-        let concern = self.session_concern(kind, session, connection)?;
-        Ok(Joined { lsid, cluster_time, concern, explicit })
+        let Some(taking) = &self.taking else {
+            let concern = self.session_concern(kind, session, connection)?;
+            let (place, write_concern) = (None, None);
+            return Ok(Joined { lsid, cluster_time, concern, explicit, place, write_concern });
+        };
+        let first = taking.is_first();
+        let concern = if first { session.first_concern() } else { None };
+        let place = Some(if first { TransactionPlace::First } else { TransactionPlace::Later });
+        let timed = self.route.budget.is_set();
+        let ending = taking.part.ending;
+        let write_concern = ending.and_then(|ending| session.ending_concern(ending, timed));
+        Ok(Joined { lsid, cluster_time, concern, explicit, place, write_concern })
     }
 
     fn number(&mut self, server: &AttemptServer) -> Result<(), Failed> {
+        if self.taking.is_some() {
+            return Ok(());
+        }
         let numbered = self.policy.needs_transaction_number(server);
         if self.txn_number.is_some() && !numbered {
             // "If the driver cannot select a server that supports retryable writes, retrying is

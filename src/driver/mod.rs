@@ -42,4 +42,5 @@ pub(crate) mod shared;
 pub(crate) mod target;
 #[cfg(feature = "oidc-auth")]
 mod tokens;
+mod transaction;
 pub(crate) mod work;

@@ -7,6 +7,7 @@ use crate::engine::address::ServerAddress;
 use crate::engine::op::{OperationKind, TimeBudget};
 use crate::engine::selection::{self, Criteria, ReadPreference};
 use crate::options::{ClientOptions, ServerSelector};
+use crate::transaction::open::Part;
 
 /// Where an operation goes, and with what concerns.
 #[derive(Clone, Debug)]
@@ -19,6 +20,10 @@ pub(crate) struct Route<'a> {
     pub(crate) write_concern: Option<RawDocumentBuf>,
     /// The user's session.
     pub(crate) session: Option<ClientSession>,
+    /// Of a command that ends the session's transaction.
+    pub(crate) part: Option<Part>,
+    /// What the operation has set for itself.
+    pub(crate) own: Own,
     /// Whether it runs in a session, where the deployment has them.
     pub(crate) in_session: bool,
     /// Whether somebody waits for the outcome, so that the limits of waiting count.
@@ -27,6 +32,15 @@ pub(crate) struct Route<'a> {
     pub(crate) operation_id: Option<i64>,
     /// The time of the whole operation.
     pub(crate) budget: TimeBudget,
+}
+
+/// What an operation has set for itself, where that matters in a transaction.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Own {
+    /// "read" or "write".
+    pub(crate) concern: Option<&'static str>,
+    pub(crate) read_preference: bool,
+    pub(crate) timeout: bool,
 }
 
 static PRIMARY: ReadPreference = ReadPreference::PRIMARY;
@@ -41,6 +55,8 @@ impl<'a> Route<'a> {
             read_concern: None,
             write_concern: None,
             session: None,
+            part: None,
+            own: Own::default(),
             in_session: true,
             awaited: true,
             operation_id: None,

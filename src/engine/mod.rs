@@ -25,4 +25,5 @@ pub mod session;
 pub mod socks5;
 pub mod srv;
 pub mod time;
+pub mod transaction;
 pub mod wire;

@@ -16,7 +16,7 @@ use super::support::{Bed, Cut, ms, pool, secs, till};
 type Operation = fn(Client) -> Pin<Box<dyn Future<Output = portolan::Result<()>>>>;
 
 /// Each kind of operation; what it gives does not matter here.
-const OPERATIONS: [(&str, Operation); 11] = [
+const OPERATIONS: [(&str, Operation); 13] = [
     ("find_one", |client| Box::pin(async move { till(&client).find_one(doc! {}).await.map(drop) })),
     ("find", |client| {
         Box::pin(async move { till(&client).find(doc! {}).batch_size(2_u32).await.map(drop) })
@@ -52,6 +52,27 @@ const OPERATIONS: [(&str, Operation); 11] = [
     ("timed find_one", |client| {
         let find = till(&client).find_one(doc! {}).timeout(secs(60));
         Box::pin(async move { find.await.map(drop) })
+    }),
+    ("transaction", |client| {
+        Box::pin(async move {
+            let session = client.start_session().await?;
+            session.start_transaction().await?;
+            till(&client).insert_one(doc! { "_id": 1 }).session(&session).await?;
+            let mut cursor =
+                till(&client).find(doc! {}).batch_size(2_u32).session(&session).await?;
+            while cursor.next().await.transpose()?.is_some() {}
+            session.commit_transaction().await
+        })
+    }),
+    ("with_transaction", |client| {
+        Box::pin(async move {
+            let session = client.start_session().await?;
+            let callback = async |session| {
+                till(&client).insert_one(doc! { "_id": 1 }).session(&session).await?;
+                session.abort_transaction().await
+            };
+            session.with_transaction(callback).await
+        })
     }),
     ("close", |client| {
         Box::pin(async move {

@@ -3,6 +3,7 @@
 
 mod attempts;
 mod auth;
+mod balanced_transactions;
 mod bulk;
 mod cancellation;
 mod checked_out;
@@ -42,3 +43,4 @@ mod threads;
 mod timeouts;
 mod timeouts_prose;
 mod tokens;
+mod transactions;

@@ -220,6 +220,8 @@ impl Deployment {
             return Ok(());
         }
         let mut primary = self.primary()?;
+        // "killAllSessions": a transaction that a test has left open stands in the way.
+        primary.run(&doc! { "killAllSessions": [], "$db": "admin" }).map_err(|e| e.to_string())?;
         for collection in data {
             let name = &collection.collection_name;
             let run = |primary: &mut Connection, mut command: Document| {

@@ -24,7 +24,7 @@ pub(crate) fn assert_index(
 ) -> Result<(), String> {
     let (collection, name) = (text(arguments, "collectionName")?, text(arguments, "indexName")?);
     let indexes = match listed(deployment, arguments, doc! { "listIndexes": collection }) {
-        Err(problem) if !problem.contains("NamespaceNotFound") => return Err(problem),
+        Err(problem) if !problem.contains("ns does not exist") => return Err(problem),
         // Where there is no collection there is no index.
         indexes => indexes.unwrap_or_default(),
     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::Bson;
+use portolan::Error;
 
 use crate::client::{POLL, TestClient};
 use crate::deployment::{Deployments, Kind};
@@ -70,19 +71,29 @@ pub(crate) fn execute<'a>(
     world: &'a Arc<World>,
     operation: &'a Operation,
 ) -> Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>> {
+    Box::pin(async move { perform_one(world, operation).await.map(drop) })
+}
+
+/// The same, and the error where one was expected. Boxed, since callbacks run operations too.
+pub(crate) fn perform_one<'a>(
+    world: &'a Arc<World>,
+    operation: &'a Operation,
+) -> Pin<Box<dyn Future<Output = Result<Option<Error>, String>> + Send + 'a>> {
     Box::pin(async move {
         let outcome = match operation.object.as_str() {
             "testRunner" => runner::run(world, operation).await?,
             _ => operations::run(world, operation).await?,
         };
         if operation.ignore_result_and_error {
-            return Ok(());
+            return Ok(outcome.err());
         }
         match (outcome, &operation.expect_error) {
             (Ok(_), Some(_)) => Err("expected an error, and it succeeded".to_owned()),
             (Err(error), None) => Err(format!("failed: {error:?}")),
-            (Err(error), Some(expected)) => errors::check(expected, &error, &**world),
-            (Ok(output), None) => result(world, operation, output),
+            (Err(error), Some(expected)) => {
+                errors::check(expected, &error, &**world).map(|()| Some(error))
+            }
+            (Ok(output), None) => result(world, operation, output).map(|()| None),
         }
     })
 }

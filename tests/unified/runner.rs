@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bson::{Bson, Document};
+use portolan::engine::transaction::TransactionState;
 
 use crate::client::{POLL, TestClient};
 use crate::existence;
@@ -16,7 +17,7 @@ use crate::world::{Item, World, number};
 /// The operations of the test runner, with their arguments.
 pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("createEntities", &["entities"]),
-    ("failPoint", &["client", "failPoint"]),
+    ("failPoint", &["client", "failPoint", "session"]),
     ("waitForEvent", &["client", "event", "count"]),
     ("assertEventCount", &["client", "event", "count"]),
     ("recordTopologyDescription", &["client", "id"]),
@@ -29,6 +30,9 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("assertSameLsidOnLastTwoCommands", &["client"]),
     ("assertDifferentLsidOnLastTwoCommands", &["client"]),
     ("assertSessionDirty", &["session"]),
+    ("assertSessionTransactionState", &["session", "state"]),
+    ("assertSessionPinned", &["session"]),
+    ("assertSessionUnpinned", &["session"]),
     ("assertSessionNotDirty", &["session"]),
     ("assertCollectionExists", &["collectionName", "databaseName"]),
     ("assertCollectionNotExists", &["collectionName", "databaseName"]),
@@ -90,6 +94,13 @@ pub(crate) async fn run(world: &Arc<World>, operation: &Operation) -> Outcome {
                 return Err(format!("{name}: dirty is {dirty}"));
             }
         }
+        name @ ("assertSessionPinned" | "assertSessionUnpinned") => {
+            let pinned = world.session(text(arguments, "session")?)?.is_pinned();
+            if pinned != (name == "assertSessionPinned") {
+                return Err(format!("{name}: pinned is {pinned}"));
+            }
+        }
+        "assertSessionTransactionState" => transaction_state(world, arguments)?,
         name @ ("assertCollectionExists" | "assertCollectionNotExists") => {
             let wanted = name == "assertCollectionExists";
             existence::assert_collection(world.deployment()?, arguments, wanted)?;
@@ -207,6 +218,21 @@ fn compare_lsids(world: &World, arguments: &Document, same: bool) -> Result<(), 
         return Ok(());
     }
     Err(format!("the lsids of the last two commands are {before} and {last}"))
+}
+
+fn transaction_state(world: &World, arguments: &Document) -> Result<(), String> {
+    let found = match world.session(text(arguments, "session")?)?.transaction_state() {
+        TransactionState::None => "none",
+        TransactionState::Starting => "starting",
+        TransactionState::InProgress => "in_progress",
+        TransactionState::Committed | TransactionState::CommittedEmpty => "committed",
+        TransactionState::Aborted => "aborted",
+    };
+    let wanted = text(arguments, "state")?;
+    if found == wanted {
+        return Ok(());
+    }
+    Err(format!("assertSessionTransactionState: expected {wanted}, found {found}"))
 }
 
 fn client(world: &World, arguments: &Document) -> Result<Arc<TestClient>, String> {

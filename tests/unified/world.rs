@@ -17,7 +17,7 @@ use crate::client::TestClient;
 use crate::cursors;
 use crate::deployment::{Deployment, Deployments, Kind};
 use crate::matching::Names;
-use crate::operations::millis;
+use crate::operations::{millis, transaction_options};
 use crate::schema::{self, Entity};
 
 /// What one test has made.
@@ -144,6 +144,10 @@ impl World {
                     Bson::Timestamp(time) => options.snapshot_time = Some(time),
                     other => return Err(format!("snapshotTime: {other} is no timestamp")),
                 },
+                ("defaultTransactionOptions", Bson::Document(defaults)) => {
+                    options.default_transaction_options = transaction_options(defaults)?;
+                }
+                ("defaultTimeoutMS", limit) => options.default_timeout = Some(millis(limit)?),
                 (name, value) => return Err(format!("sessionOptions.{name}: {value}")),
             }
         }
@@ -172,6 +176,11 @@ impl World {
     /// Shuts all clients down.
     pub(crate) async fn close(&self) -> Result<(), String> {
         let items: Vec<Item> = std::mem::take(&mut *self.items()?).into_values().collect();
+        for item in &items {
+            if let Item::Session(session) = item {
+                session.end().await;
+            }
+        }
         for item in items {
             if let Item::Client(client) = item {
                 client.client.shutdown().await;
@@ -208,7 +217,7 @@ fn defaults(options: &schema::CollectionOptions) -> Result<CollectionOptions, St
     })
 }
 
-fn read_concern(document: &Document) -> Result<ReadConcern, String> {
+pub(crate) fn read_concern(document: &Document) -> Result<ReadConcern, String> {
     let level = document.get_str("level").map_err(|error| format!("readConcern: {error}"))?;
     let level = match level {
         "local" => ReadConcernLevel::Local,
@@ -251,7 +260,7 @@ pub(crate) fn read_preference(document: &Document) -> Result<ReadPreference, Str
     Ok(preference)
 }
 
-fn write_concern(document: &Document) -> Result<WriteConcern, String> {
+pub(crate) fn write_concern(document: &Document) -> Result<WriteConcern, String> {
     let mut concern = WriteConcern::default();
     for (name, value) in document {
         match (name.as_str(), value) {

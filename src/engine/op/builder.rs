@@ -7,7 +7,7 @@ use std::time::Duration;
 use bson::raw::{BindRawBsonRef, CStr, cstr};
 use bson::{Bson, Document, RawArrayBuf, RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
 
-use super::{CommandContext, MaxTime};
+use super::{CommandContext, MaxTime, TransactionPlace};
 use crate::engine::wire::{Flags, OpMsgBuilder, WireError};
 
 /// Why a command cannot be sent: always the caller's documents.
@@ -239,6 +239,11 @@ impl<'a> CommandBuilder<'a> {
         self.global(cstr!("readConcern"), context.session_concern);
         self.global(cstr!("lsid"), context.lsid);
         self.global(cstr!("txnNumber"), context.txn_number);
+        if let Some(place) = context.transaction {
+            let first = (place == TransactionPlace::First).then_some(true);
+            self.global(cstr!("startTransaction"), first);
+            self.global(cstr!("autocommit"), Some(false));
+        }
         self.global(cstr!("$clusterTime"), context.cluster_time);
         self.global(cstr!("$readPreference"), context.read_preference);
         self.global(cstr!("$db"), Some(context.database));

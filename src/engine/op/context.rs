@@ -12,8 +12,11 @@ pub struct CommandContext<'a> {
     pub database: &'a str,
     /// The session's id, where the deployment has sessions.
     pub lsid: Option<&'a RawDocument>,
-    /// The number of a retryable write in its session; the same for its every attempt.
+    /// The number of a retryable write in its session, the same for its every attempt; or of a
+    /// transaction, the same for its every command.
     pub txn_number: Option<i64>,
+    /// Where the command stands in its transaction; `None` outside.
+    pub transaction: Option<TransactionPlace>,
     /// The newest cluster time that the client knows (`$clusterTime`).
     pub cluster_time: Option<&'a RawDocument>,
     /// `$readPreference`, where the server is to be told (server-selection "Passing read
@@ -42,6 +45,7 @@ impl<'a> CommandContext<'a> {
             database,
             lsid: None,
             txn_number: None,
+            transaction: None,
             cluster_time: None,
             read_preference: None,
             read_concern: None,
@@ -61,6 +65,15 @@ impl<'a> CommandContext<'a> {
         let w = self.write_concern.and_then(|concern| concern.get("w").ok().flatten());
         !matches!(w, Some(RawBsonRef::Int32(0) | RawBsonRef::Int64(0)))
     }
+}
+
+/// Where a command stands in its transaction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransactionPlace {
+    /// It begins the transaction (`startTransaction: true`).
+    First,
+    /// It comes later, or ends the transaction.
+    Later,
 }
 
 /// What a connection's server accepts, from its own handshake (SDAM: "use each socket's own").

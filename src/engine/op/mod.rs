@@ -27,6 +27,7 @@ mod cursor_time;
 mod definition;
 mod delete;
 mod distinct;
+mod end_transaction;
 mod estimated_count;
 mod failure;
 mod find;
@@ -52,12 +53,13 @@ pub use attempts::{Attempts, Next, RETRYABLE_ERROR, Trouble, may_retry_overload}
 pub use batch::{Batch, CursorReply, Namespace};
 pub use builder::{BuildError, CommandBuilder, Hint, whole_millis};
 pub use bulk_write::{BatchOutput, BulkWrite, BulkWriteResult, Statement};
-pub use context::{CommandContext, Limits};
+pub use context::{CommandContext, Limits, TransactionPlace};
 pub use count_documents::{CountDocuments, CountOptions};
 pub use cursor_time::{CursorTime, CursorTimeOptions, CursorType, TimeoutMode};
 pub use definition::{Definition, index_name};
 pub use delete::{Delete, DeleteOptions, DeleteOutput, DeleteStatement};
 pub use distinct::{Distinct, DistinctOptions};
+pub use end_transaction::{EndTransaction, Ending};
 pub use estimated_count::{EstimatedCountOptions, EstimatedDocumentCount};
 pub use failure::{
     CommandFailure, ReplyFailure, StateChange, WriteConcernError, WriteError, WriteFailure,

@@ -197,6 +197,10 @@ impl Server {
                 }
                 doc! {}
             }
+            "commitTransaction" | "abortTransaction" => {
+                self.cursors.clear();
+                doc! {}
+            }
             "insert" => {
                 let documents = request.body.get_array("documents").map_or(0, Vec::len);
                 doc! { "n": i32::try_from(documents).expect("few") }

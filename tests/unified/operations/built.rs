@@ -13,6 +13,20 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("iterateUntilDocumentOrError", &[]),
     ("iterateOnce", &[]),
     ("endSession", &[]),
+    ("startTransaction", TRANSACTION),
+    ("commitTransaction", &["timeoutMS"]),
+    ("abortTransaction", &["timeoutMS"]),
+    (
+        "withTransaction",
+        &[
+            "callback",
+            "readConcern",
+            "writeConcern",
+            "readPreference",
+            "maxCommitTimeMS",
+            "timeoutMS",
+        ],
+    ),
     ("getSnapshotTime", &[]),
     (
         "findOne",
@@ -188,6 +202,8 @@ pub(crate) const BUILT: &[(&str, &[&str])] = &[
     ("listIndexes", &["timeoutMode", "batchSize", "rawData", "timeoutMS", "session"]),
     ("listIndexNames", &["rawData", "timeoutMS", "session"]),
 ];
+
+const TRANSACTION: &[&str] = &["readConcern", "writeConcern", "readPreference", "maxCommitTimeMS"];
 
 const CURSOR_COMMAND: &[&str] = &[
     "command",

@@ -20,6 +20,7 @@ use portolan::{ClientSession, Error};
 pub(crate) use self::arguments::{millis, required};
 pub(crate) use self::built::BUILT;
 pub(crate) use self::read::find_cursor;
+pub(crate) use self::sessions::{callback, transaction_options};
 pub(crate) use self::write::bulk_result;
 use crate::cursors;
 use crate::schema::Operation;
@@ -128,7 +129,7 @@ pub(crate) async fn run(world: &Arc<World>, operation: &Operation) -> Outcome {
             "listIndexNames" => define::list_index_names(&on, arguments).await,
             _ => Err(format!("a collection has no operation {name}")),
         },
-        Item::Session(session) => sessions::run(&session, name),
+        Item::Session(session) => sessions::run(world, &session, name, arguments).await,
         _ => Err(format!("{} has no operation {name}", operation.object)),
     }
 }
