@@ -148,10 +148,11 @@ impl Run<'_> {
     /// What a failure means for the transaction: labels, and whether it stays where it is.
     pub(super) fn transacted(&self, mut failed: Failed) -> Failed {
         let Some((taking, session)) = self.transaction() else { return failed };
-        let overloaded = matches!(failed.trouble, Trouble::Overloaded { .. });
+        // Whether the server said that it has done nothing.
+        let undone = matches!(failed.trouble, Trouble::Overloaded { sent: true, .. });
         match taking.part.ending {
             None => {
-                if overloaded && taking.first {
+                if undone && taking.first {
                     session.refused();
                 }
                 if is_of_network(&failed.error) {
@@ -163,7 +164,11 @@ impl Run<'_> {
                 }
             }
             Some(Ending::Commit) => {
-                session.set_wants_majority(taking.majority || !overloaded);
+                if undone {
+                    session.set_wants_majority(taking.majority);
+                } else if !matches!(failed.trouble, Trouble::Overloaded { .. }) {
+                    session.set_wants_majority(true);
+                }
                 if is_unknown(&failed.error) {
                     failed.error = failed.error.with_label(UNKNOWN_TRANSACTION_COMMIT_RESULT);
                 }

@@ -139,3 +139,18 @@ fn an_operation_that_is_dropped_leaves_the_connection_whole_or_closed() {
         assert_eq!(bed.named("abortTransaction").len(), 1);
     }
 }
+
+/// A connection that cannot be made is overload, and says nothing of the attempt before it.
+#[test]
+fn a_commit_that_was_seen_once_wants_a_majority_however_often_it_is_tried() {
+    let bed = bed();
+    let client = bed.settled("loadBalanced=true");
+    let session = begun(&bed, &client);
+    bed.rule("a:1", "commitTransaction", 1, Act::HangUp);
+    bed.rule("a:1", "handshake", 1, Act::HangUp);
+    commit(&bed, &session).expect("at last");
+    let commits = bed.named("commitTransaction");
+    let concern = |n: usize| commits[n].body.get_document("writeConcern").ok().cloned();
+    let majority = doc! { "w": "majority", "wtimeout": 10_000_i64 };
+    assert_eq!((commits.len(), concern(0), concern(1)), (2, None, Some(majority)));
+}

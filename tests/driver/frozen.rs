@@ -182,3 +182,33 @@ fn the_rules_can_be_switched_off() {
     let kinds = kinds(&mut events);
     assert!(!kinds.iter().any(is_suspected), "{kinds:?}");
 }
+
+/// It is lost with its primary, and its caller hears so at once: to run it again, elsewhere.
+#[test]
+fn a_transaction_leaves_a_frozen_primary_and_is_run_again_on_the_new_one() {
+    let bed = Bed::set(2);
+    let client = watchful(&bed, "");
+    warm(&bed, &client);
+    bed.rule("a:1", "insert", 1, Act::Reply(doc! { "n": 1 }));
+    let on = client.clone();
+    let join = bed.spawn(async move {
+        let callback = async |session| {
+            for n in 0..3 {
+                till(&on).insert_one(doc! { "n": n }).session(&session).await?;
+            }
+            Ok(())
+        };
+        on.start_session().await?.with_transaction(callback).await
+    });
+    freeze(&bed, "a:1");
+    bed.advance(ms(500));
+    let names = ["b:1", "c:1"].map(address);
+    bed.elect_among("b:1", 2, &names);
+    let took = time(&bed, &join);
+    join.take().expect("ended").expect("no error reaches the caller");
+    assert!(took < secs(5), "{took:?}");
+    let inserts = bed.named("insert");
+    let of = |name: &str| inserts.iter().filter(|it| it.address == address(name)).count();
+    assert_eq!((of("a:1"), of("b:1")), (2, 3));
+    assert_eq!(bed.named("commitTransaction")[0].address, address("b:1"));
+}
