@@ -190,7 +190,7 @@ fn a_transaction_leaves_a_frozen_primary_and_is_run_again_on_the_new_one() {
     let client = watchful(&bed, "");
     warm(&bed, &client);
     bed.rule("a:1", "insert", 1, Act::Reply(doc! { "n": 1 }));
-    let on = client.clone();
+    let on = client;
     let join = bed.spawn(async move {
         let callback = async |session| {
             for n in 0..3 {
