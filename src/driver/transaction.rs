@@ -35,17 +35,18 @@ impl Taking {
 }
 
 /// A transaction's connection behind a load balancer, for one attempt: it goes back to the session
-/// afterwards, unless the exchange on it was broken off.
+/// afterwards, unless the exchange on it was broken off. On the heap: it would make every
+/// operation's future larger.
 pub(super) struct Held {
     session: ClientSession,
     part: Part,
     /// `None` when it is given back.
-    connection: Option<PooledConnection>,
+    connection: Option<Box<PooledConnection>>,
 }
 
 impl Held {
     pub(super) fn connection(&mut self) -> Option<&mut PooledConnection> {
-        self.connection.as_mut()
+        self.connection.as_deref_mut()
     }
 }
 
@@ -126,7 +127,7 @@ impl Run<'_> {
             return Ok(None);
         }
         if selected.topology_type == TopologyType::LoadBalanced {
-            let mut connection = self.connect(selected).await?;
+            let mut connection = Box::new(Box::pin(self.connect(selected)).await?);
             connection.pin(Purpose::Transaction);
             return Ok(Some(Held { session, part, connection: Some(connection) }));
         }

@@ -31,12 +31,11 @@ pub(crate) struct Transaction {
 }
 
 /// Where a transaction stays ("Mongos Pinning").
-#[expect(clippy::large_enum_variant, reason = "one of a session; a box is an allocation")]
 pub(crate) enum Pin {
     /// On one mongos of several.
     Server(ServerAddress),
     /// Behind a load balancer: on one connection.
-    Connection(PooledConnection),
+    Connection(Box<PooledConnection>),
 }
 
 /// An operation's part in a transaction.
@@ -225,7 +224,7 @@ impl ClientSession {
     }
 
     /// The connection that the transaction stays on, for one attempt.
-    pub(crate) fn take_connection(&self) -> Option<PooledConnection> {
+    pub(crate) fn take_connection(&self) -> Option<Box<PooledConnection>> {
         let pin = &mut self.state().transaction.pin;
         match pin.take_if(|pin| matches!(pin, Pin::Connection(_))) {
             Some(Pin::Connection(connection)) => Some(connection),
@@ -234,7 +233,7 @@ impl ClientSession {
     }
 
     /// The attempt is over: the transaction stays on the connection as long as both are there.
-    pub(crate) fn keep_connection(&self, connection: PooledConnection, part: Part) {
+    pub(crate) fn keep_connection(&self, connection: Box<PooledConnection>, part: Part) {
         let mut state = self.state();
         let stays = state.transaction.number == part.number
             && match state.transaction.state {
