@@ -38,8 +38,8 @@ impl WasmClient {
     ///
     /// # Errors
     ///
-    /// The bridge's address, its token, the connection string or the snapshot is wrong; its host names no
-    /// seeds in DNS.
+    /// The bridge's address, its token, the connection string or the snapshot is wrong; its host
+    /// names no seeds in DNS.
     pub async fn connect(
         uri: String,
         bridge: Option<String>,

@@ -220,7 +220,8 @@ test('a bridge that wants a token is shown one, and refuses a page without', asy
     rmSync(folder, { recursive: true });
   }
   // Chromium says of each WebSocket that was refused that it was.
-  complaints.splice(0, complaints.length, ...complaints.filter((text) => !/401/.test(text)));
+  const others = complaints.filter((text) => !/HTTP Authentication failed/.test(text));
+  complaints.splice(0, complaints.length, ...others);
 });
 
 for (const file of ['README.md', 'web/README.md']) {
