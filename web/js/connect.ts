@@ -14,9 +14,14 @@ export interface ConnectOptions {
    * path, `/tunnel` is meant. Without a bridge, the runtime's own sockets are used.
    */
   bridge?: string | URL;
+  /**
+   * What the bridge is to know this client by, where it wants a token. It travels as a WebSocket
+   * subprotocol, because a page can set no header there.
+   */
+  token?: string;
   /** Opens the connections, in place of the runtime's own sockets. */
   sockets?: Connector;
-  /** Looks up what a `mongodb+srv` address names, in place of the runtime's own DNS. */
+  /** Looks up what a `mongodb+srv` address names, in place of the runtime's own DNS (a browser asks the bridge). */
   dns?: Resolver;
   /** Connection string options, added to those of `uri` (and winning over them). */
   options?: Record<string, string | number | boolean>;
@@ -54,6 +59,7 @@ export function connectOn(platform: Platform): (options: ConnectOptions) => Prom
       const inner = await module.WasmClient.connect(
         withOptions(options.uri, options.options ?? {}),
         bridge,
+        options.token,
         host,
         isOnDemand(options.monitoring),
         options.snapshot === undefined ? undefined : JSON.stringify(options.snapshot),

@@ -13,6 +13,7 @@ export interface WasmModule {
     connect(
       uri: string,
       bridge: string | undefined,
+      token: string | undefined,
       host: Platform,
       onDemand: boolean,
       snapshot: string | undefined,

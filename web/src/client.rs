@@ -30,24 +30,26 @@ pub struct WasmClient {
 
 #[wasm_bindgen]
 impl WasmClient {
-    /// Starts a client of `uri`: through the bridge at `bridge`, else with the sockets of `host`.
+    /// Starts a client of `uri`: through the bridge at `bridge`, which is shown `token`, else with
+    /// the sockets of `host`.
     ///
     /// `on_demand` is the mode without background work; `snapshot`, JSON text, what an earlier
     /// client has learned; `on_event` gets every event, from the first on, as JSON text.
     ///
     /// # Errors
     ///
-    /// The bridge's address, the connection string or the snapshot is wrong; its host names no
-    /// seeds in DNS.
+    /// The bridge's address, its token, the connection string or the snapshot is wrong; its host
+    /// names no seeds in DNS.
     pub async fn connect(
         uri: String,
         bridge: Option<String>,
+        token: Option<String>,
         host: Host,
         on_demand: bool,
         snapshot: Option<String>,
         on_event: Function,
     ) -> Result<WasmClient, JsValue> {
-        let transport = transport(bridge.as_deref(), host)?;
+        let transport = transport(bridge.as_deref(), token.as_deref(), host)?;
         let options = ClientOptions::parse(&uri).map_err(|error| from_portolan(&error.into()))?;
         let options = options.resolve(&*transport).await;
         let mut options = options.map_err(|error| from_portolan(&error))?;
@@ -304,11 +306,17 @@ impl WasmClient {
 
 // The core wants `Arc` everywhere; this target has one thread.
 #[allow(clippy::arc_with_non_send_sync)]
-fn transport(bridge: Option<&str>, host: Host) -> Result<Arc<dyn Transport>, JsValue> {
-    Ok(match bridge {
-        Some(url) => Arc::new(Bridge::new(url).map_err(invalid)?.on(host)),
-        None => Arc::new(Sockets::new(host)),
-    })
+fn transport(
+    bridge: Option<&str>,
+    token: Option<&str>,
+    host: Host,
+) -> Result<Arc<dyn Transport>, JsValue> {
+    let Some(url) = bridge else { return Ok(Arc::new(Sockets::new(host))) };
+    let bridge = Bridge::new(url).map_err(invalid)?.on(host);
+    Ok(Arc::new(match token {
+        Some(token) => bridge.with_token(token).map_err(invalid)?,
+        None => bridge,
+    }))
 }
 
 /// Hands every event to JavaScript until the client is closed.

@@ -1,10 +1,12 @@
 /** The npm package in a page, through the bridge, against a real replica set. */
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 
 import { launch } from './browser.mjs';
-import { startDemo } from './demo.mjs';
+import { startBridge, startDemo } from './demo.mjs';
 import { packagePage } from './package-page.mjs';
 
 const complaints = [];
@@ -187,6 +189,39 @@ test('an unknown option of the connection string is a warning', async () => {
   });
   assert.equal(warnings.length, 1);
   assert.match(warnings[0], /fairWind/i);
+});
+
+test('a bridge that wants a token is shown one, and refuses a page without', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'portolan-token-'));
+  const file = join(folder, 'tokens');
+  writeFileSync(file, 'token-of-the-browser-test\n');
+  const { uri, origin } = await page.evaluate(() => ({ uri: window.uri, origin: location.origin }));
+  const options = ['--uri', uri, '--allow-origin', origin, '--token-file', file];
+  const guarded = await startBridge(options);
+  try {
+    const outcome = await page.evaluate(async (bridge) => {
+      const options = { serverSelectionTimeoutMS: 2000 };
+      const ping = async (token) => {
+        const client = await window.portolan.connect({ bridge, uri: window.uri, token, options });
+        try {
+          return (await client.ping()).serverType;
+        } catch (error) {
+          return error.message;
+        } finally {
+          await client.close();
+        }
+      };
+      return [await ping('token-of-the-browser-test'), await ping('another-token-of-it')];
+    }, guarded.url);
+    assert.equal(outcome[0], 'RSPrimary');
+    assert.match(outcome[1], /refused this page/);
+  } finally {
+    await guarded.stop();
+    rmSync(folder, { recursive: true });
+  }
+  // Chromium says of each WebSocket that was refused that it was.
+  const others = complaints.filter((text) => !/HTTP Authentication failed/.test(text));
+  complaints.splice(0, complaints.length, ...others);
 });
 
 for (const file of ['README.md', 'web/README.md']) {

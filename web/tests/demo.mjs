@@ -21,6 +21,15 @@ export async function startDemo() {
   return { url: await announced(child, program), isShared: false, stop: () => stop(child) };
 }
 
+/** `portolan bridge` with these options, on a free port until `stop`. */
+export async function startBridge(options) {
+  const program = programPath();
+  const child = spawn(program, ['bridge', '--listen', '127.0.0.1:0', '--log-level', 'off', ...options], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  return { url: await announced(child, program), stop: () => stop(child) };
+}
+
 function programPath() {
   const { PORTOLAN_BIN: program, PORTOLAN_TARGET: target } = process.env;
   if (program) return program;
@@ -34,7 +43,7 @@ function announced(child, program) {
     let text = '';
     const late = setTimeout(() => {
       child.kill('SIGTERM');
-      reject(new Error(`${program} demo printed no address in ${START_WITHIN_MS} ms: ${text}`));
+      reject(new Error(`${program} printed no address in ${START_WITHIN_MS} ms: ${text}`));
     }, START_WITHIN_MS);
     child.stdout.setEncoding('utf8');
     child.stdout.on('data', (chunk) => {
@@ -45,7 +54,7 @@ function announced(child, program) {
       resolve(found[0]);
     });
     child.once('error', reject);
-    child.once('exit', (code) => reject(new Error(`${program} demo ended with ${code}: ${text}`)));
+    child.once('exit', (code) => reject(new Error(`${program} ended with ${code}: ${text}`)));
   });
 }
 

@@ -8,6 +8,8 @@ use crate::setup;
 
 /// The measurements of the engine alone; all others are the program's.
 const ENGINE: &str = "engine";
+/// The measurement of the program.
+const BRIDGE: &str = "bridge";
 
 /// The command line: names of measurements, none for all.
 pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
@@ -24,6 +26,13 @@ pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
     if listed || arguments.is_empty() || !others.is_empty() {
         eprintln!("... building the measurements; the first time that takes minutes");
         let mut program = cargo(paths, "run");
+        if !listed && (others.is_empty() || others.iter().any(|name| *name == BRIDGE)) {
+            let ended = build_program(paths);
+            if ended != ExitCode::SUCCESS {
+                return ended;
+            }
+            program.env("PORTOLAN_BIN", paths.target.join("release/portolan"));
+        }
         let ended = run::foreground(program.args(["--bin", "portolan-bench", "--"]).args(others));
         if ended != ExitCode::SUCCESS {
             return ended;
@@ -38,6 +47,13 @@ pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
         println!("\n  {ENGINE:<12} one hello applied to 50 members, selection among them");
     }
     ExitCode::SUCCESS
+}
+
+/// The program `portolan`, as its users have it: one of those that are measured.
+fn build_program(paths: &Paths) -> ExitCode {
+    let mut build = paths.cargo();
+    build.args(["build", "--quiet", "--release", "--package", "portolan-bridge", "--bin"]);
+    run::foreground(build.arg("portolan"))
 }
 
 /// Cargo on the workspace of the measurements.

@@ -86,20 +86,49 @@ where
         Way::Up => &shared.metrics.up,
         Way::Down => &shared.metrics.down,
     };
-    let mut buffer = vec![0; COPY_BYTES];
+    let mut buffer = Buffer::new();
     loop {
-        let count = reader.read(&mut buffer).await?;
+        let count = reader.read(&mut buffer.bytes).await?;
         if count == 0 {
             state.half_closed.store(true, Ordering::Relaxed);
             return writer.shutdown().await;
         }
         state.awaiting.store(way == Way::Up, Ordering::Relaxed);
         state.moves.fetch_add(1, Ordering::Relaxed);
-        writer.write_all(&buffer[..count]).await?;
+        writer.write_all(&buffer.bytes[..count]).await?;
         writer.flush().await?;
         counter.fetch_add(count as u64, Ordering::Relaxed);
+        buffer.fit(count);
     }
 }
+
+/// What one way reads into: small while little comes, for most streams rest most of the time.
+struct Buffer {
+    bytes: Vec<u8>,
+    /// Reads in a row that a small one would have held.
+    small: u32,
+}
+
+impl Buffer {
+    fn new() -> Self {
+        Self { bytes: vec![0; REST_BYTES], small: 0 }
+    }
+
+    /// Grows where a read has filled it, and shrinks where none has for a while.
+    fn fit(&mut self, count: usize) {
+        if count == self.bytes.len() && count < COPY_BYTES {
+            self.bytes = vec![0; (4 * count).min(COPY_BYTES)];
+        }
+        self.small = if count < REST_BYTES { self.small + 1 } else { 0 };
+        if self.small > SMALL_READS && self.bytes.len() > REST_BYTES {
+            self.bytes = vec![0; REST_BYTES];
+        }
+    }
+}
+
+/// Enough for most commands and replies.
+const REST_BYTES: usize = 1024;
+const SMALL_READS: u32 = 32;
 
 /// Ends where a half-closed stream has rested for `limit`.
 async fn rested(state: &State, limit: Duration) {
@@ -135,3 +164,26 @@ impl State {
 
 /// How long a pause within an answer is thought to be, at most.
 const QUIET: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_buffer_grows_with_what_comes_and_shrinks_when_little_does() {
+        let mut buffer = Buffer::new();
+        let mut sizes = Vec::new();
+        for _ in 0..6 {
+            buffer.fit(buffer.bytes.len());
+            sizes.push(buffer.bytes.len());
+        }
+        assert_eq!(sizes[..3], [4096, 16_384, 65_536]);
+        assert_eq!(sizes[5], COPY_BYTES);
+        for _ in 0..SMALL_READS {
+            buffer.fit(200);
+        }
+        assert_eq!(buffer.bytes.len(), COPY_BYTES);
+        buffer.fit(200);
+        assert_eq!(buffer.bytes.len(), REST_BYTES);
+    }
+}

@@ -14,7 +14,9 @@ use portolan::engine::address::ServerAddress;
 use portolan::transport::{
     BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, RecordKind, Transport,
 };
-use portolan_mux::{ClientTunnel, Limits, MessageIo, Target, TunnelStream};
+use portolan_mux::{
+    ClientTunnel, Limits, MessageIo, Question, Record, RecordType, Target, TunnelStream,
+};
 use web_sys::Url;
 
 use crate::clock::Clock;
@@ -33,6 +35,7 @@ use crate::sockets::{self, Host};
 #[derive(Clone)]
 pub struct Bridge {
     url: String,
+    token: Option<String>,
     clock: Clock,
     tunnel: Rc<RefCell<Tunnel>>,
     host: Option<Host>,
@@ -65,7 +68,22 @@ impl Bridge {
     pub fn new(url: &str) -> io::Result<Self> {
         let url = web_socket_url(url)?;
         let tunnel = Rc::new(RefCell::new(Tunnel::Closed));
-        Ok(Self { url, clock: Clock::new(), tunnel, host: None, name: None })
+        Ok(Self { url, token: None, clock: Clock::new(), tunnel, host: None, name: None })
+    }
+
+    /// Shows the bridge this token, each time the tunnel is dialled.
+    ///
+    /// # Errors
+    ///
+    /// It has characters that no token has that a browser can send.
+    pub fn with_token(mut self, token: &str) -> io::Result<Self> {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        if token.is_empty() || !token.bytes().all(fits) {
+            let text = "the bridge's token is empty, or has characters that no token has";
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+        }
+        self.token = Some(token.to_owned());
+        Ok(self)
     }
 
     /// The same on this host: its name, and its DNS where it has one.
@@ -101,8 +119,8 @@ impl Bridge {
             }
             Tunnel::Open(_) | Tunnel::Closed => {}
         }
-        let dial = dial(self.url.clone(), self.clock).map(|result| result.map_err(Rc::new));
-        let attempt = dial.boxed_local().shared();
+        let dial = dial(self.url.clone(), self.token.clone(), self.clock);
+        let attempt = dial.map(|result| result.map_err(Rc::new)).boxed_local().shared();
         if let Some(weak) = attempt.downgrade() {
             *tunnel = Tunnel::Dialing(weak);
         }
@@ -110,8 +128,8 @@ impl Bridge {
     }
 }
 
-async fn dial(url: String, clock: Clock) -> io::Result<Live> {
-    let socket = Socket::dial(url, clock).await?;
+async fn dial(url: String, token: Option<String>, clock: Clock) -> io::Result<Live> {
+    let socket = Socket::dial(url, token, clock).await?;
     let arrived = socket.arrived();
     let (client, driver) = ClientTunnel::new(MessageIo::new(socket), Limits::default());
     // How it ended is told to every stream and to the next `open`.
@@ -173,11 +191,23 @@ impl Transport for Bridge {
         Ok(Box::new(Stamped { inner, latest: live.arrived, arrived: None }))
     }
 
+    /// Asks the host's DNS where it has one; else the bridge, which answers for the names that its
+    /// deployment's configuration has.
     async fn resolve(&self, name: &str, kind: RecordKind) -> io::Result<Vec<DnsRecord>> {
-        match &self.host {
-            Some(host) => sockets::resolve(host, name, kind).await,
-            None => Err(sockets::no_dns(name, kind)),
+        if let Some(host) = self.host.as_ref().filter(|host| sockets::has_dns(host)) {
+            return sockets::resolve(host, name, kind).await;
         }
+        let record_type = match kind {
+            RecordKind::Srv => RecordType::Srv,
+            RecordKind::Txt => RecordType::Txt,
+        };
+        let question = Question::new(name, record_type)?;
+        let records = self.live().await?.client.look_up(&question).await?;
+        let found = records.into_iter().map(|record| match record {
+            Record::Srv { host, port, ttl } => DnsRecord::Srv { host, port, ttl },
+            Record::Txt(text) => DnsRecord::Txt(text),
+        });
+        Ok(found.collect())
     }
 }
 

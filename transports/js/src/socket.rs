@@ -23,6 +23,8 @@ use crate::clock::{Clock, Sleep};
 
 /// Unsent bytes at which the sink waits.
 const HIGH_WATER_BYTES: u32 = 1024 * 1024;
+/// The subprotocol that carries a token, up to the token.
+const TOKEN_PROTOCOL: &str = "portolan.token.";
 /// How soon a full buffer is looked at again where no event comes first.
 const DRAIN_CHECK: Duration = Duration::from_millis(4);
 
@@ -116,8 +118,15 @@ fn close_text(url: &str, was_open: bool, code: u16, reason: &str) -> String {
 
 impl Socket {
     /// Opens a WebSocket to `url`. Dropping the future gives up.
-    pub(crate) async fn dial(url: String, clock: Clock) -> io::Result<Self> {
-        let socket = WebSocket::new_with_str(&url, SUBPROTOCOL).map_err(thrown)?;
+    ///
+    /// A page cannot set a header on a WebSocket: the token is one more subprotocol that it offers,
+    /// and that no bridge chooses.
+    pub(crate) async fn dial(url: String, token: Option<String>, clock: Clock) -> io::Result<Self> {
+        let protocols = js_sys::Array::of1(&SUBPROTOCOL.into());
+        if let Some(token) = token {
+            protocols.push(&format!("{TOKEN_PROTOCOL}{token}").into());
+        }
+        let socket = WebSocket::new_with_str_sequence(&url, &protocols).map_err(thrown)?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let state = Rc::<State>::default();
         let handlers = Handlers::new(&state, clock, &url);

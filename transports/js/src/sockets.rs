@@ -127,13 +127,18 @@ impl Transport for Sockets {
     }
 }
 
+/// Whether the runtime looks up records.
+pub(crate) fn has_dns(host: &Host) -> bool {
+    Reflect::has(host, &"resolve".into()).unwrap_or(false)
+}
+
 /// Looks up records with what the runtime has for it, if it has.
 pub(crate) async fn resolve(
     host: &Host,
     name: &str,
     kind: RecordKind,
 ) -> io::Result<Vec<DnsRecord>> {
-    if !Reflect::has(host, &"resolve".into()).unwrap_or(false) {
+    if !has_dns(host) {
         return Err(no_dns(name, kind));
     }
     let word = match kind {
@@ -154,7 +159,7 @@ pub(crate) async fn resolve(
     Array::from(&records).iter().map(|record| read_record(&record, kind)).collect()
 }
 
-pub(crate) fn no_dns(name: &str, kind: RecordKind) -> io::Error {
+fn no_dns(name: &str, kind: RecordKind) -> io::Error {
     let text = format!(
         "this runtime cannot look up the {kind:?} records of {name}; use a mongodb:// connection \
          string"

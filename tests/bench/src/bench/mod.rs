@@ -1,6 +1,7 @@
 //! The measurements, one file each.
 
 mod allocations;
+mod bridge;
 mod bulk;
 mod faults;
 mod find_one;
@@ -21,7 +22,7 @@ pub struct Bench {
 }
 
 /// In the order of running.
-pub const BENCHES: [Bench; 12] = [
+pub const BENCHES: [Bench; 13] = [
     Bench {
         name: "find_one",
         what: "find_one by _id at 1, 16 and 64 tasks: operations and client CPU",
@@ -68,6 +69,11 @@ pub const BENCHES: [Bench; 12] = [
         name: "round_trips",
         what: "round trips from nothing to the first result, at 50 ms each way",
         run: round_trips::run,
+    },
+    Bench {
+        name: "bridge",
+        what: "bytes through the bridge, beside direct TCP and websockify",
+        run: bridge::run,
     },
     Bench {
         name: "size",
