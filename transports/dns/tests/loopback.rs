@@ -189,13 +189,19 @@ fn nobody_at_the_port_is_an_error_by_address() {
 
 #[test]
 fn a_long_answer_comes_by_tcp() {
-    let udp = Server::start(Box::new(|question| {
-        vec![answer(question, |packet| {
-            packet.answers.clear();
-            packet.set_flags(PacketFlag::TRUNCATION);
-        })]
-    }));
-    let listener = TcpListener::bind(udp.address).unwrap();
+    // What is free for UDP may be somebody's by TCP: another port then.
+    let (udp, listener) = (0..20)
+        .find_map(|_| {
+            let udp = Server::start(Box::new(|question| {
+                vec![answer(question, |packet| {
+                    packet.answers.clear();
+                    packet.set_flags(PacketFlag::TRUNCATION);
+                })]
+            }));
+            let listener = TcpListener::bind(udp.address).ok()?;
+            Some((udp, listener))
+        })
+        .unwrap();
     let tcp = std::thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
         let mut length = [0; 2];
