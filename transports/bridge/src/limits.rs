@@ -85,8 +85,8 @@ impl Limits {
 
 /// Bytes of messages that a WebSocket holds until its other end takes them.
 pub(crate) const UNSENT_BYTES: usize = 16 * portolan_mux::MAX_MESSAGE_BYTES;
-/// The copy's buffer, each way and stream, at most.
-pub(crate) const COPY_BYTES: usize = 64 * 1024;
+/// The copy's buffer, each way and stream, at most: one frame.
+pub(crate) const COPY_BYTES: usize = portolan_mux::FRAME_BYTES;
 /// What one stream may hold: the credit it is given, and the copy's buffers.
 pub(crate) const STREAM_BYTES: usize = 256 * 1024 + 2 * COPY_BYTES;
 

@@ -110,14 +110,15 @@ fn knock(address: &str) {
     assert!(!body.contains(TOKEN), "{body}");
 }
 
-fn until_ready(address: &str) {
+/// Waits until `/readyz` says so.
+fn until(address: &str, status: u16, text: &str) {
     for _ in 0..500 {
-        if get(address, "/readyz", CLOSE).0 == 200 {
+        if get(address, "/readyz", CLOSE) == (status, format!("{text}\n")) {
             return;
         }
         std::thread::sleep(std::time::Duration::from_millis(20));
     }
-    panic!("never ready: {:?}", get(address, "/readyz", CLOSE));
+    panic!("never {text}: {:?}", get(address, "/readyz", CLOSE));
 }
 
 #[test]
@@ -142,7 +143,7 @@ fn a_file_configures_it_and_neither_log_nor_metrics_nor_pages_have_a_secret() {
     let address = bridge.line("listening on http://");
     let metrics = bridge.line("metrics on http://");
     assert_eq!(get(&address, "/healthz", CLOSE), (200, "ok\n".to_owned()));
-    assert_eq!(get(&address, "/readyz", CLOSE), (503, "1 of 2 have not answered\n".to_owned()));
+    until(&address, 503, "1 of 2 have not answered");
     assert_eq!(get(&address, "/metrics", CLOSE).0, 404, "it is served elsewhere");
     knock(&address);
     let (status, page) = get(&metrics, "/metrics", CLOSE);
@@ -176,7 +177,7 @@ fn it_is_ready_once_a_member_has_answered_and_serves_metrics_to_this_machine() {
     let set = SimulatedSet::start("rs0", 1, None).unwrap();
     let mut bridge = Running::start(&["--listen", "127.0.0.1:0", "--uri", &set.uri()]);
     let address = bridge.line("listening on http://");
-    until_ready(&address);
+    until(&address, 200, "ready");
     let (status, page) = get(&address, "/metrics", CLOSE);
     assert!(status == 200 && page.contains("portolan_bridge_ready{deployment=\"default\"} 1"));
     let through_a_proxy = format!("{CLOSE}x-forwarded-for: 203.0.113.1\r\n");

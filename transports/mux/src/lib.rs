@@ -37,8 +37,13 @@ pub use stream::TunnelStream;
 /// The WebSocket subprotocol both ends ask for and offer.
 pub const SUBPROTOCOL: &str = "portolan.v1";
 
-/// The largest binary message that either end sends; a receiver may refuse larger ones.
-pub const MAX_MESSAGE_BYTES: usize = 64 * 1024;
+/// The most payload in one frame. A frame costs a message, a system call and a wake-up at each
+/// end, whatever its size; and other streams wait for no more than this.
+pub const FRAME_BYTES: usize = 64 * 1024;
+
+/// The largest binary message that either end sends, a frame and its header; a receiver may refuse
+/// larger ones.
+pub const MAX_MESSAGE_BYTES: usize = FRAME_BYTES + 12;
 
 /// How much of a tunnel one end is willing to hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,6 +69,7 @@ impl Limits {
         let mut config = yamux::Config::default();
         config.set_max_connection_receive_window(None);
         config.set_max_num_streams(streams);
+        config.set_split_send_size(FRAME_BYTES);
         config.set_max_connection_receive_window(Some(window));
         config
     }
