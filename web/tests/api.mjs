@@ -258,7 +258,7 @@ test('close ends with topologyClosed, and operations fail afterwards', async () 
     return { last: window.events.at(-1).kind, error };
   });
   assert.equal(last, 'topologyClosed');
-  assert.equal(error, 'PortolanError');
+  assert.equal(error, 'ClosedError');
 });
 
 test('nothing complained on the console', () => {
