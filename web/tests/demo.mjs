@@ -8,14 +8,15 @@ const START_WITHIN_MS = 90_000;
 
 /**
  * `PORTOLAN_BRIDGE_URL` names a bridge in demo mode; else the program `portolan` is `PORTOLAN_BIN`, or
- * the debug build in `PORTOLAN_TARGET`, and its `demo` is started on a free port until `stop`.
+ * the debug build in `PORTOLAN_TARGET`, and its `demo` is started on a free port until `stop`, with
+ * `more` arguments.
  */
-export async function startDemo() {
+export async function startDemo(...more) {
   const url = process.env.PORTOLAN_BRIDGE_URL;
   if (url) return { url, isShared: true, stop: async () => {} };
   const program = programPath();
   const dashboard = fileURLToPath(new URL('../dashboard/dist', import.meta.url));
-  const child = spawn(program, ['demo', '--port', '0', '--dashboard', dashboard], {
+  const child = spawn(program, ['demo', '--port', '0', '--dashboard', dashboard, ...more], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   return { url: await announced(child, program), isShared: false, stop: () => stop(child) };
