@@ -14,7 +14,7 @@ const START_WITHIN_MS = 90_000;
 export async function startDemo(...more) {
   const url = process.env.PORTOLAN_BRIDGE_URL;
   if (url) return { url, isShared: true, stop: async () => {} };
-  const program = programPath();
+  const program = process.env.PORTOLAN_BIN || built('portolan');
   const dashboard = fileURLToPath(new URL('../dashboard/dist', import.meta.url));
   const child = spawn(program, ['demo', '--port', '0', '--dashboard', dashboard, ...more], {
     stdio: ['ignore', 'pipe', 'inherit'],
@@ -22,11 +22,11 @@ export async function startDemo(...more) {
   return { url: await announced(child, program), isShared: false, stop: () => stop(child) };
 }
 
-function programPath() {
-  const { PORTOLAN_BIN: program, PORTOLAN_TARGET: target } = process.env;
-  if (program) return program;
-  if (target) return join(target, 'debug', 'portolan');
-  throw new Error('set PORTOLAN_BRIDGE_URL, or PORTOLAN_BIN to the program portolan');
+/** A program of the debug build in `PORTOLAN_TARGET`. */
+export function built(name) {
+  const { PORTOLAN_TARGET: target } = process.env;
+  if (target) return join(target, 'debug', name);
+  throw new Error(`set PORTOLAN_TARGET to the folder with debug/${name}`);
 }
 
 /** The address that the program prints when all is up. */

@@ -76,7 +76,8 @@ test('node.mjs says of each server why there is none', async () => {
 });
 
 test('worker.mjs answers requests on demand, and watches in a Durable Object', async () => {
-  const worker = await serveWorker(join(project.folder, 'worker.mjs'), project.folder, {
+  const worker = await serveWorker(join(project.folder, 'worker.mjs'), {
+    project: project.folder,
     objects: { WATCHER: 'Watcher' },
     texts: { URI: uri },
   });

@@ -1,6 +1,8 @@
 /**
  * The same cases on every runtime, against one real set of three members: a table runtime by case.
  *
+ * The native ones run them by the Rust interface, the others by the npm package.
+ *
  * `PORTOLAN_HOSTS` names some of the runtimes, for work on one. A cell that a platform cannot have is
  * in `REASONS`, with the platform's own documentation.
  */

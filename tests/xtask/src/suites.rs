@@ -154,7 +154,7 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "web-cadence",
-        about: "the same scripted deployment in Chromium: the same engine actions",
+        about: "the same scripted deployment in each JavaScript runtime: the same engine actions",
         needs: cadence::NEEDS,
         kind: Kind::Tests,
         work: |paths, log| cadence::test(paths, &mut |command| log.run(command)),

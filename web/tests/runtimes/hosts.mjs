@@ -11,6 +11,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 
 import { launch } from '../browser.mjs';
+import { built } from '../demo.mjs';
 import { packagePage } from '../package-page.mjs';
 import { program } from './programs.mjs';
 import { serveWorker } from './workerd.mjs';
@@ -20,6 +21,9 @@ const DENO = ['run', '--quiet', '--allow-net', '--allow-read'];
 
 /** By name, in the order of the table. */
 export const HOSTS = {
+  'async-std': (given) => native(given, 'async-std'),
+  smol: (given) => native(given, 'smol'),
+  tokio: (given) => native(given, 'tokio'),
   'Node.js': (given) => script(given, process.execPath, []),
   Deno: (given) => script(given, program('deno'), DENO),
   Bun: (given) => script(given, program('bun'), []),
@@ -28,15 +32,25 @@ export const HOSTS = {
   Chromium: (given) => chromium(given),
 };
 
-/** A program that runs all cases in their order; asked for the next, it has it already or soon. */
-async function script({ project, addresses }, file, before) {
+/** The same cases by the Rust interface: crate `portolan-runtimes`. */
+function native({ addresses }, runtime) {
+  const file = built('portolan-cases');
+  return lines(file, [runtime, JSON.stringify(addresses)], {});
+}
+
+function script({ project, addresses }, file, before) {
   for (const name of ['main.mjs', 'cases.mjs']) copyFileSync(join(here, name), join(project, name));
   const words = [...before, join(project, 'main.mjs'), JSON.stringify(addresses)];
-  const child = spawn(file, words, { cwd: project, stdio: ['pipe', 'pipe', 'inherit'] });
-  const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
+  return lines(file, words, { cwd: project });
+}
+
+/** A program that reads the names of cases and answers a line for each. */
+function lines(file, words, options) {
+  const child = spawn(file, words, { ...options, stdio: ['pipe', 'pipe', 'inherit'] });
+  const output = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const run = async (name) => {
     child.stdin.write(`${name}\n`);
-    const { done, value } = await lines.next();
+    const { done, value } = await output.next();
     if (done) throw new Error(`${file} has ended`);
     return JSON.parse(value);
   };
@@ -53,7 +67,7 @@ async function script({ project, addresses }, file, before) {
 }
 
 async function worker({ project, addresses }, path, more) {
-  const served = await serveWorker(join(here, 'worker.mjs'), project, { objects: { OBJECT: 'Runner' } });
+  const served = await serveWorker(join(here, 'worker.mjs'), { project, objects: { OBJECT: 'Runner' } });
   const run = async (name) => {
     const body = JSON.stringify({ name, addresses: { ...addresses, ...more } });
     const response = await fetch(new URL(path, served.url), { method: 'POST', body });

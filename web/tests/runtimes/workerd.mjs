@@ -3,22 +3,21 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 import { build } from 'esbuild';
 
 import { program } from './programs.mjs';
 
-const WASM = 'portolan_web_bg.wasm';
-
 /**
- * Bundles `entry` as wrangler would, with the package of `project`, and serves it; `objects` are its
- * Durable Objects as `{ BINDING: 'Class' }`, `texts` its text bindings.
+ * Bundles `entry` as wrangler would and serves it. It imports from the packages of the folder `project`
+ * and those named by `alias`; `objects` are its Durable Objects as `{ BINDING: 'Class' }`, `texts` its
+ * text bindings.
  */
-export async function serveWorker(entry, project, { objects = {}, texts = {} } = {}) {
+export async function serveWorker(entry, { project, alias, objects = {}, texts = {} }) {
   const folder = mkdtempSync(join(tmpdir(), 'portolan-workerd-'));
-  await bundle(entry, project, folder);
-  writeFileSync(join(folder, 'config.capnp'), config(objects, texts));
+  const wasm = await bundle(entry, { project, alias }, folder);
+  writeFileSync(join(folder, 'config.capnp'), config(wasm, objects, texts));
   const child = spawn(
     program('workerd'),
     ['serve', join(folder, 'config.capnp'), '--socket-addr', 'http=127.0.0.1:0', '--control-fd=3'],
@@ -40,14 +39,17 @@ export async function serveWorker(entry, project, { objects = {}, texts = {} } =
   }
 }
 
-async function bundle(entry, project, folder) {
+/** Answers the name of the wasm, which is a module of its own, compiled when the worker is. */
+async function bundle(entry, { project, alias }, folder) {
   let wasm;
   const compiled = {
     name: 'compiled-wasm',
-    setup({ onResolve }) {
-      onResolve({ filter: /\.wasm$/ }, ({ path, resolveDir }) => {
-        wasm = join(resolveDir, path);
-        return { path: `./${WASM}`, external: true };
+    setup(build) {
+      build.onResolve({ filter: /\.wasm$/ }, async ({ path, resolveDir, kind, pluginData }) => {
+        if (pluginData === 'found') return undefined;
+        const found = await build.resolve(path, { resolveDir, kind, pluginData: 'found' });
+        wasm = found.path;
+        return { path: `./${basename(wasm)}`, external: true };
       });
     },
   };
@@ -58,12 +60,14 @@ async function bundle(entry, project, folder) {
     outfile: join(folder, 'worker.mjs'),
     conditions: ['workerd', 'worker', 'browser'],
     external: ['cloudflare:*'],
-    nodePaths: [join(project, 'node_modules')],
+    nodePaths: project === undefined ? [] : [join(project, 'node_modules')],
+    alias: alias ?? {},
     plugins: [compiled],
     logLevel: 'error',
   });
   if (wasm === undefined) throw new Error('the worker imports no wasm');
-  copyFileSync(wasm, join(folder, WASM));
+  copyFileSync(wasm, join(folder, basename(wasm)));
+  return basename(wasm);
 }
 
 function port(child) {
@@ -79,7 +83,7 @@ function port(child) {
   });
 }
 
-function config(objects, texts) {
+function config(wasm, objects, texts) {
   const quote = JSON.stringify;
   const bindings = [
     ...Object.entries(objects).map(
@@ -103,7 +107,7 @@ const worker :Workerd.Worker = (
   compatibilityDate = "2025-09-01",
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
-    (name = "${WASM}", wasm = embed "${WASM}"),
+    (name = "${wasm}", wasm = embed "${wasm}"),
   ],
   bindings = [${bindings.join(', ')}],
   durableObjectNamespaces = [${classes.join(', ')}],
