@@ -35,7 +35,8 @@ export async function openHidden(url) {
       throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     };
     const deadline = Date.now() + 20_000;
-    while ((await call('`${document.visibilityState} ${document.readyState}`')) !== 'hidden complete') {
+    const ready = '`${document.visibilityState} ${document.readyState} ${location.href}`';
+    while ((await call(ready)) !== `hidden complete ${url}`) {
       if (Date.now() > deadline) throw new Error('the page is not hidden');
     }
     return { call, close };

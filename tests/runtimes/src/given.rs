@@ -1,6 +1,6 @@
 //! What a case is given: the addresses, a way to open clients, and the door to the members.
 
-use std::fmt::Debug;
+use std::fmt::{Debug, Display};
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::Arc;
@@ -95,13 +95,13 @@ pub(crate) fn primary(client: &Client) -> Option<String> {
 }
 
 pub(crate) fn equal<T: PartialEq + Debug>(actual: T, expected: T) -> Outcome<()> {
-    if actual == expected {
-        return Ok(());
+    match (actual, expected) {
+        (actual, expected) if actual == expected => Ok(()),
+        (actual, expected) => Err(format!("{actual:?} is not {expected:?}").into()),
     }
-    Err(format!("{actual:?} is not {expected:?}").into())
 }
 
-pub(crate) fn check(holds: bool, what: impl ToString) -> Outcome<()> {
+pub(crate) fn check(holds: bool, what: &(impl Display + ?Sized)) -> Outcome<()> {
     if holds { Ok(()) } else { Err(what.to_string().into()) }
 }
 
