@@ -33,11 +33,14 @@ import {
   ObjectId,
   Timestamp,
   UUID,
+  calculateObjectSize,
   deserialize,
   serialize,
+  setInternalBufferSize,
 } from 'bson';
 
 import { type Path, elementAt } from './element.js';
+import { toPortolanError } from './error.js';
 
 export {
   BSONRegExp,
@@ -85,18 +88,47 @@ export function decode(bytes: Uint8Array): Document {
   return document;
 }
 
-/** The bytes of `document`. `undefined` members are left out, as the official driver does. */
+/**
+ * The bytes of `document`. `undefined` members are left out, as the official driver does. Throws what
+ * is of kind `bson` when it cannot be written.
+ */
 export function encode(document: object): Uint8Array {
+  try {
+    return encoded(document);
+  } catch (cause) {
+    const message = cause instanceof Error ? cause.message : String(cause);
+    throw toPortolanError({ kind: 'bson', message, cause });
+  }
+}
+
+function encoded(document: object): Uint8Array {
   const dates: Found[] = [];
   const prepared = liftDates(document, [], dates) as Document;
-  // A copy: `serialize` may hand out a view of a buffer that it uses again.
-  const bytes = Uint8Array.from(serialize(prepared, { ignoreUndefined: true }));
+  const bytes = serialized(prepared);
   for (const { path } of dates) {
     const element = elementAt(bytes, path);
     if (element === undefined) throw new Error(`no element at ${path.join('.')}`);
     bytes[element.typeOffset] = DATE;
   }
   return bytes;
+}
+
+/** What `serialize` has room for; without room it throws in some runtimes, and cuts off in others. */
+let room = 17 * 1024 * 1024;
+
+function serialized(document: Document): Uint8Array {
+  const options = { ignoreUndefined: true };
+  try {
+    const bytes = serialize(document, options);
+    // A copy: it may be a view of a buffer that is used again.
+    if (bytes.length < room) return Uint8Array.from(bytes);
+  } catch (thrown) {
+    if (!(thrown instanceof RangeError)) throw thrown;
+  }
+  // One byte more, so that a document that just fits is seen to.
+  room = Math.max(room, calculateObjectSize(document, options) + 1);
+  setInternalBufferSize(room);
+  return Uint8Array.from(serialize(document, options));
 }
 
 interface Found {

@@ -31,7 +31,7 @@ export interface ConnectOptions {
    */
   monitoring?: 'background' | 'onDemand';
   /** What an earlier client has learned ({@link Client.snapshot}): the first operation needs no search. */
-  snapshot?: TopologySnapshot;
+  snapshot?: TopologySnapshot | undefined;
   /** Where to load the wasm from, when not from beside this package's script. */
   wasm?: WasmSource;
 }

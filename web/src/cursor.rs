@@ -35,7 +35,9 @@ impl WasmCursor {
         self.address.clone()
     }
 
-    /// The next document's bytes, `undefined` at the end. An aborted `next` ends the cursor.
+    /// The next document's bytes, `undefined` at the end.
+    ///
+    /// A `next` that was aborted ends the cursor.
     pub fn next(&self, signal: Option<AbortSignal>) -> Promise {
         let shared = Rc::clone(&self.cursor);
         operation(signal, async move {

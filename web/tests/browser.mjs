@@ -10,22 +10,27 @@ export const output = process.env.PORTOLAN_OUTPUT
   ? join(process.env.PORTOLAN_OUTPUT, 'web')
   : fileURLToPath(new URL('./output/', import.meta.url));
 
+/** What the tests' browser is started with. */
+export const FLAGS = [
+  // Chromium refuses its sandbox to root, which test machines run as.
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
+];
+
 /** A browser of the machine's own: `PORTOLAN_CHROMIUM`, else Debian's. */
+export function executable() {
+  return process.env.PORTOLAN_CHROMIUM ?? '/usr/bin/chromium';
+}
+
+/** That browser, driven by Playwright. */
 export async function launch() {
   mkdirSync(output, { recursive: true });
-  return chromium.launch({
-    executablePath: process.env.PORTOLAN_CHROMIUM ?? '/usr/bin/chromium',
-    args: [
-      // Chromium refuses its sandbox to root, which test machines run as.
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  return chromium.launch({ executablePath: executable(), args: FLAGS });
 }
 
 /** A page whose complaints are collected in `complaints`. */

@@ -8,14 +8,15 @@ const START_WITHIN_MS = 90_000;
 
 /**
  * `PORTOLAN_BRIDGE_URL` names a bridge in demo mode; else the program `portolan` is `PORTOLAN_BIN`, or
- * the debug build in `PORTOLAN_TARGET`, and its `demo` is started on a free port until `stop`.
+ * the debug build in `PORTOLAN_TARGET`, and its `demo` is started on a free port until `stop`, with
+ * `more` arguments.
  */
-export async function startDemo() {
+export async function startDemo(...more) {
   const url = process.env.PORTOLAN_BRIDGE_URL;
   if (url) return { url, isShared: true, stop: async () => {} };
-  const program = programPath();
+  const program = process.env.PORTOLAN_BIN || built('portolan');
   const dashboard = fileURLToPath(new URL('../dashboard/dist', import.meta.url));
-  const child = spawn(program, ['demo', '--port', '0', '--dashboard', dashboard], {
+  const child = spawn(program, ['demo', '--port', '0', '--dashboard', dashboard, ...more], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   return { url: await announced(child, program), isShared: false, stop: () => stop(child) };
@@ -23,18 +24,18 @@ export async function startDemo() {
 
 /** `portolan bridge` with these options, on a free port until `stop`. */
 export async function startBridge(options) {
-  const program = programPath();
+  const program = process.env.PORTOLAN_BIN || built('portolan');
   const child = spawn(program, ['bridge', '--listen', '127.0.0.1:0', '--log-level', 'off', ...options], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
   return { url: await announced(child, program), stop: () => stop(child) };
 }
 
-function programPath() {
-  const { PORTOLAN_BIN: program, PORTOLAN_TARGET: target } = process.env;
-  if (program) return program;
-  if (target) return join(target, 'debug', 'portolan');
-  throw new Error('set PORTOLAN_BRIDGE_URL, or PORTOLAN_BIN to the program portolan');
+/** A program of the debug build in `PORTOLAN_TARGET`. */
+export function built(name) {
+  const { PORTOLAN_TARGET: target } = process.env;
+  if (target) return join(target, 'debug', name);
+  throw new Error(`set PORTOLAN_TARGET to the folder with debug/${name}`);
 }
 
 /** The address that the program prints when all is up. */

@@ -65,6 +65,19 @@ test('dates outside the range of Date survive, wherever they stand', () => {
   assert.deepEqual(Buffer.from(encode(back)), Buffer.from(bytes));
 });
 
+test('more than a document may have is written all the same: a batch of them may', () => {
+  const filler = 'z'.repeat(12_000_000);
+  const back = decode(encode({ documents: [{ filler }, { filler, last: 1 }] }));
+  assert.equal(back.documents[1].filler.length, filler.length);
+  assert.equal(back.documents[1].last, 1);
+});
+
+test('what cannot be written is an error of kind bson', () => {
+  const circle = {};
+  circle.circle = circle;
+  assert.throws(() => encode(circle), (error) => error.kind === 'bson');
+});
+
 test('a key named __proto__ is a key', () => {
   const document = JSON.parse('{"__proto__": {"x": 1}}');
   assert.deepEqual(decode(encode(document)), document);

@@ -1,6 +1,7 @@
 //! The same sequence of engine actions on every native runtime, with its real timers.
 //!
-//! The same scenes in Chromium: `web/tests/cadence.mjs`, which compares with what is played here.
+//! The same scenes in JavaScript runtimes: `web/tests/cadence.mjs`, which compares with what is
+//! played here.
 
 use std::thread;
 

@@ -14,6 +14,7 @@ pub(crate) const NEEDS: &[Component] = &[
     Component::WasmBindgen,
     Component::NodePackages,
     Component::Chromium,
+    Component::JsRuntimes,
 ];
 
 /// The native runtime whose lines the others are compared with; its own suite compares the native
@@ -88,6 +89,7 @@ fn script(paths: &Paths, module: PathBuf, arguments: &[&str]) -> Command {
     let mut node = Command::new("node");
     node.args(arguments).current_dir(paths.root.join("web"));
     node.env("PORTOLAN_CADENCE", module);
+    node.env("PORTOLAN_RUNTIMES", paths.js_runtimes());
     if let Some(chromium) = setup::chromium() {
         node.env("PORTOLAN_CHROMIUM", chromium);
     }

@@ -61,8 +61,8 @@ usage: cargo xtask COMMAND
 
   setup [--all] [--specifications]
                  installs what the tests and the demo need: mongod, the wasm toolchain,
-                 wasm-bindgen, Chromium, npm packages; --all adds older servers,
-                 --specifications clones the drivers' specifications into the cache
+                 wasm-bindgen, Chromium, npm packages; --all adds older servers, Deno, Bun and
+                 workerd; --specifications clones the drivers' specifications into the cache
   servers [--version V] [--members N] [--port P] [--name NAME] [--tags TAGS]...
                  starts a replica set, prints its connection string, stops it at Ctrl-C
   web            builds the wasm module, the npm package and the dashboard

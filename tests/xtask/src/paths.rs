@@ -57,6 +57,11 @@ impl Paths {
         folder.join("bin").join("wasm-bindgen")
     }
 
+    /// Where Deno, Bun and workerd are kept.
+    pub(crate) fn js_runtimes(&self) -> PathBuf {
+        self.cache.join("js-runtimes")
+    }
+
     /// The drivers' specifications: `$MONGODB_SPECIFICATIONS`, `../shared/specifications`, the
     /// cache.
     pub(crate) fn specifications(&self) -> Option<PathBuf> {

@@ -154,7 +154,7 @@ const SUITES: &[Suite] = &[
     },
     Suite {
         name: "web-cadence",
-        about: "the same scripted deployment in Chromium: the same engine actions",
+        about: "the same scripted deployment in each JavaScript runtime: the same engine actions",
         needs: cadence::NEEDS,
         kind: Kind::Tests,
         work: |paths, log| cadence::test(paths, &mut |command| log.run(command)),
@@ -164,7 +164,14 @@ const SUITES: &[Suite] = &[
         about: "page, bridge and a real set, in Chromium",
         needs: END_TO_END,
         kind: Kind::Tests,
-        work: end_to_end,
+        work: |paths, log| with_bridge(paths, log, "test:e2e"),
+    },
+    Suite {
+        name: "web-runtimes",
+        about: "one suite on Node, Deno, Bun, workerd and Chromium, against a real set",
+        needs: RUNTIMES,
+        kind: Kind::Tests,
+        work: |paths, log| with_bridge(paths, log, "test:runtimes"),
     },
 ];
 
@@ -187,6 +194,15 @@ const END_TO_END: &[Component] = &[
     Component::WasmBindgen,
     Component::NodePackages,
     Component::Chromium,
+];
+
+const RUNTIMES: &[Component] = &[
+    MONGOD,
+    Component::WasmToolchain,
+    Component::WasmBindgen,
+    Component::NodePackages,
+    Component::Chromium,
+    Component::JsRuntimes,
 ];
 
 /// The command line.
@@ -344,6 +360,7 @@ fn npm(paths: &Paths, log: &mut Log, script: &str) -> Result<(), String> {
     command.env("PORTOLAN_OUTPUT", paths.root.join("tests/output"));
     command.env("PORTOLAN_TARGET", &paths.target);
     command.env("PORTOLAN_CONFORMANCE", conformance_folder(paths));
+    command.env("PORTOLAN_RUNTIMES", paths.js_runtimes());
     environment(&mut command, "MONGODB_SPECIFICATIONS", paths.specifications().as_deref());
     environment(&mut command, "PORTOLAN_CHROMIUM", setup::chromium().as_deref());
     log.run(&mut command)
@@ -361,10 +378,11 @@ fn conformance(paths: &Paths, log: &mut Log) -> Result<(), String> {
     npm(paths, log, "test:conformance")
 }
 
-fn end_to_end(paths: &Paths, log: &mut Log) -> Result<(), String> {
+/// A script of npm that starts the program `portolan` with its own set.
+fn with_bridge(paths: &Paths, log: &mut Log, script: &str) -> Result<(), String> {
     web::build(paths, &mut |command| log.run(command))?;
     log.run(paths.cargo().args(["build", "--workspace", "--bins"]))?;
-    npm(paths, log, "test:e2e")
+    npm(paths, log, script)
 }
 
 fn environment(command: &mut Command, name: &str, value: Option<&Path>) {

@@ -27,6 +27,8 @@ pub(crate) enum Component {
     Chromium,
     /// Node.js and the packages of `web`.
     NodePackages,
+    /// Deno, Bun and workerd.
+    JsRuntimes,
     /// The drivers' specifications with their JSON tests.
     Specifications,
 }
@@ -36,7 +38,8 @@ pub(crate) const MONGOD: Component = Component::Mongod("6.0.5");
 /// Servers that live tests run on, too, where versions differ.
 pub(crate) const MONGOD_5_0: Component = Component::Mongod("5.0.4");
 pub(crate) const MONGOD_4_4: Component = Component::Mongod("4.4.2");
-const OLD_MONGODS: [Component; 2] = [MONGOD_5_0, MONGOD_4_4];
+/// What `--all` adds.
+const MORE: [Component; 3] = [MONGOD_5_0, MONGOD_4_4, Component::JsRuntimes];
 const USUAL: [Component; 6] = [
     MONGOD,
     Component::WasmToolchain,
@@ -93,6 +96,7 @@ impl fmt::Display for Component {
             Self::WasmBindgen => "wasm-bindgen",
             Self::Chromium => "Chromium",
             Self::NodePackages => "npm packages",
+            Self::JsRuntimes => "JS runtimes",
             Self::Specifications => "specifications",
         };
         f.pad(text)
@@ -105,7 +109,7 @@ pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
     let mut clone = false;
     for argument in arguments {
         match argument.as_str() {
-            "--all" => components.extend(OLD_MONGODS),
+            "--all" => components.extend(MORE),
             "--specifications" => clone = true,
             _ => return crate::bad_usage(&format!("setup: unknown argument {argument}")),
         }
@@ -130,6 +134,7 @@ pub(crate) fn ensure(paths: &Paths, component: Component) -> Outcome {
         Component::WasmBindgen => tools::wasm_bindgen(paths),
         Component::Chromium => tools::chromium(),
         Component::NodePackages => node::packages(paths),
+        Component::JsRuntimes => node::runtimes(paths),
         Component::Specifications => tools::specifications(paths),
     }
 }
