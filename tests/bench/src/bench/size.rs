@@ -1,5 +1,8 @@
 //! What a program pays to have the driver: crates, a clean release build, bytes. Both programs
 //! connect on tokio and print what `ping` answers; both drivers have their default features.
+//!
+//! What bounds it: of the program, rustls and ring are a quarter, the standard library and tokio a
+//! fifth; of the build, this crate is a quarter, rustls an eighth, tokio and bson a fifteenth each.
 
 use std::fs;
 use std::path::{Path, PathBuf};
