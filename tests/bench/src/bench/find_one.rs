@@ -5,8 +5,8 @@
 //!
 //! What bounds it: a profile of one task on tokio has 77 % of the client's CPU in the kernel
 //! (waking, switching, TCP), and the system calls are those of the canned loop: one send, one
-//! receive, one wait. Where server and client saturate two CPUs, as 16 and 64 tasks do, no client is
-//! far ahead of another: the canned loop itself is there at 0.9 to 1.1 of the official driver.
+//! receive, one wait. Where server and client saturate two CPUs, as 16 and 64 tasks do, no client
+//! is far ahead of another: the canned loop itself is there at 0.9 to 1.1 of the official driver.
 //! async-io costs async-std's canned loop 1.6 to 2.3 times the floor's CPU before a driver does
 //! anything.
 
