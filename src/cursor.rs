@@ -189,8 +189,7 @@ impl<T> Cursor<T> {
     fn leave(&mut self) {
         let Some(killing) = self.killing(None, false) else { return };
         // Nobody is there to hear of a failure, and the server forgets idle cursors by itself.
-        let job = async move { drop(killing.await) };
-        self.client.shared().leave_job(Box::pin(job));
+        self.client.shared().owe(async move { drop(killing.await) });
     }
 
     /// Whether the transaction that it was opened in is open still.

@@ -9,13 +9,14 @@ use futures_util::future::select;
 
 use crate::client::Client;
 use crate::driver::execute::execute;
+use crate::driver::on_demand::attend;
 use crate::driver::route::Route;
 use crate::engine::op;
 use crate::engine::selection::{self, Criteria, ReadPreference};
 use crate::options::ServerSelector;
 
 impl Client {
-    /// Ends all sessions on the server, closes all connections and stops monitoring. The last event
+    /// Ends dropped cursors, dropped transactions and all sessions on the server, closes all connections and stops monitoring. The last event
     /// is `TopologyClosed`; operations that still wait fail.
     ///
     /// Takes a second at most, should the server not answer.
@@ -29,7 +30,6 @@ impl Client {
     /// Sessions "endSessions": "run once when the MongoClient instance is shut down".
     async fn end_sessions(&self) {
         let shared = self.shared();
-        let sessions = shared.sessions.drain();
         let reachable = {
             let selector = shared.options.server_selector.as_ref().map(ServerSelector::rule);
             let preferred = Criteria::read(&PRIMARY_PREFERRED);
@@ -40,6 +40,9 @@ impl Client {
         if !reachable {
             return;
         }
+        // Cursors and transactions that were just dropped: their sessions come back with that.
+        attend(shared, pin!(shared.settle())).await;
+        let sessions = shared.sessions.drain();
         for some in sessions.chunks(ENDED_AT_ONCE) {
             let Ok(mut operation) = op::RunCommand::new(end_sessions(some)) else { return };
             let route = Route { in_session: false, ..Route::read("admin", &PRIMARY_PREFERRED) };

@@ -16,6 +16,7 @@ use super::link::{LinkAction, LinkSlot};
 use super::observe::Observers;
 use super::on_demand::Attendance;
 use super::open::Opener;
+use super::owed::Owed;
 use super::pool::ServerPool;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, DelimiterInDriverInfo, DriverInfo, HelloReply};
@@ -76,6 +77,8 @@ pub(crate) struct Shared {
     pub(super) attendance: Option<Attendance>,
     /// Work for the driver future; `None` once that has ended.
     jobs: Mutex<Option<Vec<Job>>>,
+    /// Which of it the servers are to hear before a shutdown.
+    pub(super) owed: Arc<Owed>,
     rng: Mutex<Rng>,
     running: AtomicBool,
     /// Whether the engine looks at the operations in flight from time to time.
@@ -129,6 +132,7 @@ impl Shared {
             input: event_listener::Event::new(),
             attendance,
             jobs: Mutex::new(Some(Vec::new())),
+            owed: Arc::default(),
             rng: Mutex::new(Rng::seeded(seed)),
             running: AtomicBool::new(false),
             watching: AtomicBool::new(false),

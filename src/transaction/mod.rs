@@ -286,8 +286,8 @@ impl Drop for EndSession {
 
 /// Leaves it to the driver future to abort the transaction of `session`.
 fn abort_later(shared: &Arc<Shared>, session: ClientSession) {
-    shared.leave_job(Box::pin(async move {
+    shared.owe(async move {
         // Nobody is there to hear of a failure.
         let _ = session.end_transaction(Ending::Abort, None, false).await;
-    }));
+    });
 }

@@ -209,6 +209,26 @@ fn a_session_that_ends_aborts_its_transaction() {
 }
 
 #[test]
+fn a_shutdown_right_behind_a_dropped_session_and_cursor_ends_both_first() {
+    let bed = Bed::set(0);
+    let client = bed.settled("");
+    let on = client.clone();
+    let cursor = bed.run(async move { till(&on).find(doc! {}).batch_size(2_u32).await });
+    let session = begun(&bed, &client);
+    bed.run(async move {
+        drop((cursor.expect("a cursor"), session));
+        client.shutdown().await;
+    });
+    assert_eq!(bed.named("abortTransaction").len(), 1);
+    assert_eq!(bed.named("killCursors").len(), 1);
+    let last = bed.requests().pop().expect("requests");
+    assert_eq!(last.name, "endSessions");
+    assert_eq!(last.body.get_array("endSessions").map(Vec::len).ok(), Some(2), "of both");
+    bed.settle();
+    assert!(bed.driver_ended());
+}
+
+#[test]
 fn a_mongos_is_kept_until_the_transaction_is_over() {
     let names = ["a:1".to_owned(), "b:1".to_owned()];
     let hello = doc! {
