@@ -16,8 +16,9 @@ use crate::engine::selection::{self, Criteria, ReadPreference};
 use crate::options::ServerSelector;
 
 impl Client {
-    /// Ends dropped cursors, dropped transactions and all sessions on the server, closes all connections and stops monitoring. The last event
-    /// is `TopologyClosed`; operations that still wait fail.
+    /// Ends dropped cursors and transactions and all sessions on the server, closes all
+    /// connections and stops monitoring. The last event is `TopologyClosed`; operations that still
+    /// wait fail.
     ///
     /// Takes a second at most, should the server not answer.
     pub async fn shutdown(&self) {

@@ -8,8 +8,9 @@
 //! - [`observe`]: who listens to what happens here: streams of events, log messages.
 //! - [`pool`], [`connection`], [`authenticate`], [`dial`]: connections of operations; [`select`],
 //!   [`obtain`] and [`execute`]: their path; [`failed`]: what a failure of theirs means; [`pause`]:
-//!   what comes before the next attempt; `owed`: what servers are still to hear; `lease`: who has its connection; `transaction`: what a
-//!   transaction makes of all that; [`checked_out`]: one connection in a user's hands.
+//!   what comes before the next attempt; `owed`: what servers are still to hear; `lease`: who has
+//!   its connection; `transaction`: what a transaction makes of all that; [`checked_out`]: one
+//!   connection in a user's hands.
 //!
 //! Nothing here decides anything about MongoDB; an `if` about it belongs in the engine.
 

@@ -1,5 +1,5 @@
-//! What the client still owes the servers: the end of a dropped cursor, the abort of the transaction
-//! of a dropped session. The driver future does it; a shutdown waits for it.
+//! What the client still owes the servers: the end of a dropped cursor, the abort of a dropped
+//! session's transaction. The driver future does it; a shutdown waits for it.
 
 use std::future::Future;
 use std::sync::Arc;
