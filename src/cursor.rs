@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bson::{Bson, RawDocument};
+use bson::{Bson, RawDocument, RawDocumentBuf};
 use futures_util::Stream;
 use serde::de::DeserializeOwned;
 
@@ -136,6 +136,45 @@ impl<T> Cursor<T> {
         CloseCursor { cursor: self, timeout: None }
     }
 
+    /// The next document's own bytes, read by nobody; `None` at the end.
+    ///
+    /// # Errors
+    ///
+    /// As the stream; the cursor has ended then.
+    pub async fn next_raw(&mut self) -> Option<Result<RawDocumentBuf>> {
+        match poll_fn(|cx| self.poll_batch(cx, false)).await {
+            Ok(true) => self.batch.next_document().map(|document| Ok(document.to_owned())),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    /// Whether the batch has a document, after as many questions to the server as that takes, or
+    /// one where it is to be asked `once`.
+    fn poll_batch(&mut self, cx: &mut Context<'_>, once: bool) -> Poll<Result<bool>> {
+        let mut asked = false;
+        let outcome = loop {
+            if !self.batch.is_empty() {
+                break Ok(true);
+            }
+            if self.id == 0 || self.failed || (asked && once) {
+                break Ok(false);
+            }
+            if self.fetch.is_none() {
+                self.fetch = Some(self.fetch_more());
+            }
+            let Some(fetch) = &mut self.fetch else { continue };
+            let (outcome, connection) = ready!(fetch.as_mut().poll(cx));
+            asked = true;
+            (self.fetch, self.connection) = (None, connection);
+            if let Err(error) = self.fetched(outcome) {
+                break Err(error);
+            }
+        };
+        self.step = None;
+        Poll::Ready(outcome)
+    }
+
     fn fetch_more(&mut self) -> Fetch {
         let bounds = self.bounds;
         let transport = &self.client.shared().transport;
@@ -252,27 +291,12 @@ impl<T: DeserializeOwned> Cursor<T> {
     }
 
     fn poll_document(&mut self, cx: &mut Context<'_>, once: bool) -> Poll<Option<Result<T>>> {
-        let mut asked = false;
-        let document = loop {
-            if let Some(document) = self.batch.next_document() {
-                break Some(decode(document));
-            }
-            if self.id == 0 || self.failed || (asked && once) {
-                break None;
-            }
-            if self.fetch.is_none() {
-                self.fetch = Some(self.fetch_more());
-            }
-            let Some(fetch) = &mut self.fetch else { continue };
-            let (outcome, connection) = ready!(fetch.as_mut().poll(cx));
-            asked = true;
-            (self.fetch, self.connection) = (None, connection);
-            if let Err(error) = self.fetched(outcome) {
-                break Some(Err(error));
-            }
-        };
-        self.step = None;
-        Poll::Ready(document)
+        let arrived = ready!(self.poll_batch(cx, once));
+        Poll::Ready(match arrived {
+            Ok(true) => self.batch.next_document().map(decode),
+            Ok(false) => None,
+            Err(error) => Some(Err(error)),
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document};
+use bson::{Bson, Document, RawDocumentBuf};
 use serde::de::DeserializeOwned;
 
 use super::Collection;
@@ -10,7 +10,7 @@ use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings, decode};
 use crate::driver::execute::execute;
 use crate::engine::op::{
-    self, CursorTime, CursorTimeOptions, CursorType, FindOptions, Hint, TimeoutMode,
+    self, Batch, CursorTime, CursorTimeOptions, CursorType, FindOptions, Hint, TimeoutMode,
 };
 use crate::engine::selection::ReadPreference;
 use crate::error::Result;
@@ -173,14 +173,29 @@ impl<T> FindOne<T> {
     }
 }
 
-impl<T: DeserializeOwned> FindOne<T> {
-    async fn run(self) -> Result<Option<T>> {
+impl<T> FindOne<T> {
+    /// Runs it; the document's own bytes, read by nobody.
+    ///
+    /// # Errors
+    ///
+    /// As by `.await`, but for what only reading finds.
+    pub async fn raw(self) -> Result<Option<RawDocumentBuf>> {
+        let mut found = self.fetch().await?;
+        Ok(found.next_document().map(ToOwned::to_owned))
+    }
+
+    async fn fetch(self) -> Result<Batch> {
         let Self { collection, filter, options, settings } = self;
         let mut operation = op::Find::one(collection.shared_name(), filter, options);
         let client = collection.database().client();
         let route = collection.read_route(&settings);
-        let mut found = execute(client.shared(), &mut operation, &route).await?.output;
-        found.batch.next_document().map(decode).transpose()
+        Ok(execute(client.shared(), &mut operation, &route).await?.output.batch)
+    }
+}
+
+impl<T: DeserializeOwned> FindOne<T> {
+    async fn run(self) -> Result<Option<T>> {
+        self.fetch().await?.next_document().map(decode).transpose()
     }
 }
 

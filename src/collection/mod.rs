@@ -160,6 +160,11 @@ impl<T> Collection<T> {
         InsertMany::new(self.untyped(), documents.collect())
     }
 
+    /// [`Collection::insert_many`] of documents that are BSON already, whatever `T` is.
+    pub fn insert_raw(&self, documents: Vec<RawDocumentBuf>) -> InsertMany {
+        InsertMany::new(self.untyped(), documents.into_iter().map(Ok).collect())
+    }
+
     /// Changes the first document that `filter` finds.
     pub fn update_one(
         &self,

@@ -182,7 +182,7 @@ impl WasmClient {
             if let Some(preference) = request.read_preference {
                 find = find.read_preference(preference);
             }
-            let found = find.await.map_err(|error| from_portolan(&error))?;
+            let found = find.raw().await.map_err(|error| from_portolan(&error))?;
             Ok(found.map_or(JsValue::UNDEFINED, |found| js_bytes(&found)))
         })
     }
@@ -199,7 +199,7 @@ impl WasmClient {
         let collection = self.collection(db, collection);
         operation(signal, async move {
             let document = document(bytes)?;
-            let result = collection.insert_one(&document).await;
+            let result = collection.insert_raw(vec![document]).await;
             reply::inserted_one(result.map_err(|error| from_portolan(&error))?)
         })
     }
@@ -216,7 +216,7 @@ impl WasmClient {
         let collection = self.collection(db, collection);
         operation(signal, async move {
             let documents = insert_many(request)?;
-            let result = collection.insert_many(&documents).await;
+            let result = collection.insert_raw(documents).await;
             reply::inserted_many(result.map_err(|error| from_portolan(&error))?)
         })
     }
@@ -299,7 +299,7 @@ impl WasmClient {
         })
     }
 
-    fn collection(&self, db: &str, name: &str) -> Collection<RawDocumentBuf> {
+    fn collection(&self, db: &str, name: &str) -> Collection<()> {
         self.client.database(db).collection(name)
     }
 }

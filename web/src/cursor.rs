@@ -3,8 +3,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use bson::RawDocumentBuf;
-use futures_util::StreamExt as _;
 use js_sys::{Promise, Uint8Array};
 use portolan::Cursor;
 use wasm_bindgen::prelude::*;
@@ -17,12 +15,12 @@ use crate::operation::operation;
 #[wasm_bindgen]
 pub struct WasmCursor {
     /// Empty while a `next` is under way.
-    cursor: Rc<RefCell<Option<Cursor<RawDocumentBuf>>>>,
+    cursor: Rc<RefCell<Option<Cursor<()>>>>,
     address: String,
 }
 
 impl WasmCursor {
-    pub(crate) fn new(cursor: Cursor<RawDocumentBuf>) -> Self {
+    pub(crate) fn new(cursor: Cursor<()>) -> Self {
         let address = cursor.address().to_string();
         Self { cursor: Rc::new(RefCell::new(Some(cursor))), address }
     }
@@ -43,7 +41,7 @@ impl WasmCursor {
         operation(signal, async move {
             let taken = shared.borrow_mut().take();
             let mut cursor = taken.ok_or_else(|| invalid("another next() is under way"))?;
-            let item = cursor.next().await;
+            let item = cursor.next_raw().await;
             shared.borrow_mut().replace(cursor);
             match item {
                 Some(Ok(document)) => Ok(Uint8Array::from(document.as_bytes()).into()),

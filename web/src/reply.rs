@@ -2,13 +2,14 @@
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use js_sys::Uint8Array;
-use portolan::{DeleteResult, InsertManyResult, InsertOneResult, UpdateResult};
+use portolan::{DeleteResult, InsertManyResult, UpdateResult};
 use wasm_bindgen::JsValue;
 
 use crate::failure::invalid;
 
-pub(crate) fn inserted_one(result: InsertOneResult) -> Result<JsValue, JsValue> {
-    bytes(&doc! { "insertedId": result.inserted_id })
+pub(crate) fn inserted_one(mut result: InsertManyResult) -> Result<JsValue, JsValue> {
+    let id = result.inserted_ids.pop_first().map(|(_, id)| id);
+    bytes(&doc! { "insertedId": id.unwrap_or(Bson::Null) })
 }
 
 pub(crate) fn inserted_many(result: InsertManyResult) -> Result<JsValue, JsValue> {

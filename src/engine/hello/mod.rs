@@ -4,6 +4,7 @@
 //! Specification: mongodb-handshake, and "Parsing a hello or legacy hello response" of SDAM.
 
 mod command;
+pub(crate) mod json;
 mod metadata;
 mod reply;
 mod server_api;

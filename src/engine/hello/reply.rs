@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use bson::{DateTime, RawBsonRef, RawDocument, Timestamp};
 
-use super::TopologyVersion;
+use super::{TopologyVersion, json};
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
 
@@ -47,10 +47,13 @@ pub struct HelloReply {
     /// The version of the set's configuration.
     pub set_version: Option<i64>,
     /// The id of the election that made this member primary.
+    #[serde(with = "json::optional")]
     pub election_id: Option<ObjectId>,
     /// When the member last wrote, by its own clock.
+    #[serde(with = "json::optional")]
     pub last_write_date: Option<DateTime>,
     /// The optime of that write.
+    #[serde(with = "json::optional")]
     pub last_write_op_time: Option<Timestamp>,
     /// Minutes until an unused session expires.
     pub logical_session_timeout_minutes: Option<i64>,
@@ -69,6 +72,7 @@ pub struct HelloReply {
     /// The server's number of this connection.
     pub connection_id: Option<i64>,
     /// Behind a load balancer: which server answered.
+    #[serde(with = "json::optional")]
     pub service_id: Option<ObjectId>,
     /// The compressors of the client's that the server accepts.
     pub compression: Vec<String>,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 #[serde(rename_all = "camelCase")]
 pub struct TopologyVersion {
     /// Chosen anew at each start of the server process.
+    #[serde(with = "super::json")]
     pub process_id: ObjectId,
     /// One more at each significant change.
     pub counter: i64,

@@ -16,7 +16,7 @@ use bson::oid::ObjectId;
 use serde::{Deserialize, Serialize};
 
 use crate::engine::address::ServerAddress;
-use crate::engine::hello::TopologyVersion;
+use crate::engine::hello::{TopologyVersion, json};
 use crate::engine::op::codes;
 use crate::engine::pool::Generation;
 
@@ -30,7 +30,7 @@ pub struct Failure {
     pub generation: u64,
     /// Behind a load balancer: the server that the connection led to, as its hello said; the
     /// generation is that of this server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none", with = "json::optional")]
     pub service_id: Option<ObjectId>,
     /// How far the connection had come.
     pub stage: Stage,
