@@ -160,6 +160,7 @@ impl Client {
                 server_api: options.server_api,
             },
         };
+        #[cfg(any(not(target_arch = "wasm32"), feature = "recording"))]
         if let Some(trace) = &options.trace {
             trace.settings(&settings);
         }

@@ -181,11 +181,15 @@ impl Shared {
     }
 
     /// Under the lock, so that the recording has the order in which the machine was told.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "recording"))]
     fn record(&self, now: Instant, event: &Event) {
         if let Some(trace) = &self.options.trace {
             trace.input(now, event);
         }
     }
+
+    #[cfg(not(any(not(target_arch = "wasm32"), feature = "recording")))]
+    fn record(&self, _now: Instant, _event: &Event) {}
 
     /// What the client says of itself in the first hello of a connection.
     pub(crate) fn metadata(&self) -> Arc<ClientMetadata> {

@@ -42,6 +42,7 @@ impl CredentialParts {
             source: self.source(),
             username: self.username,
             password: self.password,
+            prepared_password: None,
             mechanism: self.mechanism,
             mechanism_properties: self.properties,
         })

@@ -11,6 +11,7 @@ mod selector;
 #[cfg(any(feature = "aws-auth", feature = "oidc-auth"))]
 mod sources;
 mod tls;
+#[cfg(any(not(target_arch = "wasm32"), feature = "recording"))]
 mod trace;
 mod validate;
 
@@ -31,6 +32,7 @@ pub use sources::{AwsCredentialProvider, AwsSource};
 #[cfg(feature = "oidc-auth")]
 pub use sources::{OidcCallback, OidcRequest, OidcSource};
 pub use tls::TlsOptions;
+#[cfg(any(not(target_arch = "wasm32"), feature = "recording"))]
 pub use trace::TraceSink;
 pub(crate) use validate::MAX_APP_NAME;
 
@@ -228,6 +230,7 @@ pub struct ClientOptions {
     /// What an earlier client learned, to begin with; passed over unless it is of this deployment.
     pub snapshot: Option<TopologySnapshot>,
     /// Where everything that the topology machine is told is recorded; `None` for no recording.
+    #[cfg(any(not(target_arch = "wasm32"), feature = "recording"))]
     pub trace: Option<TraceSink>,
     /// What was left out of the connection string, and why: an unknown option, a repeated one.
     pub warnings: Vec<String>,
@@ -289,6 +292,7 @@ impl Default for ClientOptions {
             driver_info: None,
             suspicion: SuspicionSettings::default(),
             snapshot: None,
+            #[cfg(any(not(target_arch = "wasm32"), feature = "recording"))]
             trace: None,
             warnings: Vec::new(),
         }

@@ -3,6 +3,7 @@ import { Client } from './client.js';
 import { guarded, toPortolanError } from './error.js';
 import { EventFeed } from './feed.js';
 import type { Connector, Platform, Resolver } from './platform.js';
+import { saslprep } from './saslprep.js';
 import { type WasmSource, loadWasm } from './wasm.js';
 
 /** What `connect` needs. */
@@ -64,6 +65,7 @@ export function connectOn(platform: Platform): (options: ConnectOptions) => Prom
         isOnDemand(options.monitoring),
         options.snapshot === undefined ? undefined : JSON.stringify(options.snapshot),
         (json) => feed.push(json),
+        saslprep,
       );
       return new Client(inner, feed);
     });

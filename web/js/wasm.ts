@@ -18,6 +18,7 @@ export interface WasmModule {
       onDemand: boolean,
       snapshot: string | undefined,
       onEvent: (json: string) => void,
+      saslprep: (password: string) => Promise<string>,
     ): Promise<WasmClient>;
   };
 }

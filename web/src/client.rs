@@ -5,11 +5,12 @@ use std::sync::Arc;
 use bson::RawDocumentBuf;
 use futures_util::StreamExt as _;
 use js_sys::{Function, JsString, Promise, Uint8Array};
+use portolan::options::Credential;
 use portolan::transport::Transport;
 use portolan::{Client, ClientOptions, Collection, Topology};
 use portolan_js::{Bridge, Host, Sockets};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::spawn_local;
+use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::AbortSignal;
 
 use crate::cursor::WasmCursor;
@@ -34,7 +35,8 @@ impl WasmClient {
     /// the sockets of `host`.
     ///
     /// `on_demand` is the mode without background work; `snapshot`, JSON text, what an earlier
-    /// client has learned; `on_event` gets every event, from the first on, as JSON text.
+    /// client has learned; `on_event` gets every event, from the first on, as JSON text; `saslprep`
+    /// promises what a password is after SASLprep, and is called where the core cannot know.
     ///
     /// # Errors
     ///
@@ -48,11 +50,15 @@ impl WasmClient {
         on_demand: bool,
         snapshot: Option<String>,
         on_event: Function,
+        saslprep: Function,
     ) -> Result<WasmClient, JsValue> {
         let transport = transport(bridge.as_deref(), token.as_deref(), host)?;
         let options = ClientOptions::parse(&uri).map_err(|error| from_portolan(&error.into()))?;
         let options = options.resolve(&*transport).await;
         let mut options = options.map_err(|error| from_portolan(&error))?;
+        if let Some(credential) = &mut options.credential {
+            prepare(credential, &saslprep).await?;
+        }
         if let Some(json) = snapshot {
             options.snapshot = Some(serde_json::from_str(&json).map_err(invalid)?);
         }
@@ -302,6 +308,16 @@ impl WasmClient {
     fn collection(&self, db: &str, name: &str) -> Collection<()> {
         self.client.database(db).collection(name)
     }
+}
+
+/// Has the host prepare a password that the core has no tables for.
+async fn prepare(credential: &mut Credential, saslprep: &Function) -> Result<(), JsValue> {
+    if let Some(password) = credential.password_to_prepare() {
+        let promise = saslprep.call1(&JsValue::UNDEFINED, &password.into())?;
+        let prepared = JsFuture::from(Promise::resolve(&promise)).await?;
+        credential.prepared_password = prepared.as_string();
+    }
+    Ok(())
 }
 
 // The core wants `Arc` everywhere; this target has one thread.

@@ -21,7 +21,8 @@ mod request;
 pub use client::WasmClient;
 pub use cursor::WasmCursor;
 
-/// Runs when the module is loaded: a panic, which ends the module, is told on the console first.
+/// Runs when the module is loaded: a panic, which ends the module, is told on the console first, by
+/// the compilers that leave panics their texts.
 #[wasm_bindgen(start)]
 pub fn start() {
     std::panic::set_hook(Box::new(|panic| console_error(&panic.to_string())));

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
+use super::password;
+
 /// How the client proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AuthMechanism {
@@ -68,6 +70,9 @@ pub struct Credential {
     pub username: Option<String>,
     /// The password.
     pub password: Option<String>,
+    /// The password after SASLprep (RFC 4013), as SCRAM-SHA-256 takes it. `None` where that is left to
+    /// this crate, which can do it everywhere but in wasm32: see [`Credential::password_to_prepare`].
+    pub prepared_password: Option<String>,
     /// The database that knows the user; `$external` where another system does.
     pub source: String,
     /// How to prove it; `None` for what the server prefers.
@@ -82,6 +87,16 @@ impl Credential {
     pub fn external(mechanism: AuthMechanism) -> Self {
         let source = "$external".to_owned();
         Self { source, mechanism: Some(mechanism), ..Self::default() }
+    }
+
+    /// The password, if the host has to prepare it for SCRAM-SHA-256: it is not printable ASCII, and
+    /// this build has no tables of Unicode (wasm32).
+    pub fn password_to_prepare(&self) -> Option<&str> {
+        let by_scram = matches!(self.mechanism, None | Some(AuthMechanism::ScramSha256));
+        if password::HAS_TABLES || !by_scram || self.prepared_password.is_some() {
+            return None;
+        }
+        self.password.as_deref().filter(|password| !password::is_plain(password))
     }
 }
 

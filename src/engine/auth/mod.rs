@@ -69,6 +69,7 @@ pub struct Authenticator {
 pub(crate) struct Identity {
     username: Option<String>,
     password: Option<String>,
+    prepared_password: Option<String>,
     source: String,
     mechanism: Option<AuthMechanism>,
 }
@@ -93,6 +94,7 @@ impl Authenticator {
         let identity = Identity {
             username: credential.username.clone(),
             password: credential.password.clone(),
+            prepared_password: credential.prepared_password.clone(),
             source: credential.source.clone(),
             mechanism: credential.mechanism,
         };
@@ -215,11 +217,11 @@ impl Identity {
         let (name, password) = (self.name()?, self.password()?);
         match hash {
             ScramHash::Sha1 => Ok(password::digest(name, password).into()),
-            // Nothing in printable ASCII is changed or prohibited.
-            ScramHash::Sha256 if password.bytes().all(|byte| matches!(byte, b' '..=b'~')) => {
-                Ok(password.into())
-            }
-            ScramHash::Sha256 => password::prepare(password).map(Cow::Owned),
+            ScramHash::Sha256 => match &self.prepared_password {
+                Some(prepared) => Ok(prepared.into()),
+                None if password::is_plain(password) => Ok(password.into()),
+                None => password::prepare(password).map(Cow::Owned),
+            },
         }
     }
 

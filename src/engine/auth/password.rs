@@ -13,7 +13,25 @@ pub(super) fn digest(username: &str, password: &str) -> String {
     })
 }
 
+/// Whether SASLprep leaves it as it is: nothing in printable ASCII is changed or prohibited.
+pub(super) fn is_plain(password: &str) -> bool {
+    password.bytes().all(|byte| matches!(byte, b' '..=b'~'))
+}
+
+/// Whether [`prepare`] has the tables of Unicode; without them the host is to prepare what is no
+/// printable ASCII.
+pub(super) const HAS_TABLES: bool = cfg!(not(target_arch = "wasm32"));
+
+/// The same without the tables: whatever gets here was to be prepared before.
+#[cfg(target_arch = "wasm32")]
+pub(super) fn prepare(_password: &str) -> Result<String, AuthError> {
+    let problem = "the password is not printable ASCII, and nobody has prepared it by SASLprep \
+                   (RFC 4013); set Credential::prepared_password";
+    Err(AuthError::Credential(problem.to_owned()))
+}
+
 /// What SCRAM-SHA-256 takes for the password: SASLprep (RFC 4013) of it.
+#[cfg(not(target_arch = "wasm32"))]
 pub(super) fn prepare(password: &str) -> Result<String, AuthError> {
     let prepared = stringprep::saslprep(password);
     // The library's own text shows a character of the password.
