@@ -14,8 +14,10 @@
  * - everything else is its class in `bson`: ObjectId, Decimal128, Binary, UUID, Timestamp, BSONRegExp...
  *
  * What JavaScript objects cannot hold, and is therefore lost: a repeated key (the last wins), the
- * position of whole-number keys ("0", "1" come first), the deprecated types undefined (read as
- * `undefined`, not written) and DBPointer (read as a DBRef).
+ * position of whole-number keys ("0", "1" come first), which of the many NaNs a NaN is, the deprecated
+ * types undefined (read as `undefined`, not written) and DBPointer (read as a DBRef). What is no UTF-8,
+ * and so no BSON, in a key, a pattern or a program has replacement characters. The members of a DBRef
+ * come in their order ($ref, $id, $db). A vector that is malformed is read, and cannot be written.
  */
 import {
   BSONRegExp,
@@ -39,7 +41,7 @@ import {
   setInternalBufferSize,
 } from 'bson';
 
-import { type Path, elementAt } from './element.js';
+import { type Path, elementAt, textAt } from './element.js';
 import { toPortolanError } from './error.js';
 
 export {
@@ -78,12 +80,14 @@ export class DateTime {
 
 /** The document that `bytes` hold. Throws when they are not one valid document. */
 export function decode(bytes: Uint8Array): Document {
-  const document = deserialize(bytes, {
+  const read: unknown = deserialize(bytes, {
     promoteValues: false,
     promoteLongs: false,
     promoteBuffers: false,
     bsonRegExp: true,
-  }) as Document;
+  });
+  // A whole document that looks like a reference is a document all the same.
+  const document = read instanceof DBRef ? membersOf(read, bytes) : (read as Document);
   relaxInPlace(document, bytes, []);
   return document;
 }
@@ -177,9 +181,24 @@ function relax(value: unknown, bytes: Uint8Array, path: Path): unknown {
 const SCOPE = '$scope';
 
 function relaxReference(reference: DBRef, bytes: Uint8Array, path: Path): void {
+  restoreNames(reference, bytes, path);
   if (isPlain(reference.oid)) relaxInPlace(reference.oid as unknown as Document, bytes, path);
   else reference.oid = relax(reference.oid, bytes, [...path, '$id']) as ObjectId;
   relaxInPlace(reference.fields as Document, bytes, path);
+}
+
+/** The class takes what precedes a dot in a collection's name for the database's. */
+function restoreNames(reference: DBRef, bytes: Uint8Array, path: Path): void {
+  reference.collection = textAt(bytes, [...path, '$ref']) ?? reference.collection;
+  const database = textAt(bytes, [...path, '$db']);
+  if (database === undefined) delete reference.db;
+  else reference.db = database;
+}
+
+function membersOf(reference: DBRef, bytes: Uint8Array): Document {
+  restoreNames(reference, bytes, []);
+  const { collection, oid, db, fields } = reference;
+  return { $ref: collection, $id: oid, ...(db !== undefined && { $db: db }), ...fields };
 }
 
 function writesAsInt32(value: number): boolean {

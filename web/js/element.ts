@@ -1,7 +1,8 @@
 /**
  * Finds one element in the bytes of a document by its path.
  *
- * Used only for values that JavaScript's own types cannot carry (dates outside the range of `Date`).
+ * Used only for values that JavaScript's own types cannot carry (dates outside the range of `Date`), or
+ * that the classes of `bson` change.
  * https://bsonspec.org/spec.html
  */
 
@@ -27,6 +28,15 @@ export function elementAt(bytes: Uint8Array, path: Path): Element | undefined {
 }
 
 const decoder = new TextDecoder();
+
+/** The text at `path`, if one is there. */
+export function textAt(bytes: Uint8Array, path: Path): string | undefined {
+  const element = elementAt(bytes, path);
+  if (element === undefined || bytes[element.typeOffset] !== 0x02) return undefined;
+  const start = element.valueOffset + 4;
+  const length = int32(bytes, element.valueOffset);
+  return decoder.decode(bytes.subarray(start, start + length - 1));
+}
 
 function elementIn(bytes: Uint8Array, document: number, key: string): Element | undefined {
   let found: Element | undefined;

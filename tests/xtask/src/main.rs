@@ -10,6 +10,7 @@ mod bench;
 mod cadence;
 mod count;
 mod demo;
+mod fuzz;
 mod paths;
 mod report;
 mod run;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         "demo" => demo::command(&paths, &rest),
         "lateness" => cadence::command(&paths, &rest),
         "test" => suites::command(&paths, &rest),
+        "fuzz" => fuzz::command(&paths, &rest),
         "bench" => bench::command(&paths, &rest),
         "" | "help" | "--help" | "-h" => {
             println!("{HELP}");
@@ -71,6 +73,9 @@ usage: cargo xtask COMMAND
   demo [ARG]...  builds everything, starts a set, the bridge and the dashboard
   test [SUITE]...
                  every check and every suite, or only those named; `test --list` names them
+  fuzz [TARGET]... [--seconds N]
+                 searches for inputs that break a promise of the tunnel, OP_MSG, the hello reply,
+                 the connection string or BSON in JavaScript, a minute each unless told otherwise
   bench [NAME]...
                  measures Portolan beside the official driver and raw sockets, and prints the
                  tables: all of them, or only those named; `bench --list` names them";

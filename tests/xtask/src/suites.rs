@@ -87,6 +87,13 @@ const SUITES: &[Suite] = &[
         work: |paths, log| log.run(targets(&mut cargo_test(paths), transport_targets(paths))),
     },
     Suite {
+        name: "fuzzed",
+        about: "the inputs that fuzzing found, and those that a person would try first",
+        needs: &[],
+        kind: Kind::Tests,
+        work: |paths, log| log.run(cargo_test(paths).args(["--test", "regressions"])),
+    },
+    Suite {
         name: "support",
         about: "the set that tests start",
         needs: &[MONGOD],

@@ -85,6 +85,16 @@ pub(crate) fn build(
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
+/// Only the npm package's scripts, which need no wasm to be built.
+///
+/// # Errors
+///
+/// What failed.
+pub(crate) fn package(paths: &Paths) -> Result<(), String> {
+    let mut build = Command::new("npm");
+    run::quietly(build.args(["run", "build"]).current_dir(paths.root.join("web"))).map(|_| ())
+}
+
 /// Compiles `package` for wasm32 and answers its module.
 pub(crate) fn compile(
     paths: &Paths,

@@ -173,6 +173,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> Future for ClientDriver<T> {
         self.shared.end(&error);
         self.openings.close();
         self.waiting.clear();
+        // Whoever still waits in the channel would wait for as long as this is not dropped.
+        while let Poll::Ready(Some(opening)) = self.openings.poll_next_unpin(cx) {
+            drop(opening);
+        }
         Poll::Ready(if clean { Ok(()) } else { Err(error) })
     }
 }
