@@ -20,8 +20,11 @@ export function elementAt(bytes: Uint8Array, path: Path): Element | undefined {
   let document = 0;
   let found: Element | undefined;
   for (const step of path) {
-    if (found !== undefined) document = innerDocument(bytes, found);
-    found = elementIn(bytes, document, String(step));
+    if (found !== undefined) {
+      if (!CONTAINERS.includes(bytes[found.typeOffset] ?? 0)) return undefined;
+      document = innerDocument(bytes, found);
+    }
+    found = elementIn(bytes, document, step);
     if (found === undefined) return undefined;
   }
   return found;
@@ -38,15 +41,17 @@ export function textAt(bytes: Uint8Array, path: Path): string | undefined {
   return decoder.decode(bytes.subarray(start, start + length - 1));
 }
 
-function elementIn(bytes: Uint8Array, document: number, key: string): Element | undefined {
+/** A number is a position: what the keys of an array say counts for nothing. */
+function elementIn(bytes: Uint8Array, document: number, step: string | number): Element | undefined {
   let found: Element | undefined;
+  let position = 0;
   let offset = document + 4;
   while (bytes[offset] !== 0) {
     const nameEnd = bytes.indexOf(0, offset + 1);
     const valueOffset = nameEnd + 1;
-    if (decoder.decode(bytes.subarray(offset + 1, nameEnd)) === key) {
-      found = { typeOffset: offset, valueOffset };
-    }
+    const key = typeof step === 'number' ? position : decoder.decode(bytes.subarray(offset + 1, nameEnd));
+    if (key === step) found = { typeOffset: offset, valueOffset };
+    position += 1;
     offset = valueOffset + valueLength(bytes, offset, valueOffset);
   }
   return found;
@@ -59,6 +64,8 @@ function innerDocument(bytes: Uint8Array, element: Element): number {
 }
 
 const CODE_WITH_SCOPE = 0x0f;
+/** What has elements: documents, arrays, code with its scope. */
+const CONTAINERS = [0x03, 0x04, CODE_WITH_SCOPE];
 
 function valueLength(bytes: Uint8Array, typeOffset: number, at: number): number {
   const type = bytes[typeOffset];

@@ -70,8 +70,9 @@ pub struct Credential {
     pub username: Option<String>,
     /// The password.
     pub password: Option<String>,
-    /// The password after SASLprep (RFC 4013), as SCRAM-SHA-256 takes it. `None` where that is left to
-    /// this crate, which can do it everywhere but in wasm32: see [`Credential::password_to_prepare`].
+    /// The password after SASLprep (RFC 4013), as SCRAM-SHA-256 takes it. `None` where that is left
+    /// to this crate, which can do it everywhere but in wasm32: see
+    /// [`Credential::password_to_prepare`].
     pub prepared_password: Option<String>,
     /// The database that knows the user; `$external` where another system does.
     pub source: String,
@@ -89,8 +90,8 @@ impl Credential {
         Self { source, mechanism: Some(mechanism), ..Self::default() }
     }
 
-    /// The password, if the host has to prepare it for SCRAM-SHA-256: it is not printable ASCII, and
-    /// this build has no tables of Unicode (wasm32).
+    /// The password, if the host has to prepare it for SCRAM-SHA-256: it is not printable ASCII,
+    /// and this build has no tables of Unicode (wasm32).
     pub fn password_to_prepare(&self) -> Option<&str> {
         let by_scram = matches!(self.mechanism, None | Some(AuthMechanism::ScramSha256));
         if password::HAS_TABLES || !by_scram || self.prepared_password.is_some() {

@@ -1,7 +1,8 @@
 //! BSON's own types in recordings and snapshots: their extended JSON, written and read directly.
 //!
 //! The text is that of bson's own serde implementations, canonical form. Those read any BSON type
-//! wherever one of them may stand, by code that is instantiated for each: a third of the wasm module.
+//! wherever one of them may stand, by code that is instantiated for each: a third of the wasm
+//! module.
 
 use bson::oid::ObjectId;
 use bson::{DateTime, Timestamp};
