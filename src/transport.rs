@@ -10,6 +10,7 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -55,6 +56,14 @@ pub trait ByteStream: AsyncRead + AsyncWrite + Unpin + MaybeSend {
     /// than the moment its `poll_read` returned (a WebSocket event stamps its message).
     fn arrived_at(&self) -> Option<Instant> {
         None
+    }
+
+    /// How long the first bytes that were written waited for their way to the far end, where
+    /// [`Transport::connect`] gives out streams that are still being connected (a tunnel saves a
+    /// round trip by that): no part of the time that the far end took to answer them. Known once
+    /// bytes were read.
+    fn held_up(&self) -> Duration {
+        Duration::ZERO
     }
 }
 

@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_util::AsyncWriteExt;
 use futures_util::task::AtomicWaker;
@@ -112,6 +113,11 @@ impl Framed {
     /// Accepts messages of at most `max_message_size` bytes from now on.
     pub(crate) fn set_max_message_size(&mut self, max_message_size: usize) {
         self.framer.set_max(max_message_size);
+    }
+
+    /// What the first request's time contains that is no round trip.
+    pub(crate) fn held_up(&self) -> Duration {
+        self.stream.held_up()
     }
 
     /// The bytes of the largest message that is accepted.

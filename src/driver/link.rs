@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
+use std::time::Duration;
 
 use bson::RawDocumentBuf;
 use futures_channel::mpsc;
@@ -132,6 +133,10 @@ impl LinkSlot {
         self.begun.lock().expect("not poisoned: nothing panics with it")
     }
 
+    fn held_up(&self) -> Duration {
+        self.stream().as_mut().map_or(Duration::ZERO, |stream| stream.framed().held_up())
+    }
+
     /// Whether there is a stream, and nothing has arrived on it that nobody asked for.
     async fn is_sound(&self) -> bool {
         poll_fn(|cx| {
@@ -174,7 +179,8 @@ pub(crate) async fn carry(
     mut events: mpsc::Sender<LinkEvent>,
 ) {
     let transport = &*shared.transport;
-    let begun = if slot.is_sound().await {
+    let sound = slot.is_sound().await;
+    let begun = if sound {
         Event::Resumed(id.clone())
     } else {
         match shared.opener.open(transport, &id.address).await {
@@ -192,6 +198,7 @@ pub(crate) async fn carry(
     };
     send(&mut events, (transport.now(), begun)).await;
     let mut written = transport.now();
+    let mut is_first = !sound;
     let error = loop {
         let next = {
             let read = pin!(slot.read(transport));
@@ -204,6 +211,9 @@ pub(crate) async fn carry(
         match next {
             Either::Left(None) | Either::Right(None) => return,
             Either::Left(Some(Ok(arrival))) => {
+                if std::mem::take(&mut is_first) {
+                    written = arrival.at.min(written + slot.held_up());
+                }
                 let link = id.clone();
                 let message = slot.heard(arrival.frame);
                 let event = Event::Received { link, message, written };

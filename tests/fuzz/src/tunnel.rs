@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::FutureExt as _;
@@ -106,7 +107,7 @@ fn server(bytes: &[u8]) {
                 let Ok(request) = incoming.request().await else { return };
                 if request.target().is_none() {
                     let _ = request.answer(&[Record::Txt("text".to_owned())]).await;
-                } else if let Ok(mut stream) = request.accept().await {
+                } else if let Ok(mut stream) = request.accept(Duration::ZERO).await {
                     let mut read = Vec::new();
                     let _ = stream.read_to_end(&mut read).await;
                     let _ = stream.write_all(&read).await;

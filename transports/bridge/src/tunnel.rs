@@ -192,6 +192,7 @@ impl Session {
 
     async fn connect(&self, request: Request, target: &Target) {
         let shared = &self.shared;
+        let begun = Instant::now();
         let member = match dial(shared, &self.served, target).await {
             Ok(member) => member,
             Err(undialled) => {
@@ -199,7 +200,7 @@ impl Session {
                 return request.refuse(undialled.code, &undialled.text).await;
             }
         };
-        let Ok(stream) = request.accept().await else { return };
+        let Ok(stream) = request.accept(begun.elapsed()).await else { return };
         let _held = shared.metrics.streams.hold();
         tracing::debug!(client = %self.client, %target, "stream opened");
         relay(stream.compat(), member, Halves::Apart, shared).await;

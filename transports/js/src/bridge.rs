@@ -5,6 +5,7 @@ use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
@@ -184,10 +185,9 @@ impl Transport for Bridge {
         };
         let target = Target::new(host, *port)?;
         let live = self.live().await?;
-        let mut inner = live.client.open(&target).await?;
-        // The tunnel would carry the first message without waiting. But the core takes the first
-        // hello's time as a round trip, which must not contain the bridge's dialling.
-        inner.answered().await?;
+        // Not answered yet: the first hello travels with the request, and `held_up` tells what its
+        // time contains of the bridge's dialling.
+        let inner = live.client.open(&target).await?;
         Ok(Box::new(Stamped { inner, latest: live.arrived, arrived: None }))
     }
 
@@ -224,6 +224,10 @@ struct Stamped {
 impl ByteStream for Stamped {
     fn arrived_at(&self) -> Option<Instant> {
         self.arrived
+    }
+
+    fn held_up(&self) -> Duration {
+        self.inner.dialled().unwrap_or_default()
     }
 }
 

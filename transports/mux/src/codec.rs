@@ -3,7 +3,7 @@
 //! ```text
 //! open request   version 1 (connect) | host length 1 | port 2, big endian | host
 //!                version 2 (look up)  | name length 1 | type 2, big endian | name
-//! status         code 1: 0 accepted
+//! status         code 1: 0 accepted | microseconds of dialling 4, big endian
 //!                code 1: refused | reason length 2, big endian | reason, UTF-8
 //! ```
 //!
@@ -12,6 +12,7 @@
 
 use std::fmt;
 use std::io;
+use std::time::Duration;
 
 /// The version this crate speaks.
 const VERSION: u8 = 1;
@@ -167,7 +168,10 @@ impl fmt::Display for Target {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Status {
     /// The target is connected; its bytes follow.
-    Accepted,
+    Accepted {
+        /// How long the first bytes of the stream waited for that at the bridge.
+        dialled: Duration,
+    },
     /// The stream ends here.
     Refused(Refusal),
 }
@@ -176,7 +180,12 @@ impl Status {
     /// The bytes of the answer.
     pub fn encode(&self) -> Vec<u8> {
         match self {
-            Self::Accepted => vec![0],
+            Self::Accepted { dialled } => {
+                let micros = u32::try_from(dialled.as_micros()).unwrap_or(u32::MAX);
+                let mut bytes = vec![0];
+                bytes.extend(micros.to_be_bytes());
+                bytes
+            }
             Self::Refused(refusal) => {
                 let length = u16::try_from(refusal.reason.len()).expect("Refusal::new bounds it");
                 let mut bytes = vec![refusal.code.to_byte()];
@@ -195,7 +204,14 @@ impl Status {
     pub fn decode(bytes: &[u8]) -> Result<Decoded<Self>, CodecError> {
         match bytes {
             [] => Ok(Decoded::Needs(1)),
-            [0, ..] => Ok(Decoded::Done(Self::Accepted)),
+            [0, micros @ ..] => Ok(match micros.first_chunk() {
+                Some(micros) => {
+                    let micros = u32::from_be_bytes(*micros);
+                    let dialled = Duration::from_micros(micros.into());
+                    Decoded::Done(Self::Accepted { dialled })
+                }
+                None => Decoded::Needs(4 - micros.len()),
+            }),
             [code, high, low, reason @ ..] => {
                 let length = usize::from(u16::from_be_bytes([*high, *low]));
                 if length > MAX_REASON_BYTES {
@@ -395,7 +411,13 @@ mod tests {
 
     #[test]
     fn statuses_come_back_as_sent() {
-        assert_eq!(fed(&Status::Accepted.encode(), Status::decode), Status::Accepted);
+        for micros in [0, 1, 70_000, u32::MAX.into()] {
+            let accepted = Status::Accepted { dialled: Duration::from_micros(micros) };
+            assert_eq!(fed(&accepted.encode(), Status::decode), accepted);
+        }
+        let longest = Status::Accepted { dialled: Duration::from_secs(10_000) };
+        let shown = Status::Accepted { dialled: Duration::from_micros(u32::MAX.into()) };
+        assert_eq!(fed(&longest.encode(), Status::decode), shown);
         for byte in 1..=u8::MAX {
             let code = RefusalCode::from_byte(byte);
             assert_eq!(code.to_byte(), byte);

@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -161,19 +162,20 @@ impl Request {
     ///
     /// The stream or the tunnel has ended.
     pub async fn answer(mut self, records: &[Record]) -> io::Result<()> {
-        let mut bytes = Status::Accepted.encode();
+        let mut bytes = Status::Accepted { dialled: Duration::ZERO }.encode();
         bytes.extend(Record::encode_all(records));
         self.inner.write_all(&bytes).await?;
         self.inner.close().await
     }
 
-    /// Tells the client that its target is connected.
+    /// Tells the client that its target is connected, and how long it was `dialled`: a client that
+    /// has sent its first bytes already takes that off the time of their answer.
     ///
     /// # Errors
     ///
     /// The stream or the tunnel has ended.
-    pub async fn accept(mut self) -> io::Result<TunnelStream> {
-        self.inner.write_all(&Status::Accepted.encode()).await?;
+    pub async fn accept(mut self, dialled: Duration) -> io::Result<TunnelStream> {
+        self.inner.write_all(&Status::Accepted { dialled }.encode()).await?;
         Ok(TunnelStream::accepted(self.inner, self.shared, self.slot))
     }
 

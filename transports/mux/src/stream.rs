@@ -7,6 +7,7 @@ use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -28,7 +29,7 @@ pub struct TunnelStream {
 
 enum Answer {
     Awaited(Vec<u8>),
-    Accepted,
+    Accepted(Duration),
     Refused(Refusal),
 }
 
@@ -58,9 +59,18 @@ impl TunnelStream {
         .await
     }
 
+    /// How long the first bytes waited at the bridge for their way to the target; `None` before the
+    /// answer.
+    pub fn dialled(&self) -> Option<Duration> {
+        match self.answer {
+            Answer::Accepted(dialled) => Some(dialled),
+            Answer::Awaited(_) | Answer::Refused(_) => None,
+        }
+    }
+
     /// A bridge's stream, past its handshake.
     pub(crate) fn accepted(inner: yamux::Stream, tunnel: Arc<Shared>, slot: Slot) -> Self {
-        let answer = Answer::Accepted;
+        let answer = Answer::Accepted(Duration::ZERO);
         Self { inner, request: Vec::new(), answer, write_closed: false, tunnel, _slot: slot }
     }
 
@@ -78,12 +88,14 @@ impl TunnelStream {
     fn poll_answer(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let bytes = match &mut self.answer {
-                Answer::Accepted => return Poll::Ready(Ok(())),
+                Answer::Accepted(_) => return Poll::Ready(Ok(())),
                 Answer::Refused(refusal) => return Poll::Ready(Err(refusal.clone().into())),
                 Answer::Awaited(bytes) => bytes,
             };
             match Status::decode(bytes)? {
-                Decoded::Done(Status::Accepted) => self.answer = Answer::Accepted,
+                Decoded::Done(Status::Accepted { dialled }) => {
+                    self.answer = Answer::Accepted(dialled);
+                }
                 Decoded::Done(Status::Refused(refusal)) => self.answer = Answer::Refused(refusal),
                 Decoded::Needs(needs) => {
                     let start = bytes.len();
@@ -218,7 +230,7 @@ impl fmt::Debug for TunnelStream {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let answer = match &self.answer {
             Answer::Awaited(_) => "awaited",
-            Answer::Accepted => "accepted",
+            Answer::Accepted(_) => "accepted",
             Answer::Refused(_) => "refused",
         };
         f.debug_struct("TunnelStream")

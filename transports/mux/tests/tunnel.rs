@@ -7,6 +7,7 @@ use std::io::{self, ErrorKind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use futures_channel::mpsc;
 use futures_executor::{LocalPool, LocalSpawner};
@@ -111,7 +112,7 @@ async fn serve_all(
 fn echo() -> Serve {
     Rc::new(|request| {
         Box::pin(async move {
-            let stream = request.accept().await.unwrap();
+            let stream = request.accept(Duration::ZERO).await.unwrap();
             let (reader, mut writer) = stream.split();
             // A client that drops its stream resets this one; what arrived before was echoed.
             if futures_util::io::copy(reader, &mut writer).await.is_ok() {
@@ -173,7 +174,7 @@ fn a_stream_that_reads_first_is_opened_too() {
     let greet: Serve = Rc::new(|request| {
         Box::pin(async move {
             assert_eq!(request.target(), Some(&target()));
-            let mut stream = request.accept().await.unwrap();
+            let mut stream = request.accept(Duration::ZERO).await.unwrap();
             stream.write_all(b"ahoy").await.unwrap();
             stream.close().await.unwrap();
         })
@@ -196,7 +197,7 @@ fn a_stopped_reader_holds_one_window_and_the_others_go_on() {
         let keep = keep.clone();
         Box::pin(async move {
             if request.target().unwrap().host() == "stopped" {
-                let stream = request.accept().await.unwrap();
+                let stream = request.accept(Duration::ZERO).await.unwrap();
                 keep.borrow_mut().push(stream);
             } else {
                 echo()(request).await;
@@ -271,7 +272,9 @@ fn the_answer_can_be_waited_for() {
     let client = world.client.clone();
     world.pool.run_until(async move {
         let mut stream = client.open(&target()).await.unwrap();
+        assert_eq!(stream.dialled(), None);
         stream.answered().await.unwrap();
+        assert_eq!(stream.dialled(), Some(Duration::ZERO));
         stream.write_all(b"a").await.unwrap();
         stream.answered().await.unwrap();
         stream.read_exact(&mut [0]).await.unwrap();
@@ -287,7 +290,7 @@ fn the_answer_can_be_waited_for() {
 fn the_last_bytes_before_an_end_are_delivered() {
     let serve: Serve = Rc::new(|request| {
         Box::pin(async move {
-            let mut stream = request.accept().await.unwrap();
+            let mut stream = request.accept(Duration::ZERO).await.unwrap();
             stream.write_all(&[9; 100_000]).await.unwrap();
             stream.close().await.unwrap();
         })
@@ -306,7 +309,7 @@ fn the_last_bytes_before_an_end_are_delivered() {
 fn bytes_written_before_a_drop_arrive_and_the_drop_is_a_reset() {
     let serve: Serve = Rc::new(|request| {
         Box::pin(async move {
-            let mut stream = request.accept().await.unwrap();
+            let mut stream = request.accept(Duration::ZERO).await.unwrap();
             stream.write_all(b"last words").await.unwrap();
         })
     });
@@ -325,7 +328,7 @@ fn bytes_written_before_a_drop_arrive_and_the_drop_is_a_reset() {
 fn half_closing_leaves_the_other_half_open() {
     let serve: Serve = Rc::new(|request| {
         Box::pin(async move {
-            let mut stream = request.accept().await.unwrap();
+            let mut stream = request.accept(Duration::ZERO).await.unwrap();
             let mut asked = String::new();
             stream.read_to_string(&mut asked).await.unwrap();
             stream.write_all(asked.to_uppercase().as_bytes()).await.unwrap();
