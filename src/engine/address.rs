@@ -1,6 +1,7 @@
 //! Addresses of servers, normalised as the specification wants them.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -59,7 +60,7 @@ pub enum AddressError {
     EmptyHost,
     /// The text after the last colon is not a port from 1 to 65535.
     BadPort(String),
-    /// A `[` without its `]`, or text between `]` and the port.
+    /// A `[` without its `]`, text between `]` and the port, or no IPv6 literal in brackets.
     BadIpv6(String),
     /// A colon in a host name that is not an IPv6 literal in brackets.
     TooManyColons(String),
@@ -95,6 +96,11 @@ impl FromStr for ServerAddress {
         let (host, port) = if let Some(rest) = text.strip_prefix('[') {
             let (host, rest) =
                 rest.split_once(']').ok_or_else(|| AddressError::BadIpv6(text.into()))?;
+            // A zone may follow: which of the machine's networks the address is of.
+            let number = host.split_once('%').map_or(host, |(number, _)| number);
+            if number.parse::<Ipv6Addr>().is_err() {
+                return Err(AddressError::BadIpv6(text.into()));
+            }
             match rest.strip_prefix(':') {
                 Some(port) => (host, Some(port)),
                 None if rest.is_empty() => (host, None),
@@ -163,6 +169,7 @@ mod tests {
         assert_eq!(parsed("a:1"), "a:1");
         assert_eq!(parsed("[::1]"), "[::1]:27017");
         assert_eq!(parsed("[FE80::1]:5"), "[fe80::1]:5");
+        assert_eq!(parsed("[fe80::1%eth0]"), "[fe80::1%eth0]:27017");
         assert_eq!(parsed("/tmp/mongodb-27017.sock"), "/tmp/mongodb-27017.sock");
     }
 
@@ -174,6 +181,8 @@ mod tests {
         assert_eq!(parsed("a:65536"), "error: \"65536\" is not a port from 1 to 65535");
         assert_eq!(parsed("a:+1"), "error: \"+1\" is not a port from 1 to 65535");
         assert!(parsed("::1").contains("in brackets"));
-        assert!(parsed("[::1").contains("not an IPv6 literal"));
+        for text in ["[::1", "[a]", "[]:1", "[a:b]:1", "[1.2.3.4]"] {
+            assert!(parsed(text).contains("not an IPv6 literal"), "{text}");
+        }
     }
 }

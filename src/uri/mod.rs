@@ -188,18 +188,23 @@ fn parse_host(text: &str) -> Result<ServerAddress, &'static str> {
     }
     // Without a slash it is a host name, even if it ends as a socket does.
     if host.ends_with(".sock") {
+        if host.contains(':') {
+            return Err(BAD_PORT);
+        }
         return Ok(ServerAddress::tcp(&host, DEFAULT_PORT));
     }
     // What is wrong is not quoted: without its "@host" a password looks like a port.
     host.parse().map_err(|error| match error {
         AddressError::EmptyHost => "is empty",
-        AddressError::BadPort(_) => "has a port that is not a number from 1 to 65535",
+        AddressError::BadPort(_) => BAD_PORT,
         AddressError::BadIpv6(_) => "is not an IPv6 literal; write it as [::1]:27017",
         AddressError::TooManyColons(_) => {
             "has more than one colon; write an IPv6 literal in brackets, as [::1]:27017"
         }
     })
 }
+
+const BAD_PORT: &str = "has a port that is not a number from 1 to 65535";
 
 fn host_error(index: usize, problem: &str) -> OptionsError {
     OptionsError::syntax(format!("host {} {problem}", index + 1))

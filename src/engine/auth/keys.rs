@@ -62,6 +62,12 @@ impl fmt::Debug for KeyRequest {
 }
 
 impl KeyRequest {
+    /// The keys of a password that is prepared, by the server's salt and count.
+    pub fn new(hash: ScramHash, password: &str, salt: &[u8], iterations: u32) -> Self {
+        let parameters = KeyParameters { hash, salt: salt.to_vec(), iterations };
+        Self { parameters, password: password.to_owned() }
+    }
+
     /// Begins to derive the keys.
     pub fn derive(&self) -> Derivation {
         let KeyParameters { hash, salt, iterations } = &self.parameters;

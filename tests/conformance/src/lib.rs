@@ -86,6 +86,15 @@ pub mod page {
         super::run(path, json).err()
     }
 
+    /// Derives the keys of SCRAM-SHA-256 as a login does, to be timed.
+    #[wasm_bindgen]
+    pub fn derive(password: &str, salt: &[u8], iterations: u32) {
+        use portolan::engine::auth::{KeyRequest, ScramHash};
+        let request = KeyRequest::new(ScramHash::Sha256, password, salt, iterations);
+        let mut work = request.derive();
+        while work.advance().is_none() {}
+    }
+
     /// The suites as JSON: `[{"folder": "...", "files": 8}]`.
     #[wasm_bindgen]
     pub fn suites() -> String {

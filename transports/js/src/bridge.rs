@@ -1,9 +1,10 @@
 //! The transport: one tunnel through the bridge, dialled when needed.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -26,6 +27,9 @@ use crate::sockets::{self, Host};
 
 /// Reaches the members of a deployment through a Portolan bridge.
 ///
+/// All clients of a page that name the same bridge and show the same token share one tunnel while it
+/// has room: a second client's first connection costs no round trip.
+///
 /// ```no_run
 /// # fn main() -> std::io::Result<()> {
 /// let transport = portolan_js::Bridge::new("wss://bridge.example/tunnel")?;
@@ -38,7 +42,8 @@ pub struct Bridge {
     url: String,
     token: Option<String>,
     clock: Clock,
-    tunnel: Rc<RefCell<Tunnel>>,
+    /// Found at the first use, when the token is known.
+    tunnel: RefCell<Option<Rc<RefCell<Tunnel>>>>,
     host: Option<Host>,
     name: Option<String>,
 }
@@ -57,6 +62,8 @@ type Dial = LocalBoxFuture<'static, Result<Live, Rc<io::Error>>>;
 struct Live {
     client: ClientTunnel,
     arrived: Rc<Cell<Option<Instant>>>,
+    /// The clock of whoever dialled, which has read when messages arrived.
+    clock: Clock,
 }
 
 impl Bridge {
@@ -68,8 +75,8 @@ impl Bridge {
     /// `url` is none, or of another scheme.
     pub fn new(url: &str) -> io::Result<Self> {
         let url = web_socket_url(url)?;
-        let tunnel = Rc::new(RefCell::new(Tunnel::Closed));
-        Ok(Self { url, token: None, clock: Clock::new(), tunnel, host: None, name: None })
+        let (clock, tunnel) = (Clock::new(), RefCell::default());
+        Ok(Self { url, token: None, clock, tunnel, host: None, name: None })
     }
 
     /// Shows the bridge this token, each time the tunnel is dialled.
@@ -95,13 +102,39 @@ impl Bridge {
         self
     }
 
+    /// The tunnel of all clients of this bridge and token.
+    fn tunnel(&self) -> Rc<RefCell<Tunnel>> {
+        let mut own = self.tunnel.borrow_mut();
+        let find = || TUNNELS.with_borrow_mut(|tunnels| shared(tunnels, &self.url, &self.token));
+        own.get_or_insert_with(find).clone()
+    }
+
+    /// Opens a stream; where others have filled the tunnel, in one of its own from then on.
+    async fn open(&self, target: &Target) -> io::Result<(TunnelStream, Live)> {
+        let live = self.live().await?;
+        match live.client.open(target).await {
+            Ok(stream) => Ok((stream, live)),
+            Err(error) if error.kind() == io::ErrorKind::QuotaExceeded && self.is_shared() => {
+                *self.tunnel.borrow_mut() = Some(Rc::new(RefCell::new(Tunnel::Closed)));
+                let live = self.live().await?;
+                Ok((live.client.open(target).await?, live))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        self.tunnel.borrow().as_ref().is_some_and(|tunnel| Rc::strong_count(tunnel) > 1)
+    }
+
     async fn live(&self) -> io::Result<Live> {
-        let attempt = match self.current() {
+        let tunnel = self.tunnel();
+        let attempt = match self.current(&tunnel) {
             Ok(live) => return Ok(live),
             Err(attempt) => attempt,
         };
         let dialled = attempt.await;
-        *self.tunnel.borrow_mut() = match &dialled {
+        *tunnel.borrow_mut() = match &dialled {
             Ok(live) => Tunnel::Open(live.clone()),
             Err(_) => Tunnel::Closed,
         };
@@ -109,8 +142,8 @@ impl Bridge {
     }
 
     /// The open tunnel, else the attempt that is under way, else a new one.
-    fn current(&self) -> Result<Live, Shared<Dial>> {
-        let mut tunnel = self.tunnel.borrow_mut();
+    fn current(&self, tunnel: &RefCell<Tunnel>) -> Result<Live, Shared<Dial>> {
+        let mut tunnel = tunnel.borrow_mut();
         match &*tunnel {
             Tunnel::Open(live) if !live.client.is_closed() => return Ok(live.clone()),
             Tunnel::Dialing(attempt) => {
@@ -129,13 +162,30 @@ impl Bridge {
     }
 }
 
+/// Tunnels by bridge and token, for as long as any client has one.
+type Tunnels = BTreeMap<(String, Option<String>), Weak<RefCell<Tunnel>>>;
+
+thread_local! {
+    static TUNNELS: RefCell<Tunnels> = const { RefCell::new(BTreeMap::new()) };
+}
+
+fn shared(tunnels: &mut Tunnels, url: &str, token: &Option<String>) -> Rc<RefCell<Tunnel>> {
+    tunnels.retain(|_, tunnel| tunnel.strong_count() > 0);
+    let known = tunnels.entry((url.to_owned(), token.clone())).or_default();
+    known.upgrade().unwrap_or_else(|| {
+        let tunnel = Rc::new(RefCell::new(Tunnel::Closed));
+        *known = Rc::downgrade(&tunnel);
+        tunnel
+    })
+}
+
 async fn dial(url: String, token: Option<String>, clock: Clock) -> io::Result<Live> {
     let socket = Socket::dial(url, token, clock).await?;
     let arrived = socket.arrived();
     let (client, driver) = ClientTunnel::new(MessageIo::new(socket), Limits::default());
     // How it ended is told to every stream and to the next `open`.
     wasm_bindgen_futures::spawn_local(driver.map(drop));
-    Ok(Live { client, arrived })
+    Ok(Live { client, arrived, clock })
 }
 
 fn web_socket_url(text: &str) -> io::Result<String> {
@@ -184,11 +234,11 @@ impl Transport for Bridge {
             return Err(io::Error::new(io::ErrorKind::Unsupported, text));
         };
         let target = Target::new(host, *port)?;
-        let live = self.live().await?;
         // Not answered yet: the first hello travels with the request, and `held_up` tells what its
         // time contains of the bridge's dialling.
-        let inner = live.client.open(&target).await?;
-        Ok(Box::new(Stamped { inner, latest: live.arrived, arrived: None }))
+        let (inner, live) = self.open(&target).await?;
+        let clocks = (self.clock, live.clock);
+        Ok(Box::new(Stamped { inner, latest: live.arrived, clocks, arrived: None }))
     }
 
     /// Asks the host's DNS where it has one; else the bridge, which answers for the names that its
@@ -218,6 +268,8 @@ impl Transport for Bridge {
 struct Stamped {
     inner: TunnelStream,
     latest: Rc<Cell<Option<Instant>>>,
+    /// The reader's and the tunnel's.
+    clocks: (Clock, Clock),
     arrived: Option<Instant>,
 }
 
@@ -238,7 +290,8 @@ impl AsyncRead for Stamped {
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         let count = ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        self.arrived = self.latest.get();
+        let (own, theirs) = self.clocks;
+        self.arrived = self.latest.get().map(|arrived| own.of(theirs, arrived));
         Poll::Ready(Ok(count))
     }
 }

@@ -39,6 +39,12 @@ impl Clock {
         Instant::from_nanos(((performance_now() - self.epoch_ms).max(0.0) * 1e6) as u64)
     }
 
+    /// A moment that `other` has read, as this clock would have read it.
+    pub(crate) fn of(self, other: Self, moment: Instant) -> Instant {
+        let millis = moment.as_nanos() as f64 / 1e6 + other.epoch_ms - self.epoch_ms;
+        Instant::from_nanos((millis.max(0.0) * 1e6) as u64)
+    }
+
     /// Ends at or after `deadline`; dropping it clears the timer.
     pub(crate) fn sleep_until(self, deadline: Instant) -> Sleep {
         Sleep { clock: self, deadline, timer: None }

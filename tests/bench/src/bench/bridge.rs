@@ -274,12 +274,12 @@ async fn serve(mut stream: TcpStream) -> io::Result<()> {
 }
 
 /// A port that was free a moment ago.
-async fn free() -> io::Result<SocketAddr> {
+pub(super) async fn free() -> io::Result<SocketAddr> {
     TcpListener::bind(("127.0.0.1", 0)).await?.local_addr()
 }
 
 /// A bridge's process; it ends with this.
-struct Started(Child);
+pub(super) struct Started(pub(super) Child);
 
 impl Drop for Started {
     fn drop(&mut self) {

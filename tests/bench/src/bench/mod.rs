@@ -6,6 +6,7 @@ mod bulk;
 mod faults;
 mod find_one;
 mod idle;
+mod javascript;
 mod members;
 mod memory;
 mod round_trips;
@@ -22,7 +23,7 @@ pub struct Bench {
 }
 
 /// In the order of running.
-pub const BENCHES: [Bench; 13] = [
+pub const BENCHES: [Bench; 14] = [
     Bench {
         name: "find_one",
         what: "find_one by _id at 1, 16 and 64 tasks: operations and client CPU",
@@ -79,6 +80,11 @@ pub const BENCHES: [Bench; 13] = [
         name: "size",
         what: "crates, build time and program size (builds both drivers from nothing)",
         run: size::run,
+    },
+    Bench {
+        name: "javascript",
+        what: "the npm package beside the official Node.js driver: size, round trips, logins",
+        run: javascript::run,
     },
 ];
 

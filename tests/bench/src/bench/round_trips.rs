@@ -23,7 +23,7 @@ use crate::setting::binary;
 use crate::table::{Table, at_most, fixed, median};
 
 /// From one end to the other.
-const WAY: Duration = Duration::from_millis(50);
+pub(super) const WAY: Duration = Duration::from_millis(50);
 
 /// The most round trips that are wanted, without authentication and with SCRAM.
 const TARGETS: [f64; 3] = [3.3, 3.3, 4.3];
@@ -142,7 +142,7 @@ async fn learn(uri: &str) -> Result<TopologySnapshot, Failure> {
 }
 
 /// A proxy to `server` for as long as the process lives.
-fn proxy(server: SocketAddr) -> Result<SocketAddr, Failure> {
+pub(super) fn proxy(server: SocketAddr) -> Result<SocketAddr, Failure> {
     let listener = TcpListener::bind(("127.0.0.1", 0))?;
     let address = listener.local_addr()?;
     thread::spawn(move || {
