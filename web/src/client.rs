@@ -72,7 +72,10 @@ impl WasmClient {
             let made = Client::new(options, transport);
             let (client, driver) = made.map_err(|error| from_portolan(&error))?;
             spawn_local(tell(client.topology(), on_event));
-            spawn_local(driver);
+            spawn_local(async move {
+                caller_goes_on().await;
+                driver.await;
+            });
             client
         };
         Ok(Self { client, warnings })
@@ -307,6 +310,16 @@ impl WasmClient {
 
     fn collection(&self, db: &str, name: &str) -> Collection<()> {
         self.client.database(db).collection(name)
+    }
+}
+
+/// Lets whoever waits for the client go on first, through the promises between here and there: the
+/// first hello, which a tunnel sends at once, then carries the login of an operation that follows.
+async fn caller_goes_on() {
+    const PROMISES: u32 = 32;
+    for _ in 0..PROMISES {
+        // Never rejected.
+        let _ = JsFuture::from(Promise::resolve(&JsValue::UNDEFINED)).await;
     }
 }
 

@@ -25,7 +25,12 @@ export async function serve(html, folders) {
     return body === undefined ? response.writeHead(404).end() : reply(response, type, body);
   });
   await new Promise((listening) => server.listen(0, '127.0.0.1', listening));
-  return { url: `http://127.0.0.1:${server.address().port}/`, close: () => server.close() };
+  const close = () => {
+    server.close();
+    // A browser keeps its connections for later.
+    server.closeAllConnections();
+  };
+  return { url: `http://127.0.0.1:${server.address().port}/`, close };
 }
 
 function find(roots, pathname) {
