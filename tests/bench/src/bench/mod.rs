@@ -72,7 +72,7 @@ pub const BENCHES: [Bench; 13] = [
     },
     Bench {
         name: "bridge",
-        what: "bytes through the bridge, beside direct TCP and websockify",
+        what: "the bridge beside direct TCP, websockify, Node ws and websocat",
         run: bridge::run,
     },
     Bench {
