@@ -57,17 +57,16 @@ pub(crate) async fn upgrade(
         shared.refuse(undialled.cause, admitted.client, &undialled.detail);
         plain(status(undialled.code), &undialled.text)
     })?;
-    Ok(sized(upgrade, &shared).on_upgrade(move |socket| async move {
-        let tracked = shared.clone();
-        let socket = async move {
+    Ok(sized(upgrade, &shared).on_upgrade(move |socket| {
+        let tasks = shared.tasks.clone();
+        tasks.track_future(async move {
             let _places = places;
             let _held = (shared.metrics.plain.hold(), shared.metrics.streams.hold());
             let client = admitted.client;
             tracing::info!(%client, deployment = admitted.served.name, %target, "socket opened");
             serve(socket, member, &shared, admitted.granted.lifetime).await;
             tracing::info!(%client, deployment = admitted.served.name, %target, "socket closed");
-        };
-        let _ = tracked.tasks.spawn(socket).await;
+        })
     }))
 }
 
