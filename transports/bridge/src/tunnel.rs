@@ -5,10 +5,11 @@ use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Context;
 use std::time::Duration;
 
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -25,12 +26,13 @@ use tokio_util::compat::FuturesAsyncReadCompatExt as _;
 
 use crate::auth::DEFAULT_DEPLOYMENT;
 use crate::dial::dial;
+use crate::eager::Eager;
 use crate::flood::Flood;
 use crate::guard::{Peer, admit, plain, socket_places};
-use crate::limits::{STREAM_BYTES, UNSENT_BYTES};
+use crate::limits::{COPY_BYTES, STREAM_BYTES, UNSENT_BYTES};
 use crate::messages::Messages;
 use crate::metrics::Cause;
-use crate::relay::{Halves, relay};
+use crate::relay::{Buffered, Halves, relay};
 use crate::served::Served;
 use crate::server::Shared;
 
@@ -45,6 +47,7 @@ pub(crate) async fn upgrade(
     let name = deployment.as_ref().map_or(DEFAULT_DEPLOYMENT, |Path(name)| name);
     let admitted = admit(&shared, &peer, &headers, name)?;
     let upgrade = upgrade.map_err(IntoResponse::into_response)?.protocols([SUBPROTOCOL]);
+    let upgrade = upgrade.write_buffer_size(SEND_BYTES);
     if upgrade.selected_protocol().is_none() {
         let text = format!("This tunnel speaks the WebSocket subprotocol {SUBPROTOCOL} only.");
         return Err(plain(StatusCode::BAD_REQUEST, &text));
@@ -62,7 +65,12 @@ pub(crate) async fn upgrade(
         tasks.track_future(async move {
             let _places = places;
             let _held = shared.metrics.tunnels.hold();
-            session.serve(socket, lifetime).await;
+            let flood = Flood::new(shared.limits.pings_per_second, true);
+            let messages = Messages::new(socket, shared.limits.idle, flood);
+            let rest = messages.clone();
+            let serve = session.serve(messages, lifetime);
+            // Frames that come together are sent together, and none waits for one that may come.
+            Eager::new(serve, move |cx: &mut Context<'_>| rest.send(cx)).await;
         })
     }))
 }
@@ -74,8 +82,10 @@ pub(crate) fn sized(upgrade: WebSocketUpgrade, shared: &Shared) -> WebSocketUpgr
         .max_frame_size(shared.limits.frame)
         .max_write_buffer_size(UNSENT_BYTES)
         .read_buffer_size(READ_BYTES)
-        .write_buffer_size(0)
 }
+
+/// What is gathered of a tunnel's frames before it is sent, at most.
+const SEND_BYTES: usize = 256 * 1024;
 
 /// What one read of a WebSocket takes, at most. The buffer is filled with zeros before each read,
 /// and every WebSocket keeps one: larger is slower for small messages, and costs idle tunnels.
@@ -99,12 +109,10 @@ struct Session {
 impl Session {
     /// Streams are carried by the task that carries the tunnel: each frame passes both, and waking
     /// another task, on another thread as often as not, costs more than the frame.
-    async fn serve(self: Arc<Self>, socket: WebSocket, lifetime: Option<Duration>) {
+    async fn serve(self: Arc<Self>, messages: Messages, lifetime: Option<Duration>) {
         let (shared, client) = (&self.shared, self.client);
         let deployment = &*self.served.name;
         tracing::info!(%client, deployment, "tunnel opened");
-        let flood = Flood::new(shared.limits.pings_per_second, true);
-        let messages = Messages::new(socket, shared.limits.idle, flood);
         let mut tunnel =
             ServerTunnel::new(MessageIo::new(messages.clone()), shared.limits.of_tunnel());
         let mut streams = FuturesUnordered::new();
@@ -206,7 +214,8 @@ impl Session {
         let Ok(stream) = request.accept().await else { return };
         let _held = shared.metrics.streams.hold();
         tracing::debug!(client = %self.client, %target, "stream opened");
-        relay(stream.compat(), member, Halves::Apart, shared).await;
+        let (reader, writer) = tokio::io::split(stream.compat());
+        relay((Buffered::new(reader, COPY_BYTES), writer), member, Halves::Apart, shared).await;
     }
 
     async fn look_up(&self, request: Request, question: &Question) {
