@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 
+use nix::sched::{CpuSet, sched_setaffinity};
 use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::unistd::Pid;
 
 /// CPU time of this process, user and system, in nanoseconds.
 pub fn cpu_nanos() -> u64 {
@@ -64,4 +66,15 @@ pub fn allow_many_files() {
         // Where that fails, the limit in place is found soon enough.
         let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
     }
+}
+
+/// Keeps all threads of a process on one CPU.
+pub fn keep_on(pid: u32, cpu: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = task?.file_name().to_string_lossy().parse().map_err(io::Error::other)?;
+        sched_setaffinity(Pid::from_raw(thread), &set)?;
+    }
+    Ok(())
 }

@@ -89,7 +89,7 @@ const SEND_BYTES: usize = 256 * 1024;
 
 /// What one read of a WebSocket takes, at most. The buffer is filled with zeros before each read,
 /// and every WebSocket keeps one: larger is slower for small messages, and costs idle tunnels.
-const READ_BYTES: usize = 32 * 1024;
+const READ_BYTES: usize = 64 * 1024;
 
 /// Ends when `lifetime` is over; never without one.
 pub(crate) async fn expired(lifetime: Option<Duration>) {

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use tokio::io::AsyncWriteExt as _;
+
+use super::member::ECHO;
 use super::speed::{down, exchange, first_byte};
 use super::ways::{Bytes, Way, World};
 use crate::bench::rounds;
@@ -12,6 +15,8 @@ use crate::usage::proportional_of_all;
 /// Idle tunnels, and the WebSockets that carry them where one carries many.
 const TUNNELS: usize = 2000;
 const SOCKETS: usize = 200;
+/// Turns of a busy one.
+const BUSY: usize = 5;
 /// websockify forks for each.
 const FORKS: usize = 100;
 
@@ -23,7 +28,9 @@ struct Figures {
     exchange: Vec<f64>,
 }
 
-pub async fn measure(world: &World) -> Result<(), Failure> {
+/// With bridges that have done nothing else yet.
+pub async fn measure() -> Result<(), Failure> {
+    let world = &World::start().await?;
     println!("{TUNNELS} idle tunnels; the bridge's carried by {SOCKETS} WebSockets");
     let mut table =
         Table::new(["way", "idle", "bytes each", "busy one: down", "200 bytes", "added us"]);
@@ -35,7 +42,6 @@ pub async fn measure(world: &World) -> Result<(), Failure> {
             let added_us = round(world, way, count, &mut figures).await?;
             added.push(added_us);
         }
-        // Later rounds find memory that the first has left.
         let bytes = figures.bytes[0];
         let is_bound = way == Way::Tunnel;
         table.row([
@@ -48,7 +54,10 @@ pub async fn measure(world: &World) -> Result<(), Failure> {
         ]);
     }
     table.print();
-    println!("Bytes: growth of the process's own share of memory (Pss), with all its children.\n");
+    println!(
+        "Bytes: growth of the process's share of memory (Pss), with all its children, from the\n\
+         start of the process. Busy: medians with the idle ones beside those without, in turn.\n"
+    );
     Ok(())
 }
 
@@ -59,13 +68,17 @@ async fn round(
     figures: &mut Figures,
 ) -> Result<f64, Failure> {
     let pid = world.pid(way).ok_or("this way has no process")?;
+    if figures.bytes.is_empty() {
+        let before = proportional_of_all(pid)?;
+        let idle = crowd(world, way, count).await?;
+        // What opening has left is given back or not.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let growth = proportional_of_all(pid)?.saturating_sub(before);
+        figures.bytes.push(growth as f64 / count as f64);
+        drop(idle);
+    }
     let (down_alone, exchange_alone) = busy(world, way).await?;
-    let before = proportional_of_all(pid)?;
     let idle = crowd(world, way, count).await?;
-    // What opening has left is given back or not.
-    tokio::time::sleep(Duration::from_secs(1)).await;
-    let growth = proportional_of_all(pid)?.saturating_sub(before);
-    figures.bytes.push(growth as f64 / count as f64);
     let (down, exchange) = busy(world, way).await?;
     drop(idle);
     tokio::time::sleep(Duration::from_millis(500)).await;
@@ -75,8 +88,18 @@ async fn round(
 }
 
 async fn busy(world: &World, way: Way) -> Result<(f64, f64), Failure> {
-    let down = down(&mut *world.open(way).await?).await?;
-    Ok((down, exchange(&mut *world.open(way).await?).await?))
+    world.place(true)?;
+    let (mut downs, mut exchanges) = (Vec::new(), Vec::new());
+    for _ in 0..BUSY {
+        downs.push(down(&mut *world.open(way).await?).await?);
+    }
+    world.place(false)?;
+    let mut stream = world.open(way).await?;
+    stream.write_all(ECHO).await?;
+    for _ in 0..BUSY {
+        exchanges.push(exchange(&mut *stream).await?);
+    }
+    Ok((median(downs), median(exchanges)))
 }
 
 /// Tunnels that have carried a byte each way, and rest.

@@ -21,6 +21,7 @@ const CREDIT: f64 = (256 + 2 * 64) as f64;
 pub async fn measure(world: &World) -> Result<(), Failure> {
     println!("{READERS} streams that read, and one that nobody reads, in one tunnel");
     let pid = world.pid(Way::Tunnel).ok_or("the bridge is not there")?;
+    world.place(true)?;
     let (mut alone, mut beside, mut kept, mut held) = (vec![], vec![], vec![], vec![]);
     for _ in 0..rounds() {
         let tunnel = world.tunnel().await?;

@@ -13,10 +13,12 @@ use crate::table::{Table, at_least, at_most, fixed, median};
 
 /// Bytes of one transfer.
 pub const BYTES: u64 = 128 * 1024 * 1024;
-/// Exchanges of 200 bytes in one round.
-const EXCHANGES: usize = 2000;
-/// Tunnels opened in one round.
-const OPENS: usize = 50;
+/// Exchanges of 200 bytes in one turn.
+const EXCHANGES: usize = 200;
+/// Tunnels opened in one turn.
+const OPENS: usize = 10;
+/// Turns of each way in one round.
+const TURNS: usize = 10;
 
 /// What one way has shown, a value for each round.
 #[derive(Default)]
@@ -33,25 +35,36 @@ pub async fn measure(world: &World) -> Result<(), Failure> {
     let mut all: Vec<Figures> = ways.iter().map(|_| Figures::default()).collect();
     let mut another = Vec::new();
     for _ in 0..rounds() {
+        world.place(true)?;
         for (way, figures) in ways.iter().zip(&mut all) {
             figures.down.push(down(&mut *world.open(*way).await?).await?);
         }
         for (way, figures) in ways.iter().zip(&mut all) {
             figures.up.push(up(&mut *world.open(*way).await?).await?);
         }
-        for (way, figures) in ways.iter().zip(&mut all) {
-            figures.exchange.push(exchange(&mut *world.open(*way).await?).await?);
+        world.place(false)?;
+        let mut streams = Vec::new();
+        for way in &ways {
+            streams.push(world.open(*way).await?);
+            streams.last_mut().expect("one was pushed").write_all(ECHO).await?;
         }
-        for (way, figures) in ways.iter().zip(&mut all) {
-            figures.open.push(open(world, *way).await?);
+        let tunnel = world.tunnel().await?;
+        for _ in 0..TURNS {
+            for (stream, figures) in streams.iter_mut().zip(&mut all) {
+                figures.exchange.push(exchange(&mut **stream).await?);
+            }
+            for (way, figures) in ways.iter().zip(&mut all) {
+                figures.open.push(open(world, *way).await?);
+            }
+            another.push(open_another(world, &tunnel).await?);
         }
-        another.push(open_another(world, &world.tunnel().await?).await?);
     }
     print(&ways, &all);
     let another = median(another);
     println!(
-        "Medians of {} rounds of all in turn, ratios and differences those of each round. Open:\n\
-         from nothing to the first byte of an answer. A tunnel over a WebSocket that is there\n\
+        "Medians of {} rounds of all in turn, ratios and differences those of each turn. Client and\n\
+         member share one CPU; for throughput each bridge has another, for times it shares theirs.\n\
+         Open: from nothing to the first byte of an answer; a tunnel over a WebSocket that is there\n\
          already: {another:.0} us.\n",
         rounds()
     );
@@ -89,7 +102,6 @@ async fn up(stream: &mut dyn Bytes) -> Result<f64, Failure> {
 
 /// Microseconds of a round trip of 200 bytes.
 pub async fn exchange(stream: &mut dyn Bytes) -> Result<f64, Failure> {
-    stream.write_all(ECHO).await?;
     let mut times = Vec::with_capacity(EXCHANGES);
     for _ in 0..EXCHANGES {
         let began = Instant::now();
@@ -130,7 +142,7 @@ pub async fn first_byte(stream: &mut dyn Bytes) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The median over rounds of what `of` makes of this and that of the same round.
+/// The median over turns of what `of` makes of this and that of the same round.
 fn each(this: &[f64], that: &[f64], of: fn(f64, f64) -> f64) -> f64 {
     median(this.iter().zip(that).map(|(this, that)| of(*this, *that)))
 }

@@ -18,6 +18,7 @@ use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 
 use super::member;
 use crate::peer::Failure;
+use crate::usage::keep_on;
 
 /// How the member is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,6 +83,8 @@ impl World {
                 println!("{} is not measured: {}", way.name(), INSTALL);
                 continue;
             };
+            // As its users have it.
+            command.env_remove(super::TUNABLES);
             let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn()?;
             world.started.push((way, listen, Started(child)));
             world.until_open(way).await?;
@@ -100,6 +103,16 @@ impl World {
     /// The bridge's process.
     pub fn pid(&self, way: Way) -> Option<u32> {
         self.find(way).map(|(_, _, started)| started.0.id())
+    }
+
+    /// Client and member on one CPU, and the bridges on another, or on the same.
+    pub fn place(&self, bridges_apart: bool) -> Result<(), Failure> {
+        keep_on(std::process::id(), 0)?;
+        let alone = bridges_apart && two_cpus();
+        for (_, _, started) in &self.started {
+            keep_on(started.0.id(), usize::from(alone))?;
+        }
+        Ok(())
     }
 
     fn find(&self, way: Way) -> Option<&(Way, SocketAddr, Started)> {
@@ -176,6 +189,11 @@ async fn socket(url: &str, protocol: Option<&str>) -> Result<impl Messages, Fail
         .sink_map_err(io::Error::other)
         .with(|bytes: Vec<u8>| ready(Ok::<_, io::Error>(Message::binary(bytes))));
     Ok(MessageIo::new(messages))
+}
+
+/// Whether there are two, which a thread that is kept on one no longer sees.
+fn two_cpus() -> bool {
+    Path::new("/sys/devices/system/cpu/cpu1").exists()
 }
 
 /// A port that was free a moment ago.
