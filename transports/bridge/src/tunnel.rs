@@ -129,7 +129,8 @@ impl Session {
             };
             match accepted {
                 Ok(Some(incoming)) => {
-                    streams.push(shared.tasks.track_future(self.clone().attend(incoming)))
+                    let stream = self.clone().attend(incoming);
+                    streams.push(shared.tasks.track_future(stream));
                 }
                 Ok(None) => break None,
                 Err(error) => {
