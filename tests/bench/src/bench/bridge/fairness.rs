@@ -16,7 +16,7 @@ const READERS: usize = 20;
 /// Bytes that each of them reads.
 const BYTES: u64 = 16 * 1024 * 1024;
 /// The credit of a stream, and what its copy holds each way: what nobody reads may cost.
-const CREDIT: f64 = (256 + 2 * 64) as f64;
+const CREDIT: f64 = (256 + 2 * 128) as f64;
 
 pub async fn measure(world: &World) -> Result<(), Failure> {
     println!("{READERS} streams that read, and one that nobody reads, in one tunnel");
