@@ -4,9 +4,9 @@
 //! its own. The client is the same for all: `tokio-tungstenite`, with the tunnel's protocol above
 //! it or without.
 //!
-//! Who runs where decides more than what is measured: waking a sleeping CPU takes as long as a whole
-//! round trip. So all share one CPU where times are measured, and each bridge has one of its own
-//! where throughput is.
+//! Who runs where decides more than what is measured: waking a sleeping CPU takes as long as a
+//! whole round trip. So all share one CPU where times are measured, and each bridge has one of its
+//! own where throughput is.
 
 mod crowd;
 mod fairness;

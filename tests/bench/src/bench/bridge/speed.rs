@@ -62,10 +62,10 @@ pub async fn measure(world: &World) -> Result<(), Failure> {
     print(&ways, &all);
     let another = median(another);
     println!(
-        "Medians of {} rounds of all in turn, ratios and differences those of each turn. Client and\n\
-         member share one CPU; for throughput each bridge has another, for times it shares theirs.\n\
-         Open: from nothing to the first byte of an answer; a tunnel over a WebSocket that is there\n\
-         already: {another:.0} us.\n",
+        "Medians of {} rounds of all in turn, ratios and differences those of each turn. Client\n\
+         and member share one CPU; for throughput each bridge has another, for times it shares\n\
+         theirs. Open: from nothing to the first byte of an answer; a tunnel over a WebSocket\n\
+         that is there already: {another:.0} us.\n",
         rounds()
     );
     verdict(&ways, &all);
