@@ -3,7 +3,9 @@
 use std::fs;
 use std::io;
 
-use nix::sys::resource::{UsageWho, getrusage};
+use nix::sched::{CpuSet, sched_setaffinity};
+use nix::sys::resource::{Resource, UsageWho, getrlimit, getrusage, setrlimit};
+use nix::unistd::Pid;
 
 /// CPU time of this process, user and system, in nanoseconds.
 pub fn cpu_nanos() -> u64 {
@@ -41,4 +43,38 @@ pub fn resident(pid: u32) -> io::Result<u64> {
 fn field(status: &str, name: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     line.split_whitespace().next()?.parse().ok()
+}
+
+/// Memory of a process and its descendants, in bytes, each shared page counted once.
+pub fn proportional_of_all(pid: u32) -> io::Result<u64> {
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup"))?;
+    let kib = field(&rollup, "Pss:").ok_or_else(|| io::Error::other("no Pss in /proc"))?;
+    let mut sum = kib * 1024;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let children = fs::read_to_string(task?.path().join("children")).unwrap_or_default();
+        for child in children.split_whitespace().filter_map(|child| child.parse().ok()) {
+            // A child may end between the listing and the look.
+            sum += proportional_of_all(child).unwrap_or(0);
+        }
+    }
+    Ok(sum)
+}
+
+/// Allows this process and those it starts as many open files as the system lets it.
+pub fn allow_many_files() {
+    if let Ok((_, most)) = getrlimit(Resource::RLIMIT_NOFILE) {
+        // Where that fails, the limit in place is found soon enough.
+        let _ = setrlimit(Resource::RLIMIT_NOFILE, most, most);
+    }
+}
+
+/// Keeps all threads of a process on one CPU.
+pub fn keep_on(pid: u32, cpu: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(cpu)?;
+    for task in fs::read_dir(format!("/proc/{pid}/task"))? {
+        let thread = task?.file_name().to_string_lossy().parse().map_err(io::Error::other)?;
+        sched_setaffinity(Pid::from_raw(thread), &set)?;
+    }
+    Ok(())
 }

@@ -61,10 +61,11 @@ fn bad_usage(message: &str) -> ExitCode {
 const HELP: &str = "\
 usage: cargo xtask COMMAND
 
-  setup [--all] [--specifications]
+  setup [--all] [--bridges] [--specifications]
                  installs what the tests and the demo need: mongod, the wasm toolchain,
                  wasm-bindgen, Chromium, npm packages; --all adds older servers, Deno, Bun and
-                 workerd; --specifications clones the drivers' specifications into the cache
+                 workerd; --bridges adds websockify, Node's ws and websocat, which `bench bridge`
+                 measures; --specifications clones the drivers' specifications into the cache
   servers [--version V] [--members N] [--port P] [--name NAME] [--tags TAGS]...
                  starts a replica set, prints its connection string, stops it at Ctrl-C
   web            builds the wasm module, the npm package and the dashboard

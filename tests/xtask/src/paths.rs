@@ -62,6 +62,11 @@ impl Paths {
         self.cache.join("js-runtimes")
     }
 
+    /// Where the bridges of others are kept.
+    pub(crate) fn bridges(&self) -> PathBuf {
+        self.cache.join("peers")
+    }
+
     /// The drivers' specifications: `$MONGODB_SPECIFICATIONS`, `../shared/specifications`, the
     /// cache.
     pub(crate) fn specifications(&self) -> Option<PathBuf> {

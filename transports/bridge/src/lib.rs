@@ -23,6 +23,7 @@ mod auth;
 mod demo;
 mod deployment;
 mod dial;
+mod eager;
 mod flood;
 mod guard;
 mod http;

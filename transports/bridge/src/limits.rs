@@ -85,8 +85,10 @@ impl Limits {
 
 /// Bytes of messages that a WebSocket holds until its other end takes them.
 pub(crate) const UNSENT_BYTES: usize = 16 * portolan_mux::MAX_MESSAGE_BYTES;
-/// The copy's buffer, each way and stream, at most: one frame.
-pub(crate) const COPY_BYTES: usize = portolan_mux::FRAME_BYTES;
+/// The copy's buffer, each way and stream, at most: two frames, for one system call.
+pub(crate) const COPY_BYTES: usize = 2 * portolan_mux::FRAME_BYTES;
+/// The same of a WebSocket without a tunnel, whose messages are as large as what is read.
+pub(crate) const PLAIN_COPY_BYTES: usize = 2 * COPY_BYTES;
 /// What one stream may hold: the credit it is given, and the copy's buffers.
 pub(crate) const STREAM_BYTES: usize = 256 * 1024 + 2 * COPY_BYTES;
 

@@ -15,6 +15,9 @@ use clap::Parser as _;
 
 use cli::args::{Args, Command};
 
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args = Args::parse();
     // MONGODB_LOG_ALL=debug and its like; nothing has set a default before.

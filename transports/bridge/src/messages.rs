@@ -37,6 +37,8 @@ struct Inner {
     /// and then listens on.
     sent: Option<Frames>,
     reproached: bool,
+    /// Whether there are messages that were not sent.
+    unsent: bool,
     /// What reading failed with, as far as the other end should know.
     failed: Option<CloseReason>,
 }
@@ -57,6 +59,7 @@ impl Messages {
             sent: flood.is_tunnel().then(Frames::default),
             flood,
             reproached: false,
+            unsent: false,
             failed: None,
         })))
     }
@@ -74,6 +77,12 @@ impl Messages {
             }
         };
         let _ = tokio::time::timeout(GOODBYE, goodbye).await;
+    }
+
+    /// Sends the messages of a tunnel, which flushing leaves for this.
+    pub(crate) fn send(&self, cx: &mut Context<'_>) {
+        // Where that fails, reading does too, and says why.
+        drop(self.locked(|inner| inner.poll_send(cx)));
     }
 
     /// Why the messages ended.
@@ -160,6 +169,15 @@ impl Inner {
         self.stuck.is_some_and(|since| since.elapsed() >= self.idle_limit)
     }
 
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
+        if !self.unsent {
+            return Poll::Ready(Ok(()));
+        }
+        let sent = self.socket.poll_flush_unpin(cx);
+        self.unsent = sent.is_pending();
+        self.took(sent)
+    }
+
     /// Remembers since when the other end takes nothing.
     fn took<T>(&mut self, sent: Poll<T>) -> Poll<T> {
         match &sent {
@@ -207,9 +225,10 @@ impl Sink<Vec<u8>> for Messages {
     type Error = io::Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.locked(|inner| {
-            let ready = inner.socket.poll_ready_unpin(cx);
-            inner.took(ready)
+        self.locked(|inner| match inner.socket.poll_ready_unpin(cx) {
+            // There is room left, which says nothing of the other end.
+            Poll::Ready(ready) => Poll::Ready(ready),
+            Poll::Pending => inner.took(Poll::Pending),
         })
         .map_err(failed)
     }
@@ -219,20 +238,22 @@ impl Sink<Vec<u8>> for Messages {
             if let Some(sent) = &mut inner.sent {
                 inner.reproached |= sent.see(&message).reproach;
             }
+            inner.unsent = true;
             inner.socket.start_send_unpin(Message::Binary(message.into())).map_err(failed)
         })
     }
 
+    /// A tunnel's messages are left for [`Messages::send`], which sends them together.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.locked(|inner| {
-            let flushed = inner.socket.poll_flush_unpin(cx);
-            inner.took(flushed)
+        self.locked(|inner| match inner.flood.is_tunnel() {
+            true => Poll::Ready(Ok(())),
+            false => inner.poll_send(cx),
         })
         .map_err(failed)
     }
 
-    /// Flushes only: the close frame, with its reason, is [`Messages::close`]'s.
+    /// Sends only: the close frame, with its reason, is [`Messages::close`]'s.
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.poll_flush(cx)
+        self.locked(|inner| inner.poll_send(cx)).map_err(failed)
     }
 }

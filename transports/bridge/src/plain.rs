@@ -57,26 +57,26 @@ pub(crate) async fn upgrade(
         shared.refuse(undialled.cause, admitted.client, &undialled.detail);
         plain(status(undialled.code), &undialled.text)
     })?;
-    Ok(sized(upgrade, &shared).on_upgrade(move |socket| async move {
-        let tracked = shared.clone();
-        let socket = async move {
+    Ok(sized(upgrade.write_buffer_size(0), &shared).on_upgrade(move |socket| {
+        let tasks = shared.tasks.clone();
+        tasks.track_future(async move {
             let _places = places;
             let _held = (shared.metrics.plain.hold(), shared.metrics.streams.hold());
             let client = admitted.client;
             tracing::info!(%client, deployment = admitted.served.name, %target, "socket opened");
             serve(socket, member, &shared, admitted.granted.lifetime).await;
             tracing::info!(%client, deployment = admitted.served.name, %target, "socket closed");
-        };
-        let _ = tracked.tasks.spawn(socket).await;
+        })
     }))
 }
 
 async fn serve(socket: WebSocket, member: TcpStream, shared: &Shared, lifetime: Option<Duration>) {
     let flood = Flood::new(shared.limits.pings_per_second, false);
     let messages = Messages::new(socket, shared.limits.idle, flood);
-    let stream = MessageIo::<_, Bytes>::new(messages.clone()).compat();
+    // Each half is one of its own: what is read is then written to the member from where it is.
+    let half = || MessageIo::<_, Bytes>::new(messages.clone()).compat();
     let ended = tokio::select! {
-        () = relay(stream, member, Halves::Together, shared) => messages.ended(),
+        () = relay((half(), half()), member, Halves::Together, shared) => messages.ended(),
         () = expired(lifetime) => CloseReason::Expired,
     };
     messages

@@ -1,13 +1,18 @@
 //! Bytes both ways between a client's stream and a member.
 
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use tokio::io::{
+    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf,
+};
+use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::limits::COPY_BYTES;
+use crate::limits::{COPY_BYTES, PLAIN_COPY_BYTES};
 use crate::server::Shared;
 
 /// What the end of one way means for the other.
@@ -19,18 +24,25 @@ pub(crate) enum Halves {
     Together,
 }
 
-/// Carries bytes until both sides have ended, one breaks, or the bridge drains and nothing is
-/// awaited.
-pub(crate) async fn relay<C, M>(client: C, member: M, halves: Halves, shared: &Shared)
-where
-    C: AsyncRead + AsyncWrite + Unpin,
-    M: AsyncRead + AsyncWrite + Unpin,
+/// Carries bytes between a client's two halves and a member until both sides have ended, one
+/// breaks, or the bridge drains and nothing is awaited.
+pub(crate) async fn relay<R, W>(
+    (client_reader, client_writer): (R, W),
+    mut member: TcpStream,
+    halves: Halves,
+    shared: &Shared,
+) where
+    R: AsyncBufRead + Unpin,
+    W: AsyncWrite + Unpin,
 {
-    let (client_reader, client_writer) = tokio::io::split(client);
-    let (member_reader, member_writer) = tokio::io::split(member);
+    let (member_reader, member_writer) = member.split();
     let state = State::default();
     let up = pump(client_reader, member_writer, &state, Way::Up, shared);
-    let down = pump(member_reader, client_writer, &state, Way::Down, shared);
+    let most = match halves {
+        Halves::Apart => COPY_BYTES,
+        Halves::Together => PLAIN_COPY_BYTES,
+    };
+    let down = pump(Buffered::new(member_reader, most), client_writer, &state, Way::Down, shared);
     // Where one side breaks, dropping both resets the other: there is nobody else to tell.
     tokio::select! {
         () = both(up, down, halves) => {}
@@ -79,45 +91,95 @@ async fn pump<R, W>(
     shared: &Shared,
 ) -> io::Result<()>
 where
-    R: AsyncRead + Unpin,
+    R: AsyncBufRead + Unpin,
     W: AsyncWrite + Unpin,
 {
     let counter = match way {
         Way::Up => &shared.metrics.up,
         Way::Down => &shared.metrics.down,
     };
-    let mut buffer = Buffer::new();
     loop {
-        let count = reader.read(&mut buffer.bytes).await?;
+        let bytes = reader.fill_buf().await?;
+        let count = bytes.len();
         if count == 0 {
             state.half_closed.store(true, Ordering::Relaxed);
             return writer.shutdown().await;
         }
         state.awaiting.store(way == Way::Up, Ordering::Relaxed);
         state.moves.fetch_add(1, Ordering::Relaxed);
-        writer.write_all(&buffer.bytes[..count]).await?;
+        writer.write_all(bytes).await?;
         writer.flush().await?;
         counter.fetch_add(count as u64, Ordering::Relaxed);
-        buffer.fit(count);
+        reader.consume(count);
     }
 }
 
-/// What one way reads into: small while little comes, for most streams rest most of the time.
+/// Reads into a buffer: small while little comes, for most streams rest most of the time.
+pub(crate) struct Buffered<R> {
+    reader: R,
+    buffer: Buffer,
+    /// What of it is read and not yet consumed.
+    unread: std::ops::Range<usize>,
+}
+
+impl<R: AsyncRead + Unpin> Buffered<R> {
+    /// Reads at most `most` bytes at a time.
+    pub(crate) fn new(reader: R, most: usize) -> Self {
+        Self { reader, buffer: Buffer::new(most), unread: 0..0 }
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncRead for Buffered<R> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let count = bytes.len().min(buf.remaining());
+        buf.put_slice(&bytes[..count]);
+        self.consume(count);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<R: AsyncRead + Unpin> AsyncBufRead for Buffered<R> {
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        if this.unread.is_empty() {
+            let mut into = ReadBuf::new(&mut this.buffer.bytes);
+            ready!(Pin::new(&mut this.reader).poll_read(cx, &mut into))?;
+            this.unread = 0..into.filled().len();
+        }
+        Poll::Ready(Ok(&this.buffer.bytes[this.unread.clone()]))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, count: usize) {
+        self.unread.start += count;
+        if self.unread.is_empty() {
+            let read = self.unread.end;
+            self.buffer.fit(read);
+        }
+    }
+}
+
+/// What one way reads into.
 struct Buffer {
     bytes: Vec<u8>,
+    most: usize,
     /// Reads in a row that a small one would have held.
     small: u32,
 }
 
 impl Buffer {
-    fn new() -> Self {
-        Self { bytes: vec![0; REST_BYTES], small: 0 }
+    fn new(most: usize) -> Self {
+        Self { bytes: vec![0; REST_BYTES], most, small: 0 }
     }
 
     /// Grows where a read has filled it, and shrinks where none has for a while.
     fn fit(&mut self, count: usize) {
-        if count == self.bytes.len() && count < COPY_BYTES {
-            self.bytes = vec![0; (4 * count).min(COPY_BYTES)];
+        if count == self.bytes.len() && count < self.most {
+            self.bytes = vec![0; (4 * count).min(self.most)];
         }
         self.small = if count < REST_BYTES { self.small + 1 } else { 0 };
         if self.small > SMALL_READS && self.bytes.len() > REST_BYTES {
@@ -171,7 +233,7 @@ mod tests {
 
     #[test]
     fn a_buffer_grows_with_what_comes_and_shrinks_when_little_does() {
-        let mut buffer = Buffer::new();
+        let mut buffer = Buffer::new(COPY_BYTES);
         let mut sizes = Vec::new();
         for _ in 0..6 {
             buffer.fit(buffer.bytes.len());

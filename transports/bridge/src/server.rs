@@ -19,7 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
-use tokio_util::task::TaskTracker;
+use tokio_util::task::{AbortOnDropHandle, TaskTracker};
 use tower_http::add_extension::AddExtension;
 
 use crate::address::Network;
@@ -240,10 +240,11 @@ impl Server {
             shared.leaving.cancel();
             tokio::time::sleep(shared.limits.notice).await;
         };
-        tokio::select! {
-            () = accept(listener, tls, router, shared.clone()) => {}
-            () = over => {}
-        }
+        // A task: the thread that blocks on this future would have to be woken for each connection.
+        let accepting = tokio::spawn(accept(listener, tls, router, shared.clone()));
+        let accepting = AbortOnDropHandle::new(accepting);
+        over.await;
+        drop(accepting);
         shared.draining.cancel();
         shared.tasks.close();
         let limit = shared.limits.drain + LAST_WORDS;

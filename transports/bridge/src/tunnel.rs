@@ -1,16 +1,20 @@
 //! One WebSocket: its streams, each to one member.
 
+use std::future::ready;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::task::Context;
 use std::time::Duration;
 
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
+use futures_util::StreamExt as _;
+use futures_util::stream::FuturesUnordered;
 use portolan::transport::{DnsRecord, RecordKind};
 use portolan_mux::{
     CloseReason, Incoming, MessageIo, Open, Question, Record, RecordType, RefusalCode, Request,
@@ -19,16 +23,16 @@ use portolan_mux::{
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tokio_util::compat::FuturesAsyncReadCompatExt as _;
-use tokio_util::task::TaskTracker;
 
 use crate::auth::DEFAULT_DEPLOYMENT;
 use crate::dial::dial;
+use crate::eager::Eager;
 use crate::flood::Flood;
 use crate::guard::{Peer, admit, plain, socket_places};
-use crate::limits::{STREAM_BYTES, UNSENT_BYTES};
+use crate::limits::{COPY_BYTES, STREAM_BYTES, UNSENT_BYTES};
 use crate::messages::Messages;
 use crate::metrics::Cause;
-use crate::relay::{Halves, relay};
+use crate::relay::{Buffered, Halves, relay};
 use crate::served::Served;
 use crate::server::Shared;
 
@@ -43,6 +47,7 @@ pub(crate) async fn upgrade(
     let name = deployment.as_ref().map_or(DEFAULT_DEPLOYMENT, |Path(name)| name);
     let admitted = admit(&shared, &peer, &headers, name)?;
     let upgrade = upgrade.map_err(IntoResponse::into_response)?.protocols([SUBPROTOCOL]);
+    let upgrade = upgrade.write_buffer_size(SEND_BYTES);
     if upgrade.selected_protocol().is_none() {
         let text = format!("This tunnel speaks the WebSocket subprotocol {SUBPROTOCOL} only.");
         return Err(plain(StatusCode::BAD_REQUEST, &text));
@@ -53,17 +58,20 @@ pub(crate) async fn upgrade(
         shared: shared.clone(),
         served: admitted.served,
         client: admitted.client,
-        streams: TaskTracker::new(),
     });
-    Ok(sized(upgrade, &shared).on_upgrade(move |socket| async move {
-        let tracked = shared.clone();
-        let tunnel = async move {
+    Ok(sized(upgrade, &shared).on_upgrade(move |socket| {
+        let tasks = shared.tasks.clone();
+        // Tracked here: the task of the upgrade is not.
+        tasks.track_future(async move {
             let _places = places;
             let _held = shared.metrics.tunnels.hold();
-            session.serve(socket, lifetime).await;
-        };
-        // Tracked as a task of its own: the upgrade's is not.
-        let _ = tracked.tasks.spawn(tunnel).await;
+            let flood = Flood::new(shared.limits.pings_per_second, true);
+            let messages = Messages::new(socket, shared.limits.idle, flood);
+            let rest = messages.clone();
+            let serve = session.serve(messages, lifetime);
+            // Frames that come together are sent together, and none waits for one that may come.
+            Eager::new(serve, move |cx: &mut Context<'_>| rest.send(cx)).await;
+        })
     }))
 }
 
@@ -73,8 +81,15 @@ pub(crate) fn sized(upgrade: WebSocketUpgrade, shared: &Shared) -> WebSocketUpgr
         .max_message_size(shared.limits.frame)
         .max_frame_size(shared.limits.frame)
         .max_write_buffer_size(UNSENT_BYTES)
-        .write_buffer_size(0)
+        .read_buffer_size(READ_BYTES)
 }
+
+/// What is gathered of a tunnel's frames before it is sent, at most.
+const SEND_BYTES: usize = 256 * 1024;
+
+/// What one read of a WebSocket takes, at most. The buffer is filled with zeros before each read,
+/// and every WebSocket keeps one: larger is slower for small messages, and costs idle tunnels.
+const READ_BYTES: usize = 64 * 1024;
 
 /// Ends when `lifetime` is over; never without one.
 pub(crate) async fn expired(lifetime: Option<Duration>) {
@@ -89,28 +104,34 @@ struct Session {
     shared: Arc<Shared>,
     served: Arc<Served>,
     client: IpAddr,
-    streams: TaskTracker,
 }
 
 impl Session {
-    async fn serve(self: Arc<Self>, socket: WebSocket, lifetime: Option<Duration>) {
+    /// Streams are carried by the task that carries the tunnel: each frame passes both, and waking
+    /// another task, on another thread as often as not, costs more than the frame.
+    async fn serve(self: Arc<Self>, messages: Messages, lifetime: Option<Duration>) {
         let (shared, client) = (&self.shared, self.client);
         let deployment = &*self.served.name;
         tracing::info!(%client, deployment, "tunnel opened");
-        let flood = Flood::new(shared.limits.pings_per_second, true);
-        let messages = Messages::new(socket, shared.limits.idle, flood);
         let mut tunnel =
             ServerTunnel::new(MessageIo::new(messages.clone()), shared.limits.of_tunnel());
-        let (expired, drained) = (expired(lifetime), self.drained());
-        tokio::pin!(expired, drained);
+        let mut streams = FuturesUnordered::new();
+        let expired = expired(lifetime);
+        tokio::pin!(expired);
         let reason = loop {
             let accepted = tokio::select! {
                 accepted = tunnel.accept() => accepted,
+                Some(()) = streams.next() => continue,
                 () = &mut expired => break Some(CloseReason::Expired),
-                () = &mut drained => break Some(CloseReason::Draining),
+                () = shared.draining.cancelled(), if streams.is_empty() => {
+                    break Some(CloseReason::Draining);
+                }
             };
             match accepted {
-                Ok(Some(incoming)) => self.clone().take(incoming),
+                Ok(Some(incoming)) => {
+                    let stream = self.clone().attend(incoming);
+                    streams.push(shared.tasks.track_future(stream));
+                }
                 Ok(None) => break None,
                 Err(error) => {
                     tracing::debug!(%client, deployment, %error, "tunnel broke");
@@ -124,6 +145,8 @@ impl Session {
         } else {
             drop(tunnel);
         }
+        // What has arrived still goes to the members.
+        drop(tokio::spawn(streams.for_each(|()| ready(()))));
         if let Some(reason) = reason {
             messages.close(reason).await;
         }
@@ -131,23 +154,13 @@ impl Session {
         tracing::info!(%client, deployment, reason, "tunnel closed");
     }
 
-    /// Ends when the bridge drains and no stream is left.
-    async fn drained(&self) {
-        self.shared.draining.cancelled().await;
-        self.streams.close();
-        self.streams.wait().await;
-    }
-
-    /// Gives a stream a task of its own, or one that refuses it.
-    fn take(self: Arc<Self>, incoming: Incoming) {
-        let (shared, streams) = (self.shared.clone(), self.streams.clone());
+    /// One stream, if there is room for it.
+    async fn attend(self: Arc<Self>, incoming: Incoming) {
         match self.room() {
-            Ok(bytes) => {
-                drop(shared.tasks.spawn(streams.track_future(self.stream(incoming, bytes))));
-            }
+            Ok(bytes) => self.stream(incoming, bytes).await,
             Err((cause, code, text)) => {
-                shared.refuse(cause, self.client, &text);
-                drop(shared.tasks.spawn(streams.track_future(incoming.refuse(code, text))));
+                self.shared.refuse(cause, self.client, &text);
+                incoming.refuse(code, text).await;
             }
         }
     }
@@ -170,7 +183,7 @@ impl Session {
     }
 
     /// One stream, from its open request to its end.
-    async fn stream(self: Arc<Self>, incoming: Incoming, bytes: OwnedSemaphorePermit) {
+    async fn stream(&self, incoming: Incoming, bytes: OwnedSemaphorePermit) {
         let shared = &self.shared;
         let request = match timeout(shared.limits.handshake, incoming.request()).await {
             Ok(Ok(request)) => request,
@@ -203,7 +216,8 @@ impl Session {
         let Ok(stream) = request.accept(begun.elapsed()).await else { return };
         let _held = shared.metrics.streams.hold();
         tracing::debug!(client = %self.client, %target, "stream opened");
-        relay(stream.compat(), member, Halves::Apart, shared).await;
+        let (reader, writer) = tokio::io::split(stream.compat());
+        relay((Buffered::new(reader, COPY_BYTES), writer), member, Halves::Apart, shared).await;
     }
 
     async fn look_up(&self, request: Request, question: &Question) {

@@ -7,7 +7,7 @@ use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_io::{AsyncRead, AsyncWrite};
+use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
 use futures_util::{Sink, Stream};
 
 use crate::MAX_MESSAGE_BYTES;
@@ -40,23 +40,35 @@ where
         cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        loop {
-            if let Some(message) = &self.incoming {
-                let rest = &message.as_ref()[self.taken..];
-                if !rest.is_empty() {
-                    let count = rest.len().min(buf.len());
-                    buf[..count].copy_from_slice(&rest[..count]);
-                    self.taken += count;
-                    return Poll::Ready(Ok(count));
-                }
-            }
-            self.taken = 0;
-            self.incoming = None;
-            match ready!(Pin::new(&mut self.messages).poll_next(cx)) {
-                Some(message) => self.incoming = Some(message?),
-                None => return Poll::Ready(Ok(0)),
+        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
+        let count = bytes.len().min(buf.len());
+        buf[..count].copy_from_slice(&bytes[..count]);
+        self.consume(count);
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl<S, B> AsyncBufRead for MessageIo<S, B>
+where
+    S: Stream<Item = io::Result<B>> + Unpin,
+    B: AsRef<[u8]>,
+{
+    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
+        let this = self.get_mut();
+        while this.incoming.as_ref().is_none_or(|message| message.as_ref().len() == this.taken) {
+            this.taken = 0;
+            this.incoming = None;
+            match ready!(Pin::new(&mut this.messages).poll_next(cx)) {
+                Some(message) => this.incoming = Some(message?),
+                None => return Poll::Ready(Ok(&[])),
             }
         }
+        let message = this.incoming.as_ref().map_or(&[][..], B::as_ref);
+        Poll::Ready(Ok(&message[this.taken..]))
+    }
+
+    fn consume(mut self: Pin<&mut Self>, count: usize) {
+        self.taken += count;
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bson::doc;
 use portolan_support::{MemberOptions, Standalone};
 
-use super::bridge::{Started, free};
+use super::bridge::ways::{Started, free};
 use super::round_trips::{WAY, proxy};
 use super::rounds;
 use crate::peer::Failure;

@@ -73,7 +73,7 @@ pub const BENCHES: [Bench; 14] = [
     },
     Bench {
         name: "bridge",
-        what: "bytes through the bridge, beside direct TCP and websockify",
+        what: "the bridge beside direct TCP, websockify, Node ws and websocat",
         run: bridge::run,
     },
     Bench {

@@ -4,6 +4,7 @@
 //! installed is passed over in silence: its line says why, and the command that would help.
 
 mod apt;
+mod bridges;
 mod mongod;
 mod node;
 mod tools;
@@ -31,6 +32,10 @@ pub(crate) enum Component {
     JsRuntimes,
     /// The drivers' specifications with their JSON tests.
     Specifications,
+    /// Bridges of others, to measure ours beside.
+    Websockify,
+    Ws,
+    Websocat,
 }
 
 /// The server that every live test runs on.
@@ -40,6 +45,8 @@ pub(crate) const MONGOD_5_0: Component = Component::Mongod("5.0.4");
 pub(crate) const MONGOD_4_4: Component = Component::Mongod("4.4.2");
 /// What `--all` adds.
 const MORE: [Component; 3] = [MONGOD_5_0, MONGOD_4_4, Component::JsRuntimes];
+/// What `--bridges` adds.
+const BRIDGES: [Component; 3] = [Component::Websockify, Component::Ws, Component::Websocat];
 const USUAL: [Component; 6] = [
     MONGOD,
     Component::WasmToolchain,
@@ -98,6 +105,9 @@ impl fmt::Display for Component {
             Self::NodePackages => "npm packages",
             Self::JsRuntimes => "JS runtimes",
             Self::Specifications => "specifications",
+            Self::Websockify => "websockify",
+            Self::Ws => "Node ws",
+            Self::Websocat => "websocat",
         };
         f.pad(text)
     }
@@ -110,6 +120,7 @@ pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
     for argument in arguments {
         match argument.as_str() {
             "--all" => components.extend(MORE),
+            "--bridges" => components.extend(BRIDGES),
             "--specifications" => clone = true,
             _ => return crate::bad_usage(&format!("setup: unknown argument {argument}")),
         }
@@ -136,6 +147,9 @@ pub(crate) fn ensure(paths: &Paths, component: Component) -> Outcome {
         Component::NodePackages => node::packages(paths),
         Component::JsRuntimes => node::runtimes(paths),
         Component::Specifications => tools::specifications(paths),
+        Component::Websockify => bridges::websockify(paths),
+        Component::Ws => bridges::ws(paths),
+        Component::Websocat => bridges::websocat(paths),
     }
 }
 
