@@ -170,8 +170,13 @@ fn parse_hosts(scheme: Scheme, text: &str) -> Result<Vec<ServerAddress>, Options
         if hosts.len() > 1 {
             return syntax("mongodb+srv:// takes one host name, whose records name the others");
         }
-        if text.contains(':') {
+        // Decoded, for a colon that is written %3A is one all the same.
+        let host = decode(text).unwrap_or_default();
+        if host.contains(':') {
             return syntax("mongodb+srv:// takes no port: the SRV records name it");
+        }
+        if host.contains('/') {
+            return syntax("mongodb+srv:// takes a host name, not a Unix domain socket");
         }
     }
     let numbered = hosts.iter().enumerate();
