@@ -100,18 +100,23 @@ fn server(bytes: &[u8]) {
     let tasks = Tasks { spawner: pool.spawner(), running: Rc::default() };
     let io = Incoming { bytes: bytes.to_vec(), at: 0 };
     let each = tasks.clone();
+    let connected = Rc::new(Cell::new(0));
     tasks.spawn(async move {
         let mut tunnel = ServerTunnel::new(io, LIMITS);
         while let Ok(Some(incoming)) = tunnel.accept().await {
+            let connected = connected.clone();
             each.spawn(async move {
                 let Ok(request) = incoming.request().await else { return };
                 if request.target().is_none() {
                     let _ = request.answer(&[Record::Txt("text".to_owned())]).await;
                 } else if let Ok(mut stream) = request.accept(Duration::ZERO).await {
                     let mut read = Vec::new();
+                    connected.set(connected.get() + 1);
+                    assert!(connected.get() <= LIMITS.streams, "more streams than are allowed");
                     let _ = stream.read_to_end(&mut read).await;
                     let _ = stream.write_all(&read).await;
                     let _ = stream.close().await;
+                    connected.set(connected.get() - 1);
                 }
             });
         }
