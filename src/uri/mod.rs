@@ -191,6 +191,9 @@ fn parse_host(text: &str) -> Result<ServerAddress, &'static str> {
         }
         return Ok(ServerAddress::Unix { path: host.into() });
     }
+    if host.starts_with('[') && host.ends_with(".sock") {
+        return Err("is not an IPv6 literal; write it as [::1]:27017");
+    }
     // Without a slash it is a host name, even if it ends as a socket does.
     if host.ends_with(".sock") {
         if host.contains(':') {
