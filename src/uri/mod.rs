@@ -170,8 +170,13 @@ fn parse_hosts(scheme: Scheme, text: &str) -> Result<Vec<ServerAddress>, Options
         if hosts.len() > 1 {
             return syntax("mongodb+srv:// takes one host name, whose records name the others");
         }
-        if text.contains(':') {
+        // Decoded, for a colon that is written %3A is one all the same.
+        let host = decode(text).unwrap_or_default();
+        if host.contains(':') {
             return syntax("mongodb+srv:// takes no port: the SRV records name it");
+        }
+        if host.contains('/') {
+            return syntax("mongodb+srv:// takes a host name, not a Unix domain socket");
         }
     }
     let numbered = hosts.iter().enumerate();
@@ -185,6 +190,9 @@ fn parse_host(text: &str) -> Result<ServerAddress, &'static str> {
             return Err("has a slash, but is no Unix domain socket, whose path ends in .sock");
         }
         return Ok(ServerAddress::Unix { path: host.into() });
+    }
+    if host.starts_with('[') && host.ends_with(".sock") {
+        return Err("is not an IPv6 literal; write it as [::1]:27017");
     }
     // Without a slash it is a host name, even if it ends as a socket does.
     if host.ends_with(".sock") {

@@ -64,6 +64,9 @@ fn errors_say_what_to_do() {
     assert!(error("mongodb://h/?a=1?b=2").contains("separate options with &"));
     assert!(error("mongodb+srv://a,b").contains("one host name"));
     assert!(error("mongodb+srv://a:27017").contains("no port"));
+    assert!(error("mongodb+srv://a%3A27017").contains("no port"));
+    assert!(error("mongodb://[a.sock").contains("not an IPv6 literal"));
+    assert!(error("mongodb+srv://%2Ftmp%2Fa.sock").contains("not a Unix domain socket"));
     assert!(error("mongodb://a,b/?directConnection=true").contains("there are 2"));
 }
 

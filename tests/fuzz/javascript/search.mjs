@@ -70,7 +70,7 @@ function attempt(input) {
   try {
     bson(input);
   } catch (error) {
-    const file = join(process.env.PORTOLAN_FUZZ_OUTPUT ?? '.', `crash-bson_js-${executions}`);
+    const file = join(process.env.PORTOLAN_FUZZ_OUTPUT ?? '.', `bson_js-crash-${executions}`);
     writeFileSync(file, input);
     console.error(`${file} breaks the property: ${error.stack}`);
     process.exit(1);

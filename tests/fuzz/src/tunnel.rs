@@ -22,8 +22,10 @@ const LIMITS: Limits = Limits { streams: 4, extra_window_bytes: 64 * 1024 };
 pub fn tunnel(bytes: &[u8]) {
     match bytes.split_first() {
         Some((b'c', rest)) => codec(rest),
-        Some((b's', rest)) => server(rest),
-        Some((b'o', rest)) => client(rest),
+        Some((b's', rest)) => server(Incoming::at_once(rest)),
+        Some((b'S', rest)) => server(Incoming::in_parts(rest)),
+        Some((b'o', rest)) => client(Incoming::at_once(rest)),
+        Some((b'O', rest)) => client(Incoming::in_parts(rest)),
         _ => {}
     }
 }
@@ -60,14 +62,32 @@ fn codec(bytes: &[u8]) {
 struct Incoming {
     bytes: Vec<u8>,
     at: usize,
+    /// Whether each read waits once, so that streams are served before the next bytes arrive.
+    in_parts: bool,
+    waited: bool,
+}
+
+impl Incoming {
+    fn at_once(bytes: &[u8]) -> Self {
+        Self { bytes: bytes.to_vec(), at: 0, in_parts: false, waited: false }
+    }
+
+    fn in_parts(bytes: &[u8]) -> Self {
+        Self { in_parts: true, ..Self::at_once(bytes) }
+    }
 }
 
 impl AsyncRead for Incoming {
     fn poll_read(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         buf: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        self.waited = self.in_parts && !self.waited;
+        if self.waited {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let rest = &self.bytes[self.at..];
         let count = rest.len().min(buf.len());
         buf[..count].copy_from_slice(&rest[..count]);
@@ -94,24 +114,28 @@ impl AsyncWrite for Incoming {
     }
 }
 
-/// A bridge whose client sends `bytes` and leaves.
-fn server(bytes: &[u8]) {
+/// A bridge whose client sends what `io` has and leaves.
+fn server(io: Incoming) {
     let mut pool = LocalPool::new();
     let tasks = Tasks { spawner: pool.spawner(), running: Rc::default() };
-    let io = Incoming { bytes: bytes.to_vec(), at: 0 };
     let each = tasks.clone();
+    let connected = Rc::new(Cell::new(0));
     tasks.spawn(async move {
         let mut tunnel = ServerTunnel::new(io, LIMITS);
         while let Ok(Some(incoming)) = tunnel.accept().await {
+            let connected = connected.clone();
             each.spawn(async move {
                 let Ok(request) = incoming.request().await else { return };
                 if request.target().is_none() {
                     let _ = request.answer(&[Record::Txt("text".to_owned())]).await;
                 } else if let Ok(mut stream) = request.accept(Duration::ZERO).await {
                     let mut read = Vec::new();
+                    connected.set(connected.get() + 1);
+                    assert!(connected.get() <= LIMITS.streams, "more streams than are allowed");
                     let _ = stream.read_to_end(&mut read).await;
                     let _ = stream.write_all(&read).await;
                     let _ = stream.close().await;
+                    connected.set(connected.get() - 1);
                 }
             });
         }
@@ -120,11 +144,12 @@ fn server(bytes: &[u8]) {
     assert_eq!(tasks.running.get(), 0, "a stream was not told that the tunnel has ended");
 }
 
-/// A page whose bridge sends `bytes` and leaves.
-fn client(bytes: &[u8]) {
+/// A page whose bridge sends what `io` has and leaves.
+fn client(io: Incoming) {
+    // A frame has a header of 12 bytes, and each read may wait.
+    let turns = 64 + io.bytes.len();
     let mut pool = LocalPool::new();
     let tasks = Tasks { spawner: pool.spawner(), running: Rc::default() };
-    let io = Incoming { bytes: bytes.to_vec(), at: 0 };
     let (tunnel, driver) = ClientTunnel::new(io, LIMITS);
     let target = Target::new("db0.example", 27017).expect("a target");
     let question = Question::new("_mongodb._tcp.example", RecordType::Srv).expect("a question");
@@ -142,10 +167,13 @@ fn client(bytes: &[u8]) {
     // Kept after its end, as a task that is joined later would keep it.
     let mut driver = driver;
     let mut ended = false;
-    for _ in 0..64 {
+    for _ in 0..turns {
         pool.run_until_stalled();
         let mut cx = Context::from_waker(std::task::Waker::noop());
-        ended = ended || driver.poll_unpin(&mut cx).is_ready();
+        if driver.poll_unpin(&mut cx).is_ready() {
+            ended = true;
+            break;
+        }
     }
     pool.run_until_stalled();
     assert_eq!(tasks.running.get(), 0, "an opening was not told that the tunnel has ended");

@@ -64,8 +64,7 @@ fn write(parsed: &ConnectionString) -> String {
     for (index, host) in parsed.hosts.iter().enumerate() {
         text.push_str(if index == 0 { "" } else { "," });
         match (parsed.scheme, host.port()) {
-            (Scheme::Srv, _) => text.push_str(host.host()),
-            (Scheme::Standard, None) => text.push_str(&encoded(host.host())),
+            (Scheme::Srv, _) | (Scheme::Standard, None) => text.push_str(&encoded(host.host())),
             (Scheme::Standard, Some(_)) => {
                 // A name may have needed its percent signs; what parts it from the port is plain.
                 text.push_str(&utf8_percent_encode(&host.to_string(), HOST).to_string());

@@ -30,6 +30,10 @@ pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
     let mut well = true;
     for target in targets {
         eprintln!("... {target}, {seconds} s");
+        // What an earlier search found would be taken for this one's.
+        for input in found(&output, &target) {
+            let _ = std::fs::rename(&input, input.with_extension("old"));
+        }
         let searched = match target.as_str() {
             BSON_JS => javascript(paths, &output, seconds),
             _ => native(paths, &output, &target, seconds),
@@ -39,15 +43,25 @@ pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
             Err(problem) => {
                 well = false;
                 println!("{target:<8} {problem}");
-                println!(
-                    "         what it found is in {}; name it after what it shows, put it into \
-                     tests/fuzz/regressions/{target}, and mend what it breaks",
-                    output.display()
-                );
+                for input in found(&output, &target) {
+                    println!(
+                        "         {} breaks it; name it after what it shows, put it into \
+                         tests/fuzz/regressions/{target}, and mend what it breaks",
+                        input.display()
+                    );
+                }
             }
         }
     }
     if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// The inputs that the search of `target` has written into `output`.
+fn found(output: &Path, target: &str) -> Vec<PathBuf> {
+    let files = std::fs::read_dir(output).into_iter().flatten().flatten().map(|file| file.path());
+    let name = |file: &PathBuf| file.file_name().map(|name| name.to_string_lossy().into_owned());
+    let is_found = |name: String| name.starts_with(&format!("{target}-")) && !name.contains('.');
+    files.filter(|file| name(file).is_some_and(is_found)).collect()
 }
 
 fn read(arguments: &[String]) -> Result<(Vec<String>, u32), String> {
@@ -89,7 +103,7 @@ fn native(paths: &Paths, output: &Path, target: &str, seconds: u32) -> Result<St
         .arg(paths.root.join("tests/fuzz/regressions").join(target))
         .args(["--", "-print_final_stats=1", "-max_len=8192"])
         .arg(format!("-max_total_time={seconds}"))
-        .arg(format!("-artifact_prefix={}/", output.display()));
+        .arg(format!("-artifact_prefix={}/{target}-", output.display()));
     let _ = std::fs::remove_file(&log);
     // Building comes first, and is not counted.
     let limit = std::time::Duration::from_secs(u64::from(seconds) + 1200);
