@@ -16,6 +16,7 @@ use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::engine::address::ServerAddress;
+pub use crate::engine::auth::{KeyRequest, ScramHash};
 pub use crate::engine::time::Instant;
 pub use attempts::connect_to_any;
 
@@ -152,6 +153,13 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
     /// What the runtime says: refused, unreachable, the bridge denies it; [`Unresolved`] where the
     /// name does not resolve, which no overload of the server can cause.
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream>;
+
+    /// The salted password that SCRAM's keys follow from (PBKDF2, RFC 5802 "Hi"), by cryptography of
+    /// the runtime's own that is faster than the core's. `None`, as by default, where it has none or
+    /// where it fails: the core derives by itself then.
+    async fn salted_password(&self, _request: &KeyRequest) -> Option<Vec<u8>> {
+        None
+    }
 
     /// Looks up the SRV or TXT records of `name`, which is complete as it is.
     ///

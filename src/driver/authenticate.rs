@@ -119,7 +119,7 @@ impl Authentication {
         // Only some mechanisms look at these.
         let _ = (transport, address);
         match action {
-            AuthAction::Derive(request) => Ok(AuthEvent::Keys(self.keys(request).await)),
+            AuthAction::Derive(request) => Ok(AuthEvent::Keys(self.keys(transport, request).await)),
             #[cfg(feature = "aws-auth")]
             AuthAction::AwsCredentials => self.aws_credentials().await,
             #[cfg(feature = "oidc-auth")]
@@ -144,17 +144,14 @@ impl Authentication {
         }
     }
 
-    async fn keys(&self, request: KeyRequest) -> ScramKeys {
+    async fn keys(&self, transport: &dyn Transport, request: KeyRequest) -> ScramKeys {
         if let Some(keys) = self.cache().find(&request) {
             return keys;
         }
-        let mut work = request.derive();
-        let keys = loop {
-            if let Some(keys) = work.advance() {
-                break keys;
-            }
-            // It is some milliseconds of work: others on the same executor have their turn.
-            yield_now().await;
+        let salted = transport.salted_password(&request).await;
+        let keys = match salted.and_then(|salted| request.keys_of(&salted)) {
+            Some(keys) => keys,
+            None => derive(&request).await,
         };
         self.cache().insert(request, keys.clone());
         keys
@@ -162,6 +159,17 @@ impl Authentication {
 
     fn cache(&self) -> std::sync::MutexGuard<'_, KeyCache> {
         self.keys.lock().expect("not poisoned: the cache does not panic")
+    }
+}
+
+async fn derive(request: &KeyRequest) -> ScramKeys {
+    let mut work = request.derive();
+    loop {
+        if let Some(keys) = work.advance() {
+            return keys;
+        }
+        // It is some milliseconds of work: others on the same executor have their turn.
+        yield_now().await;
     }
 }
 

@@ -5,6 +5,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
+import { gzipSync } from 'node:zlib';
 
 import { build } from 'esbuild';
 
@@ -21,6 +22,25 @@ test('there is one wasm in it, and no file that nobody needs', () => {
     project.files.filter((file) => !/^(dist|pkg)\/[\w.-]+\.(js|d\.ts|wasm)$/.test(file)).sort(),
     ['README.md', 'package.json'],
   );
+});
+
+test('what a page loads has not grown', async () => {
+  const wasm = readFileSync(join(web, 'pkg/portolan_web_bg.wasm'));
+  // A compiler that cannot leave the texts of panics out makes a larger module.
+  const budget = wasm.includes('internal error: entered unreachable code') ? 480_000 : 412_000;
+  const size = gzipSync(wasm, { level: 9 }).length;
+  assert.ok(size <= budget, `the wasm has ${size} bytes, compressed, of ${budget}`);
+  const { outputFiles } = await build({
+    stdin: { contents: `export { connect } from 'portolan';`, resolveDir: project.folder },
+    bundle: true,
+    minify: true,
+    write: false,
+    format: 'esm',
+    conditions: ['browser'],
+    external: ['@mongodb-js/saslprep'],
+  });
+  const script = gzipSync(outputFiles[0].contents, { level: 9 }).length;
+  assert.ok(script <= 33_000, `the script has ${script} bytes, compressed`);
 });
 
 const ENTRIES = { workerd: 'workerd', deno: 'deno', node: 'node', browser: 'index', default: 'index' };

@@ -68,6 +68,36 @@ impl KeyRequest {
         Self { parameters, password: password.to_owned() }
     }
 
+    /// The hash function.
+    pub fn hash(&self) -> ScramHash {
+        self.parameters.hash
+    }
+
+    /// The password, prepared. Secret.
+    pub fn password(&self) -> &str {
+        &self.password
+    }
+
+    /// The server's salt.
+    pub fn salt(&self) -> &[u8] {
+        &self.parameters.salt
+    }
+
+    /// The server's count of rounds.
+    pub fn iterations(&self) -> u32 {
+        self.parameters.iterations
+    }
+
+    /// The keys, if somebody else has derived the salted password (PBKDF2): as many bytes as the
+    /// hash has.
+    pub fn keys_of(&self, salted: &[u8]) -> Option<ScramKeys> {
+        let length = match self.hash() {
+            ScramHash::Sha1 => 20,
+            ScramHash::Sha256 => 32,
+        };
+        (salted.len() == length).then(|| ScramKeys::of(self.hash(), salted))
+    }
+
     /// Begins to derive the keys.
     pub fn derive(&self) -> Derivation {
         let KeyParameters { hash, salt, iterations } = &self.parameters;
@@ -165,6 +195,20 @@ const KEPT: usize = 8;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// RFC 7677 section 3: the salted password of its example, by another implementation.
+    #[test]
+    fn a_salted_password_of_somebody_else_is_as_good() {
+        let salt = b"\x5b\x6d\x99\x68\x9d\x12\x35\x8e\xec\xa0\x4b\x14\x12\x36\xfa\x81";
+        let salted = "c4a49510323ab4f952cac1fa99441939e78ea74d6be81ddf7096e87513dc615d";
+        let byte = |at: usize| u8::from_str_radix(&salted[2 * at..2 * at + 2], 16).unwrap();
+        let salted: Vec<u8> = (0..32).map(byte).collect();
+        let request = KeyRequest::new(ScramHash::Sha256, "pencil", salt, 4096);
+        let mut work = request.derive();
+        let keys = std::iter::repeat_with(|| work.advance()).flatten().next();
+        assert_eq!(request.keys_of(&salted), keys);
+        assert_eq!(request.keys_of(&salted[1..]), None);
+    }
 
     fn request(hash: ScramHash, salt: &[u8], iterations: u32) -> KeyRequest {
         let parameters = KeyParameters { hash, salt: salt.to_vec(), iterations };

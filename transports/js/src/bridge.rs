@@ -14,7 +14,7 @@ use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
 use portolan::engine::address::ServerAddress;
 use portolan::transport::{
-    BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, RecordKind, Transport,
+    BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, KeyRequest, RecordKind, Transport,
 };
 use portolan_mux::{
     ClientTunnel, Limits, MessageIo, Question, Record, RecordType, Target, TunnelStream,
@@ -22,6 +22,7 @@ use portolan_mux::{
 use web_sys::Url;
 
 use crate::clock::Clock;
+use crate::crypto;
 use crate::socket::{Socket, thrown};
 use crate::sockets::{self, Host};
 
@@ -226,6 +227,10 @@ impl Transport for Bridge {
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
         Box::pin(self.clock.sleep_until(deadline))
+    }
+
+    async fn salted_password(&self, request: &KeyRequest) -> Option<Vec<u8>> {
+        crypto::salted_password(request).await
     }
 
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream> {

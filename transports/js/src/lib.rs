@@ -14,6 +14,7 @@
 
 mod bridge;
 mod clock;
+mod crypto;
 mod socket;
 mod sockets;
 

@@ -15,13 +15,15 @@ use futures_io::{AsyncRead, AsyncWrite};
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use portolan::engine::address::ServerAddress;
 use portolan::transport::{
-    BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, RecordKind, Transport, Unresolved,
+    BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, KeyRequest, RecordKind, Transport,
+    Unresolved,
 };
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::{AbortController, AbortSignal};
 
 use crate::clock::Clock;
+use crate::crypto;
 use crate::socket::thrown;
 
 #[wasm_bindgen]
@@ -111,6 +113,10 @@ impl Transport for Sockets {
 
     fn sleep_until(&self, deadline: Instant) -> BoxFuture<'static, ()> {
         Box::pin(self.clock.sleep_until(deadline))
+    }
+
+    async fn salted_password(&self, request: &KeyRequest) -> Option<Vec<u8>> {
+        crypto::salted_password(request).await
     }
 
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream> {
