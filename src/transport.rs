@@ -154,9 +154,9 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
     /// name does not resolve, which no overload of the server can cause.
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream>;
 
-    /// The salted password that SCRAM's keys follow from (PBKDF2, RFC 5802 "Hi"), by cryptography of
-    /// the runtime's own that is faster than the core's. `None`, as by default, where it has none or
-    /// where it fails: the core derives by itself then.
+    /// The salted password that SCRAM's keys follow from (PBKDF2, RFC 5802 "Hi"), by cryptography
+    /// of the runtime's own that is faster than the core's. `None`, as by default, where it has
+    /// none or where it fails: the core derives by itself then.
     async fn salted_password(&self, _request: &KeyRequest) -> Option<Vec<u8>> {
         None
     }

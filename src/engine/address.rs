@@ -1,7 +1,7 @@
 //! Addresses of servers, normalised as the specification wants them.
 
+use core::net::Ipv6Addr;
 use std::fmt;
-use std::net::Ipv6Addr;
 use std::str::FromStr;
 use std::sync::Arc;
 

@@ -133,25 +133,25 @@ mod tests {
 
     use super::*;
 
-    fn agrees_with_bson<T>(value: T)
+    fn agrees_with_bson<T>(value: &T)
     where
         T: Json + Serialize + PartialEq + Debug + for<'de> Deserialize<'de>,
     {
         let ours = serde_json::to_string(&value.shape()).unwrap();
-        assert_eq!(ours, serde_json::to_string(&value).unwrap());
+        assert_eq!(ours, serde_json::to_string(value).unwrap());
         let mut text = serde_json::Deserializer::from_str(&ours);
-        assert_eq!(deserialize::<T, _>(&mut text).unwrap(), value);
+        assert_eq!(deserialize::<T, _>(&mut text).unwrap(), *value);
         let mut text = serde_json::Deserializer::from_str("null");
         assert_eq!(optional::deserialize::<T, _>(&mut text).unwrap(), None);
     }
 
     #[test]
     fn the_text_is_that_of_bson() {
-        agrees_with_bson(ObjectId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 255]));
+        agrees_with_bson(&ObjectId::from_bytes([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 255]));
         for millis in [0, -1, 1_700_000_000_123, i64::MIN, i64::MAX] {
-            agrees_with_bson(DateTime::from_millis(millis));
+            agrees_with_bson(&DateTime::from_millis(millis));
         }
-        agrees_with_bson(Timestamp { time: u32::MAX, increment: 7 });
+        agrees_with_bson(&Timestamp { time: u32::MAX, increment: 7 });
     }
 
     #[test]

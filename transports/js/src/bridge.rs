@@ -28,8 +28,8 @@ use crate::sockets::{self, Host};
 
 /// Reaches the members of a deployment through a Portolan bridge.
 ///
-/// All clients of a page that name the same bridge and show the same token share one tunnel while it
-/// has room: a second client's first connection costs no round trip.
+/// All clients of a page that name the same bridge and show the same token share one tunnel while
+/// it has room: a second client's first connection costs no round trip.
 ///
 /// ```no_run
 /// # fn main() -> std::io::Result<()> {

@@ -1,4 +1,4 @@
-//! The host's own cryptography (Web Crypto), which derives keys off this thread and in machine code.
+//! The host's own cryptography (Web Crypto): keys are derived off this thread, in machine code.
 
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use portolan::transport::{KeyRequest, ScramHash};
@@ -20,8 +20,8 @@ extern "C" {
     fn derive_bits(parameters: &Object, key: &JsValue, length: u32) -> Result<Promise, JsValue>;
 }
 
-/// PBKDF2; `None` where the host refuses: a page that came over plain HTTP has no such cryptography,
-/// and some hosts bound the rounds.
+/// PBKDF2; `None` where the host refuses: a page that came over plain HTTP has no such
+/// cryptography, and some hosts bound the rounds.
 pub(crate) async fn salted_password(request: &KeyRequest) -> Option<Vec<u8>> {
     derive(request).await.ok()
 }

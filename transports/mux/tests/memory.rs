@@ -57,7 +57,6 @@ fn an_idle_stream_holds_a_few_kibibytes() {
     let mut streams = Vec::new();
     let held = allocation_counter::measure(|| streams = idle(&mut world)).bytes_current;
     let each = held / i64::try_from(streams.len()).unwrap();
-    println!("{each} bytes each");
     assert!(each > 0 && each <= MOST_BYTES, "{each} bytes each");
     let freed = allocation_counter::measure(|| {
         drop(streams);

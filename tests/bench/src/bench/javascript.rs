@@ -1,4 +1,5 @@
-//! The npm package beside the official Node.js driver, by a script that this one starts servers for.
+//! The npm package beside the official Node.js driver, by a script that this one starts servers
+//! for.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
