@@ -79,6 +79,24 @@ macro_rules! find_and_modify {
             }
         }
 
+        impl<T> $name<T> {
+            /// Runs it; the document's own bytes, read by nobody.
+            ///
+            /// # Errors
+            ///
+            /// As by `.await`, but for what only reading finds.
+            pub async fn raw(self) -> Result<Option<RawDocumentBuf>> {
+                let (collection, operation, settings) = self.operation()?;
+                run(&collection, operation, &settings).await
+            }
+        }
+
+        impl<T: DeserializeOwned> $name<T> {
+            async fn run(self) -> Result<Option<T>> {
+                self.raw().await?.map(|document| decode(&document)).transpose()
+            }
+        }
+
         awaited!(for<T: DeserializeOwned + MaybeSend + 'static> $name<T> => Option<T>);
     };
 }
@@ -115,38 +133,37 @@ find_and_modify! {
     }
 }
 
-impl<T: DeserializeOwned> FindOneAndDelete<T> {
-    async fn run(self) -> Result<Option<T>> {
+impl<T> FindOneAndDelete<T> {
+    fn operation(self) -> Result<(Collection<T>, FindAndModify, Settings)> {
         let Parts { collection, filter, options, settings } = self.parts;
         let operation = FindAndModify::delete(collection.name(), filter, options);
-        run(&collection, operation, &settings).await
+        Ok((collection, operation, settings))
     }
 }
 
-impl<T: DeserializeOwned> FindOneAndUpdate<T> {
-    async fn run(self) -> Result<Option<T>> {
+impl<T> FindOneAndUpdate<T> {
+    fn operation(self) -> Result<(Collection<T>, FindAndModify, Settings)> {
         let Parts { collection, filter, options, settings } = self.parts;
         let operation = FindAndModify::update(collection.name(), filter, self.update, options)?;
-        run(&collection, operation, &settings).await
+        Ok((collection, operation, settings))
     }
 }
 
-impl<T: DeserializeOwned> FindOneAndReplace<T> {
-    async fn run(self) -> Result<Option<T>> {
+impl<T> FindOneAndReplace<T> {
+    fn operation(self) -> Result<(Collection<T>, FindAndModify, Settings)> {
         let Parts { collection, filter, options, settings } = self.parts;
         let replacement = self.replacement?;
         let operation = FindAndModify::replace(collection.name(), filter, replacement, options)?;
-        run(&collection, operation, &settings).await
+        Ok((collection, operation, settings))
     }
 }
 
-async fn run<T: DeserializeOwned>(
+async fn run<T>(
     collection: &Collection<T>,
     mut operation: FindAndModify,
     settings: &Settings,
-) -> Result<Option<T>> {
+) -> Result<Option<RawDocumentBuf>> {
     let client = collection.database().client();
     let route = collection.write_route(settings)?;
-    let found = execute(client.shared(), &mut operation, &route).await?.output;
-    found.map(|document| decode(&document)).transpose()
+    Ok(execute(client.shared(), &mut operation, &route).await?.output)
 }

@@ -195,6 +195,11 @@ impl<T> Collection<T> {
         ReplaceOne::new(self.untyped(), filter, serialized(replacement.borrow()))
     }
 
+    /// [`Collection::replace_one`] by a document that is BSON already, whatever `T` is.
+    pub fn replace_raw(&self, filter: Document, replacement: RawDocumentBuf) -> ReplaceOne {
+        ReplaceOne::new(self.untyped(), filter, Ok(replacement))
+    }
+
     /// Many writes at once: inserts, updates, replacements and deletes.
     ///
     /// ```no_run
@@ -244,6 +249,15 @@ impl<T> Collection<T> {
         T: Serialize,
     {
         FindOneAndReplace::new(self.clone(), filter, serialized(replacement.borrow()))
+    }
+
+    /// [`Collection::find_one_and_replace`] by a document that is BSON already, whatever `T` is.
+    pub fn find_one_and_replace_raw(
+        &self,
+        filter: Document,
+        replacement: RawDocumentBuf,
+    ) -> FindOneAndReplace<T> {
+        FindOneAndReplace::new(self.clone(), filter, Ok(replacement))
     }
 
     /// The results of a pipeline over the collection.

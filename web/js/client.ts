@@ -1,8 +1,8 @@
 /** The client and its databases. */
 import { type Document, decode, encode } from './bson.js';
-import { Collection } from './collection.js';
+import { Collection, aggregate } from './collection.js';
 import type { TopologySnapshot } from './connect.js';
-import type { OperationOptions } from './cursor.js';
+import type { AggregateOptions, Cursor, OperationOptions } from './cursor.js';
 import { guarded } from './error.js';
 import type { PortolanEvent, ServerType, TopologyDescription } from './event.js';
 import type { EventFeed } from './feed.js';
@@ -106,6 +106,14 @@ export class Database {
       const { signal } = options;
       return decode(await this.#inner.runCommand(this.name, encode(command), preference, signal));
     });
+  }
+
+  /** The results of a pipeline over the database: `$currentOp`, `$documents`... */
+  aggregate<R extends object = Document>(
+    pipeline: readonly object[],
+    options: AggregateOptions = {},
+  ): Cursor<R> {
+    return aggregate(this.#inner, this.name, undefined, pipeline, options);
   }
 
   /** A collection by name. */

@@ -1,7 +1,7 @@
 /** A collection and its operations. */
 import { type Document, decode, encode } from './bson.js';
-import { FindCursor, type FindOptions, type OperationOptions } from './cursor.js';
-import { guarded } from './error.js';
+import { type AggregateOptions, Cursor, type FindOptions, type OperationOptions } from './cursor.js';
+import { guarded, toPortolanError } from './error.js';
 import { type ReadPreference, readPreferenceDocument } from './read-preference.js';
 import type { WasmClient } from './wasm.js';
 
@@ -26,9 +26,35 @@ export interface CountOptions extends OperationOptions {
   readPreference?: ReadPreference;
 }
 
-export interface UpdateOptions extends OperationOptions {
+export interface DistinctOptions extends OperationOptions {
+  readPreference?: ReadPreference;
+}
+
+export interface ReplaceOptions extends OperationOptions {
   /** Whether to insert a document when none matches. */
   upsert?: boolean;
+}
+
+export interface UpdateOptions extends ReplaceOptions {
+  /** Which elements of arrays are changed. */
+  arrayFilters?: Document[];
+}
+
+export interface FindOneAndDeleteOptions extends OperationOptions {
+  sort?: Record<string, 1 | -1 | Document>;
+  projection?: Document;
+}
+
+export interface FindOneAndReplaceOptions extends FindOneAndDeleteOptions {
+  /** Whether to insert a document when none matches. */
+  upsert?: boolean;
+  /** Which of the two documents is given; by default the one before the change. */
+  returnDocument?: 'before' | 'after';
+}
+
+export interface FindOneAndUpdateOptions extends FindOneAndReplaceOptions {
+  /** Which elements of arrays are changed. */
+  arrayFilters?: Document[];
 }
 
 /** A collection; `T` is the shape of its documents. */
@@ -46,9 +72,18 @@ export class Collection<T extends object = Document> {
   }
 
   /** The documents that match; nothing is sent before the cursor is read. */
-  find(filter: object = {}, options: FindOptions = {}): FindCursor<T> {
+  find(filter: object = {}, options: FindOptions = {}): Cursor<T> {
     const request = findRequest(filter, options);
-    return new FindCursor<T>(this.#inner, this.#db, this.name, request, options.signal);
+    const { signal } = options;
+    return new Cursor<T>(() => this.#inner.find(this.#db, this.name, request, signal), signal);
+  }
+
+  /** The results of a pipeline over the collection; nothing is sent before the cursor is read. */
+  aggregate<R extends object = Document>(
+    pipeline: readonly object[],
+    options: AggregateOptions = {},
+  ): Cursor<R> {
+    return aggregate(this.#inner, this.#db, this.name, pipeline, options);
   }
 
   /** The first document that matches, or `null`. */
@@ -88,19 +123,74 @@ export class Collection<T extends object = Document> {
     update: object | object[],
     options: UpdateOptions = {},
   ): Promise<UpdateResult> {
-    return guarded(async () => {
-      const request = encode({ filter, update, upsert: options.upsert });
-      const reply = await this.#inner.updateOne(this.#db, this.name, request, options.signal);
-      return counts(decode(reply)) as unknown as UpdateResult;
-    });
+    return this.#update({ ...options, filter, update });
+  }
+
+  /** Updates all documents that match. */
+  updateMany(
+    filter: object,
+    update: object | object[],
+    options: UpdateOptions = {},
+  ): Promise<UpdateResult> {
+    return this.#update({ ...options, filter, update, many: true });
+  }
+
+  /** Puts `replacement` in the place of the first document that matches; the `_id` stays. */
+  replaceOne(
+    filter: object,
+    replacement: T,
+    options: ReplaceOptions = {},
+  ): Promise<UpdateResult> {
+    return this.#update({ ...options, filter, replacement });
   }
 
   /** Deletes the first document that matches. */
   deleteOne(filter: object, options: OperationOptions = {}): Promise<DeleteResult> {
+    return this.#delete({ ...options, filter });
+  }
+
+  /** Deletes all documents that match. */
+  deleteMany(filter: object, options: OperationOptions = {}): Promise<DeleteResult> {
+    return this.#delete({ ...options, filter, many: true });
+  }
+
+  /** Deletes the first document that matches, and gives it; `null` where none does. */
+  findOneAndDelete(filter: object, options: FindOneAndDeleteOptions = {}): Promise<T | null> {
+    return this.#findOneAndModify({ ...options, filter });
+  }
+
+  /** Replaces the first document that matches, and gives it; `null` where none does. */
+  findOneAndReplace(
+    filter: object,
+    replacement: T,
+    options: FindOneAndReplaceOptions = {},
+  ): Promise<T | null> {
+    return this.#findOneAndModify({ ...options, filter, replacement });
+  }
+
+  /** Updates the first document that matches, and gives it; `null` where none does. */
+  findOneAndUpdate(
+    filter: object,
+    update: object | object[],
+    options: FindOneAndUpdateOptions = {},
+  ): Promise<T | null> {
+    return this.#findOneAndModify({ ...options, filter, update });
+  }
+
+  /** The values that a field has in the documents that match. */
+  distinct(field: string, filter: object = {}, options: DistinctOptions = {}): Promise<unknown[]> {
     return guarded(async () => {
-      const request = encode({ filter });
-      const reply = await this.#inner.deleteOne(this.#db, this.name, request, options.signal);
-      return counts(decode(reply)) as unknown as DeleteResult;
+      const request = findRequest(filter, options);
+      const { signal } = options;
+      const reply = await this.#inner.distinct(this.#db, this.name, field, request, signal);
+      return decode(reply)['values'] as unknown[];
+    });
+  }
+
+  /** How many documents there are by the collection's metadata: quick, and not exact. */
+  estimatedDocumentCount(options: OperationOptions = {}): Promise<number> {
+    return guarded(() => {
+      return this.#inner.estimatedDocumentCount(this.#db, this.name, options.signal);
     });
   }
 
@@ -111,13 +201,59 @@ export class Collection<T extends object = Document> {
       return this.#inner.countDocuments(this.#db, this.name, request, options.signal);
     });
   }
+
+  #update({ signal, ...request }: Request): Promise<UpdateResult> {
+    return guarded(async () => {
+      const reply = await this.#inner.update(this.#db, this.name, encode(request), signal);
+      return counts(decode(reply)) as unknown as UpdateResult;
+    });
+  }
+
+  #delete({ signal, ...request }: Request): Promise<DeleteResult> {
+    return guarded(async () => {
+      const reply = await this.#inner.delete(this.#db, this.name, encode(request), signal);
+      return counts(decode(reply)) as unknown as DeleteResult;
+    });
+  }
+
+  #findOneAndModify({ signal, returnDocument, ...request }: Request): Promise<T | null> {
+    return guarded(async () => {
+      const bytes = encode({ ...request, after: isAfter(returnDocument) });
+      const found = await this.#inner.findOneAndModify(this.#db, this.name, bytes, signal);
+      return found === undefined ? null : (decode(found) as T);
+    });
+  }
+}
+
+/** What crosses the border, but for the signal. */
+type Request = Document & FindOneAndReplaceOptions;
+
+/** The results of a pipeline over a collection, or over a database. */
+export function aggregate<R extends object>(
+  inner: WasmClient,
+  db: string,
+  collection: string | undefined,
+  pipeline: readonly object[],
+  options: AggregateOptions,
+): Cursor<R> {
+  const { readPreference, signal, ...rest } = options;
+  const request = encode({ ...rest, pipeline, readPreference: preferenceOf(readPreference) });
+  return new Cursor<R>(() => inner.aggregate(db, collection, request, signal), signal);
+}
+
+function preferenceOf(readPreference: ReadPreference | undefined): object | undefined {
+  return readPreference === undefined ? undefined : readPreferenceDocument(readPreference);
+}
+
+function isAfter(returnDocument: string = 'before'): boolean {
+  if (returnDocument === 'after' || returnDocument === 'before') return returnDocument === 'after';
+  const message = `returnDocument is before or after, not ${returnDocument}`;
+  throw toPortolanError({ kind: 'invalidArgument', message });
 }
 
 function findRequest(filter: object, options: FindOptions): Uint8Array {
   const { readPreference, signal: _, ...rest } = options;
-  const preference =
-    readPreference === undefined ? undefined : readPreferenceDocument(readPreference);
-  return encode({ ...rest, filter, readPreference: preference });
+  return encode({ ...rest, filter, readPreference: preferenceOf(readPreference) });
 }
 
 /** Counts cross the border as int64 and are numbers here: none exceeds 2^53. */

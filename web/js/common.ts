@@ -5,13 +5,18 @@ export {
   Collection,
   type CountOptions,
   type DeleteResult,
+  type DistinctOptions,
+  type FindOneAndDeleteOptions,
+  type FindOneAndReplaceOptions,
+  type FindOneAndUpdateOptions,
   type InsertManyResult,
   type InsertOneResult,
+  type ReplaceOptions,
   type UpdateOptions,
   type UpdateResult,
 } from './collection.js';
 export type { ConnectOptions, TopologySnapshot } from './connect.js';
-export { FindCursor, type FindOptions, type OperationOptions } from './cursor.js';
+export { type AggregateOptions, Cursor, type FindOptions, type OperationOptions } from './cursor.js';
 export {
   AbortError,
   ArgumentError,

@@ -1,8 +1,8 @@
-/** The documents of a `find`, read as they are asked for. */
+/** The documents of a `find` or of a pipeline, read as they are asked for. */
 import { type Document, decode } from './bson.js';
 import { guarded } from './error.js';
 import type { ReadPreference } from './read-preference.js';
-import type { WasmClient, WasmCursor } from './wasm.js';
+import type { WasmCursor } from './wasm.js';
 
 /** What every operation has. */
 export interface OperationOptions {
@@ -23,8 +23,16 @@ export interface FindOptions extends OperationOptions {
   readPreference?: ReadPreference;
 }
 
-/** Read it with `for await`, or all at once with {@link FindCursor.toArray}. */
-export class FindCursor<T extends object = Document> implements AsyncIterable<T> {
+/** As in every MongoDB driver; `signal` ends the whole cursor. */
+export interface AggregateOptions extends OperationOptions {
+  batchSize?: number;
+  /** Whether the server may write temporary files. */
+  allowDiskUse?: boolean;
+  readPreference?: ReadPreference;
+}
+
+/** Read it with `for await`, or all at once with {@link Cursor.toArray}. */
+export class Cursor<T extends object = Document> implements AsyncIterable<T> {
   readonly #open: () => Promise<WasmCursor>;
   readonly #signal: AbortSignal | undefined;
   #cursor: Promise<WasmCursor> | undefined;
@@ -32,15 +40,9 @@ export class FindCursor<T extends object = Document> implements AsyncIterable<T>
   #address: string | null = null;
   #closed = false;
 
-  /** Made by {@link Collection.find}. */
-  constructor(
-    inner: WasmClient,
-    db: string,
-    collection: string,
-    request: Uint8Array,
-    signal: AbortSignal | undefined,
-  ) {
-    this.#open = () => inner.find(db, collection, request, signal);
+  /** Made by {@link Collection.find} and `aggregate`. */
+  constructor(open: () => Promise<WasmCursor>, signal: AbortSignal | undefined) {
+    this.#open = open;
     this.#signal = signal;
   }
 

@@ -62,18 +62,38 @@ export interface WasmClient {
     request: Uint8Array,
     signal?: AbortSignal,
   ): Promise<Uint8Array>;
-  updateOne(
+  update(
     db: string,
     collection: string,
     request: Uint8Array,
     signal?: AbortSignal,
   ): Promise<Uint8Array>;
-  deleteOne(
+  delete(
     db: string,
     collection: string,
     request: Uint8Array,
     signal?: AbortSignal,
   ): Promise<Uint8Array>;
+  findOneAndModify(
+    db: string,
+    collection: string,
+    request: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array | undefined>;
+  distinct(
+    db: string,
+    collection: string,
+    field: string,
+    request: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<Uint8Array>;
+  aggregate(
+    db: string,
+    collection: string | undefined,
+    request: Uint8Array,
+    signal?: AbortSignal,
+  ): Promise<WasmCursor>;
+  estimatedDocumentCount(db: string, collection: string, signal?: AbortSignal): Promise<number>;
   countDocuments(
     db: string,
     collection: string,

@@ -17,15 +17,15 @@ use crate::cursor::WasmCursor;
 use crate::failure::{from_portolan, invalid};
 use crate::operation::operation;
 use crate::reply;
-use crate::request::{Find, Modify, Update, document, insert_many, read_preference};
+use crate::request::{Find, Pipeline, document, insert_many, read_preference};
 
 /// Ends an operation early.
-type Signal = Option<AbortSignal>;
+pub(crate) type Signal = Option<AbortSignal>;
 
 /// A deployment, watched and usable until `close`.
 #[wasm_bindgen]
 pub struct WasmClient {
-    client: Client,
+    pub(crate) client: Client,
     warnings: Vec<String>,
 }
 
@@ -230,47 +230,6 @@ impl WasmClient {
         })
     }
 
-    /// Updates the first match; `{matchedCount, modifiedCount, upsertedId}`.
-    #[wasm_bindgen(js_name = updateOne)]
-    pub fn update_one(
-        &self,
-        db: &str,
-        collection: &str,
-        request: Vec<u8>,
-        signal: Signal,
-    ) -> Promise {
-        let collection = self.collection(db, collection);
-        operation(signal, async move {
-            let request = Modify::read(request)?;
-            let update = request.update.ok_or_else(|| invalid("there is no update"))?;
-            let mut action = match update {
-                Update::Operators(operators) => collection.update_one(request.filter, operators),
-                Update::Pipeline(stages) => collection.update_one(request.filter, stages),
-            };
-            if let Some(upsert) = request.upsert {
-                action = action.upsert(upsert);
-            }
-            reply::updated(action.await.map_err(|error| from_portolan(&error))?)
-        })
-    }
-
-    /// Deletes the first match; `{deletedCount}`.
-    #[wasm_bindgen(js_name = deleteOne)]
-    pub fn delete_one(
-        &self,
-        db: &str,
-        collection: &str,
-        request: Vec<u8>,
-        signal: Signal,
-    ) -> Promise {
-        let collection = self.collection(db, collection);
-        operation(signal, async move {
-            let filter = Modify::read(request)?.filter;
-            let result = collection.delete_one(filter).await;
-            reply::deleted(&result.map_err(|error| from_portolan(&error))?)
-        })
-    }
-
     /// How many documents match.
     #[wasm_bindgen(js_name = countDocuments)]
     pub fn count_documents(
@@ -299,6 +258,66 @@ impl WasmClient {
         })
     }
 
+    /// How many documents the collection's metadata says that there are.
+    #[wasm_bindgen(js_name = estimatedDocumentCount)]
+    pub fn estimated_document_count(&self, db: &str, collection: &str, signal: Signal) -> Promise {
+        let count = self.collection(db, collection).estimated_document_count();
+        operation(signal, async move {
+            let number = count.await.map_err(|error| from_portolan(&error))?;
+            Ok(JsValue::from_f64(number as f64))
+        })
+    }
+
+    /// The values of a field; `{values}`.
+    pub fn distinct(
+        &self,
+        db: &str,
+        collection: &str,
+        field: String,
+        request: Vec<u8>,
+        signal: Signal,
+    ) -> Promise {
+        let collection = self.collection(db, collection);
+        operation(signal, async move {
+            let request = Find::read(request)?;
+            let mut distinct = collection.distinct(field, request.filter);
+            if let Some(preference) = request.read_preference {
+                distinct = distinct.read_preference(preference);
+            }
+            reply::values(distinct.await.map_err(|error| from_portolan(&error))?)
+        })
+    }
+
+    /// Runs a pipeline over the collection, else over the database: a [`WasmCursor`].
+    pub fn aggregate(
+        &self,
+        db: &str,
+        collection: Option<String>,
+        request: Vec<u8>,
+        signal: Signal,
+    ) -> Promise {
+        let database = self.client.database(db);
+        operation(signal, async move {
+            let request = Pipeline::read(request)?;
+            let aggregate = match collection {
+                Some(name) => database.collection::<()>(&name).aggregate(request.stages),
+                None => database.aggregate(request.stages),
+            };
+            let mut aggregate = aggregate.with_type::<()>();
+            if let Some(size) = request.batch_size {
+                aggregate = aggregate.batch_size(size);
+            }
+            if let Some(allow) = request.allow_disk_use {
+                aggregate = aggregate.allow_disk_use(allow);
+            }
+            if let Some(preference) = request.read_preference {
+                aggregate = aggregate.read_preference(preference);
+            }
+            let cursor = aggregate.await.map_err(|error| from_portolan(&error))?;
+            Ok(WasmCursor::new(cursor).into())
+        })
+    }
+
     /// Closes everything.
     pub fn close(&self) -> Promise {
         let client = self.client.clone();
@@ -308,7 +327,7 @@ impl WasmClient {
         })
     }
 
-    fn collection(&self, db: &str, name: &str) -> Collection<()> {
+    pub(crate) fn collection(&self, db: &str, name: &str) -> Collection<()> {
         self.client.database(db).collection(name)
     }
 }
@@ -357,6 +376,6 @@ async fn tell(mut events: Topology, listener: Function) {
     }
 }
 
-fn js_bytes(document: &RawDocumentBuf) -> JsValue {
+pub(crate) fn js_bytes(document: &RawDocumentBuf) -> JsValue {
     Uint8Array::from(document.as_bytes()).into()
 }

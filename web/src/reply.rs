@@ -30,6 +30,10 @@ pub(crate) fn deleted(result: &DeleteResult) -> Result<JsValue, JsValue> {
     bytes(&doc! { "deletedCount": count(result.deleted_count) })
 }
 
+pub(crate) fn values(values: Vec<Bson>) -> Result<JsValue, JsValue> {
+    bytes(&doc! { "values": values })
+}
+
 fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

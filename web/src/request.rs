@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use bson::raw::RawBsonRef;
 use bson::{Document, RawDocument, RawDocumentBuf};
-use portolan::ReadPreference;
 use portolan::engine::selection::{ReadPreferenceMode, TagSet};
+use portolan::{ReadPreference, UpdateModifications};
 use wasm_bindgen::JsValue;
 
 use crate::failure::invalid;
@@ -34,10 +34,7 @@ impl Find {
             limit: request.integer("limit")?,
             skip: request.natural("skip")?,
             batch_size: request.natural("batchSize")?,
-            read_preference: match request.get("readPreference")? {
-                Some(value) => Some(preference(expect_document(value, "readPreference")?)?),
-                None => None,
-            },
+            read_preference: request.preference()?,
         })
     }
 }
@@ -52,40 +49,74 @@ pub(crate) fn insert_many(bytes: Vec<u8>) -> Result<Vec<RawDocumentBuf>, JsValue
     documents.into_iter().map(read).collect()
 }
 
-/// The arguments of `updateOne` and `deleteOne`.
+/// The arguments of everything that changes or deletes documents.
 pub(crate) struct Modify {
     pub(crate) filter: Document,
-    pub(crate) update: Option<Update>,
+    pub(crate) change: Option<Change>,
+    /// All matches, not the first.
+    pub(crate) many: bool,
     pub(crate) upsert: Option<bool>,
+    pub(crate) array_filters: Option<Vec<Document>>,
+    pub(crate) sort: Option<Document>,
+    pub(crate) projection: Option<Document>,
+    /// Whether the document is wanted as it is afterwards.
+    pub(crate) after: bool,
 }
 
-/// What an update does.
-pub(crate) enum Update {
-    /// Update operators.
-    Operators(Document),
-    /// The stages of an aggregation pipeline.
-    Pipeline(Vec<Document>),
+/// What becomes of a document.
+pub(crate) enum Change {
+    Update(UpdateModifications),
+    Replacement(RawDocumentBuf),
 }
 
 impl Modify {
     pub(crate) fn read(bytes: Vec<u8>) -> Result<Self, JsValue> {
         let request = Request::new(bytes)?;
-        let update = match request.get("update")? {
-            None => None,
-            Some(RawBsonRef::Array(stages)) => Some(Update::Pipeline(
-                stages
-                    .into_iter()
-                    .map(|stage| owned(expect_document(stage.map_err(invalid)?, "update")?))
-                    .collect::<Result<_, _>>()?,
-            )),
-            Some(value) => Some(Update::Operators(owned(expect_document(value, "update")?)?)),
+        let change = match (request.get("update")?, request.get("replacement")?) {
+            (Some(RawBsonRef::Array(_)), _) => {
+                let stages = request.documents("update")?.unwrap_or_default();
+                Some(Change::Update(stages.into()))
+            }
+            (Some(value), _) => {
+                Some(Change::Update(owned(expect_document(value, "update")?)?.into()))
+            }
+            (None, Some(value)) => {
+                let replacement = expect_document(value, "replacement")?;
+                Some(Change::Replacement(replacement.to_owned()))
+            }
+            (None, None) => None,
         };
-        let upsert = match request.get("upsert")? {
-            None => None,
-            Some(RawBsonRef::Boolean(upsert)) => Some(upsert),
-            Some(_) => return Err(invalid("upsert is no boolean")),
-        };
-        Ok(Self { filter: request.filter()?, update, upsert })
+        Ok(Self {
+            change,
+            many: request.flag("many")?.unwrap_or_default(),
+            upsert: request.flag("upsert")?,
+            array_filters: request.documents("arrayFilters")?,
+            sort: request.document("sort")?,
+            projection: request.document("projection")?,
+            after: request.flag("after")?.unwrap_or_default(),
+            filter: request.filter()?,
+        })
+    }
+}
+
+/// The arguments of `aggregate`.
+pub(crate) struct Pipeline {
+    pub(crate) stages: Vec<Document>,
+    pub(crate) batch_size: Option<u32>,
+    pub(crate) allow_disk_use: Option<bool>,
+    pub(crate) read_preference: Option<ReadPreference>,
+}
+
+impl Pipeline {
+    pub(crate) fn read(bytes: Vec<u8>) -> Result<Self, JsValue> {
+        let request = Request::new(bytes)?;
+        let stages = request.documents("pipeline")?;
+        Ok(Self {
+            stages: stages.ok_or_else(|| invalid("there is no pipeline"))?,
+            batch_size: request.natural("batchSize")?,
+            allow_disk_use: request.flag("allowDiskUse")?,
+            read_preference: request.preference()?,
+        })
     }
 }
 
@@ -145,6 +176,28 @@ impl Request {
     fn document(&self, name: &str) -> Result<Option<Document>, JsValue> {
         let value = self.get(name)?;
         value.map(|value| owned(expect_document(value, name)?)).transpose()
+    }
+
+    fn documents(&self, name: &str) -> Result<Option<Vec<Document>>, JsValue> {
+        let Some(value) = self.get(name)? else { return Ok(None) };
+        let array = value.as_array().ok_or_else(|| invalid(format!("{name} is no array")))?;
+        let read = |item: bson::error::Result<RawBsonRef<'_>>| {
+            owned(expect_document(item.map_err(invalid)?, name)?)
+        };
+        array.into_iter().map(read).collect::<Result<_, _>>().map(Some)
+    }
+
+    fn flag(&self, name: &str) -> Result<Option<bool>, JsValue> {
+        match self.get(name)? {
+            None => Ok(None),
+            Some(RawBsonRef::Boolean(flag)) => Ok(Some(flag)),
+            Some(_) => Err(invalid(format!("{name} is no boolean"))),
+        }
+    }
+
+    fn preference(&self) -> Result<Option<ReadPreference>, JsValue> {
+        let Some(value) = self.get("readPreference")? else { return Ok(None) };
+        preference(expect_document(value, "readPreference")?).map(Some)
     }
 
     fn integer(&self, name: &str) -> Result<Option<i64>, JsValue> {

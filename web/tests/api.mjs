@@ -99,6 +99,70 @@ test('documents are written, read, counted, changed and deleted', async () => {
   });
 });
 
+test('many documents are changed, replaced and deleted, and one is given', async () => {
+  const seen = await page.evaluate(async () => {
+    const collection = window.fresh();
+    await collection.insertMany([1, 2, 3, 4].map((n) => ({ _id: n, n, list: [n, 10 * n] })));
+    const after = { returnDocument: 'after', sort: { n: -1 }, projection: { n: 1, _id: 0 } };
+    return {
+      many: await collection.updateMany({ n: { $gt: 2 } }, { $inc: { n: 10 } }),
+      pipeline: await collection.updateMany({}, [{ $set: { twice: { $multiply: ['$n', 2] } } }]),
+      filtered: await collection.updateOne({ _id: 1 }, { $set: { 'list.$[big]': 0 } }, {
+        arrayFilters: [{ big: { $gte: 10 } }],
+      }),
+      list: (await collection.findOne({ _id: 1 })).list,
+      replaced: await collection.replaceOne({ _id: 2 }, { n: 'two' }),
+      upserted: await collection.replaceOne({ _id: 9 }, { n: 9 }, { upsert: true }),
+      before: await collection.findOneAndUpdate({ _id: 2 }, { $set: { n: 'zwei' } }),
+      after: await collection.findOneAndUpdate({ n: { $gt: 0 } }, { $inc: { n: 1 } }, after),
+      put: await collection.findOneAndReplace({ _id: 2 }, { n: 'deux' }, { returnDocument: 'after' }),
+      taken: await collection.findOneAndDelete({ _id: 2 }),
+      none: await collection.findOneAndDelete({ _id: 2 }),
+      distinct: (await collection.distinct('n', { n: { $lt: 12 } })).sort((a, b) => a - b),
+      estimated: await collection.estimatedDocumentCount(),
+      deleted: await collection.deleteMany({ n: { $gt: 2 } }),
+      wrong: await collection
+        .findOneAndUpdate({}, { $set: { n: 1 } }, { returnDocument: 'both' })
+        .catch(({ kind, message }) => ({ kind, message })),
+    };
+  });
+  assert.deepEqual(seen, {
+    many: { matchedCount: 2, modifiedCount: 2, upsertedId: null },
+    pipeline: { matchedCount: 4, modifiedCount: 4, upsertedId: null },
+    filtered: { matchedCount: 1, modifiedCount: 1, upsertedId: null },
+    list: [1, 0],
+    replaced: { matchedCount: 1, modifiedCount: 1, upsertedId: null },
+    upserted: { matchedCount: 0, modifiedCount: 0, upsertedId: 9 },
+    before: { _id: 2, n: 'two' },
+    after: { n: 15 },
+    put: { _id: 2, n: 'deux' },
+    taken: { _id: 2, n: 'deux' },
+    none: null,
+    distinct: [1, 9],
+    estimated: 4,
+    deleted: { deletedCount: 3 },
+    wrong: { kind: 'invalidArgument', message: 'returnDocument is before or after, not both' },
+  });
+});
+
+test('pipelines run over a collection and over a database', async () => {
+  const seen = await page.evaluate(async () => {
+    const collection = window.fresh();
+    await collection.insertMany(Array.from({ length: 50 }, (_, n) => ({ n })));
+    const stages = [{ $match: { n: { $gte: 10 } } }, { $sort: { n: 1 } }];
+    const all = await collection.aggregate(stages, { batchSize: 7 }).toArray();
+    const sum = await collection
+      .aggregate([{ $group: { _id: null, n: { $sum: '$n' } } }], { readPreference: 'primary' })
+      .next();
+    const admin = window.client.db('admin');
+    const own = await admin.aggregate([{ $currentOp: {} }, { $limit: 1 }]).toArray();
+    return { all: all.map(({ n }) => n), sum, own: own.length };
+  });
+  assert.deepEqual(seen.all, Array.from({ length: 40 }, (_, n) => n + 10));
+  assert.deepEqual(seen.sum, { _id: null, n: 1225 });
+  assert.equal(seen.own, 1);
+});
+
 test('a cursor goes on over many batches, and can be left early', async () => {
   const { all, early } = await page.evaluate(async () => {
     const collection = window.fresh();

@@ -35,6 +35,18 @@ async function notes(uri: string, snapshot?: TopologySnapshot): Promise<Topology
   const one: Note | null = await collection.findOne({ text: 'a' }, { signal });
   const text: string | undefined = one?.text;
   const count: number = await collection.countDocuments({ text }, { limit: 5, signal });
+  await collection.updateMany({}, { $inc: { votes: 1 } }, { arrayFilters: [{ a: 1 }] });
+  await collection.replaceOne({ text }, { text: 'c', votes: 0 }, { upsert: true });
+  // @ts-expect-error: a whole document is put in its place
+  await collection.replaceOne({ text }, { text: 'c' });
+  const after = { returnDocument: 'after', signal } as const;
+  const changed: Note | null = await collection.findOneAndUpdate({}, { $set: { text } }, after);
+  const gone: Note | null = await collection.findOneAndDelete({ text: changed?.text });
+  for await (const { total } of collection.aggregate<{ total: number }>([{ $count: 'total' }])) {
+    total.toFixed(gone === null ? 0 : 1);
+  }
+  const texts: unknown[] = await collection.distinct('text', {}, { readPreference: 'nearest' });
+  await collection.deleteMany({ text: { $in: texts } });
   const { deletedCount } = await collection.deleteOne({ text }, { signal });
   await using cursor = collection.find({}, { sort: { votes: -1 }, batchSize: count, signal });
   for await (const note of cursor) note.text.toUpperCase();
