@@ -40,10 +40,10 @@ test('the page shows three members and the primary', async () => {
   await keep('three-members');
 });
 
-test('round-trip times and the age of the last heartbeat are shown', async () => {
+test('round-trip times, the age of the last heartbeat and how far secondaries are behind are shown', async () => {
   await page.waitForFunction(() => {
     const readings = [...document.querySelectorAll('[data-testid=member] dd')];
-    return readings.length === 6 && readings.every((reading) => reading.textContent !== '–');
+    return readings.length === 8 && readings.every((reading) => reading.textContent !== '–');
   });
 });
 

@@ -2,7 +2,8 @@
 import type { ServerDescription } from 'portolan';
 
 import { type DemoAction, type DemoMember, act, acting, demoAnswers, demoMembers } from '../model/demo';
-import { beats, histories, now, zeroAt } from '../model/state';
+import { lag } from '../model/lag';
+import { beats, histories, members, now, zeroAt } from '../model/state';
 import { age, duration, isKnown, role } from '../model/words';
 import { InlineMark } from './Mark';
 import { Sparkline } from './Sparkline';
@@ -42,6 +43,12 @@ export function MemberCard({ member }: { member: ServerDescription }) {
               <LastHeard member={member} />
             </dd>
           </div>
+          {member.type === 'RSSecondary' && (
+            <div>
+              <dt>behind</dt>
+              <dd data-testid="lag">{behind(member)}</dd>
+            </div>
+          )}
         </dl>
         <Sparkline history={histories.value.get(member.address)} />
       </div>
@@ -70,6 +77,12 @@ function LastHeard({ member }: { member: ServerDescription }) {
   if (beat === undefined) return <>–</>;
   const elapsed = now.value - (zeroAt.value + beat.at);
   return <>{elapsed < 1000 ? 'just now' : `${age(elapsed)} ago`}</>;
+}
+
+function behind(member: ServerDescription): string {
+  const elapsed = lag(member, members.value);
+  if (elapsed === undefined) return '–';
+  return elapsed < 1000 ? 'nothing' : age(elapsed);
 }
 
 const ACTIONS: { action: DemoAction; label: string }[] = [
