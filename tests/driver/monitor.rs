@@ -156,6 +156,23 @@ fn a_round_trip_is_from_the_request_to_its_answer() {
     assert_eq!(server(&client, "a:1").round_trip_time, Some(ms(48)));
 }
 
+/// A tunnel gives a connection out before the server is reached.
+#[test]
+fn what_a_transport_takes_to_reach_the_server_is_no_round_trip() {
+    let bed = Bed::set(0);
+    bed.with_server("a:1", |server| {
+        server.held_up = secs(2);
+        server.delay = ms(30);
+    });
+    let client = bed.client("heartbeatFrequencyMS=1000");
+    bed.advance(ms(2_031));
+    assert_eq!(server(&client, "a:1").round_trip_time, Some(ms(30)));
+    // A later request of the connection waits for nothing.
+    bed.with_server("a:1", |server| server.delay = ms(80));
+    bed.advance(ms(2_100));
+    assert_eq!(server(&client, "a:1").round_trip_time, Some(ms(40)), "a fifth of 80, the rest 30");
+}
+
 #[test]
 fn an_answer_in_pieces_is_an_answer() {
     let bed = Bed::set(0);

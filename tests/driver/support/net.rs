@@ -261,7 +261,13 @@ struct Stream {
     id: usize,
 }
 
-impl ByteStream for Stream {}
+impl ByteStream for Stream {
+    fn held_up(&self) -> Duration {
+        let state = self.net.state();
+        let server = state.servers.get(&state.connections[self.id].address);
+        server.map_or(Duration::ZERO, |server| server.held_up)
+    }
+}
 
 impl AsyncRead for Stream {
     fn poll_read(

@@ -76,6 +76,9 @@ struct Rule {
 pub(crate) struct Server {
     pub(crate) port: Port,
     pub(crate) connect_delay: Duration,
+    /// What the transport takes to reach it after a connection was given out; its first request
+    /// waits for that.
+    pub(crate) held_up: Duration,
     /// From a request to its reply.
     pub(crate) delay: Duration,
     /// What hello answers, `ok` and `topologyVersion` aside.
@@ -103,6 +106,7 @@ impl Server {
         Self {
             port: Port::Open,
             connect_delay: Duration::from_millis(1),
+            held_up: Duration::ZERO,
             delay: Duration::from_millis(2),
             hello,
             version: Some(1),
@@ -261,7 +265,8 @@ impl State {
         if server.port == Port::Silent {
             return;
         }
-        let (act, delay) = (server.act(&request), server.delay);
+        let held_up = if request.is_handshake() { server.held_up } else { Duration::ZERO };
+        let (act, delay) = (server.act(&request), server.delay + held_up);
         let awaited = request.body.contains_key("maxAwaitTimeMS");
         if act.is_none() && awaited {
             return self.await_change(id, &request, number);
