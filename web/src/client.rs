@@ -62,7 +62,7 @@ impl WasmClient {
         if let Some(json) = snapshot {
             options.snapshot = Some(serde_json::from_str(&json).map_err(invalid)?);
         }
-        let warnings = options.warnings.clone();
+        let (warnings, knows) = (options.warnings.clone(), options.snapshot.is_some());
         let client = if on_demand {
             let client = Client::on_demand(options, transport);
             let client = client.map_err(|error| from_portolan(&error))?;
@@ -73,7 +73,10 @@ impl WasmClient {
             let (client, driver) = made.map_err(|error| from_portolan(&error))?;
             spawn_local(tell(client.topology(), on_event));
             spawn_local(async move {
-                caller_goes_on().await;
+                // What a snapshot says is believed at once, and spares the look of that hello.
+                if !knows {
+                    caller_goes_on().await;
+                }
                 driver.await;
             });
             client
