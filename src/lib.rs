@@ -19,7 +19,7 @@
 //! - [`uri`], [`options`], [`event`], [`logging`] and [`error`] are what they say and hear.
 //!
 //! Features, all off in this crate: `tls` (on by default in the crates of the native transports),
-//! `tls-key-password` for private keys with a password, and the compressors `snappy`, `zlib` and
+//! `tls-key-password` for private keys with a password, `tls-session` for TLS without I/O, and the compressors `snappy`, `zlib` and
 //! `zstd`. What a connection string asks for and the build lacks is an error, or for compressors a
 //! warning, that names the feature.
 //!
@@ -62,6 +62,9 @@ pub mod statistics;
 mod targeting;
 #[doc(hidden)]
 pub mod testing;
+#[cfg(feature = "tls-session")]
+pub mod tls;
+#[cfg(not(feature = "tls-session"))]
 mod tls;
 mod topology;
 mod transaction;

@@ -4,6 +4,7 @@
 //! the default of [`Transport::resolve`] is a clear error.
 
 mod attempts;
+mod encryption;
 
 use std::future::Future;
 use std::io;
@@ -19,6 +20,7 @@ use crate::engine::address::ServerAddress;
 pub use crate::engine::auth::{KeyRequest, ScramHash};
 pub use crate::engine::time::Instant;
 pub use attempts::connect_to_any;
+pub use encryption::{CustomEncryption, Encryption, EncryptionError};
 
 /// `Send` on native targets; nothing on wasm32, where JavaScript objects never leave their thread.
 #[cfg(not(target_arch = "wasm32"))]

@@ -51,7 +51,7 @@ impl Opener {
     ///
     /// A file that cannot be read or used; TLS in a build without it.
     pub(crate) fn new(options: &ClientOptions) -> Result<Self, OptionsError> {
-        let tls = if options.tls_enabled() { Some(Tls::new(&options.tls)?) } else { None };
+        let tls = if options.tls_enabled() { Some(Tls::new(options)?) } else { None };
         Ok(Self { proxy: options.proxy.clone(), tls })
     }
 

@@ -45,7 +45,7 @@ pub use crate::engine::sdam::TopologySnapshot;
 pub use crate::engine::sdam::suspicion::SuspicionSettings;
 use crate::engine::selection::ReadPreference;
 pub use crate::engine::wire::Compressor;
-use crate::transport::CustomResolver;
+use crate::transport::{CustomEncryption, CustomResolver};
 
 impl FromStr for ServerMonitoringMode {
     /// What is allowed.
@@ -123,6 +123,9 @@ pub struct ClientOptions {
     pub srv_poll_replica_sets: bool,
     /// Who looks up SRV and TXT records; `None` for the transport.
     pub resolver: Option<CustomResolver>,
+    /// Who encrypts connections where [`tls`](Self::tls) wants that; `None` for the core's own TLS
+    /// (feature `tls`).
+    pub encryption: Option<CustomEncryption>,
     /// The database named by the connection string.
     pub default_database: Option<String>,
     /// Who the client says it is; `None` for nobody.
@@ -248,6 +251,7 @@ impl Default for ClientOptions {
             srv_rescan_interval: None,
             srv_poll_replica_sets: false,
             resolver: None,
+            encryption: None,
             default_database: None,
             credential: None,
             #[cfg(feature = "aws-auth")]

@@ -23,9 +23,14 @@ pub struct TlsOptions {
     /// File of the certificate authorities to trust, and no others (`tlsCAFile`); those of the
     /// system by default.
     pub ca_file: Option<String>,
+    /// Those authorities as text in PEM form, in place of the file: for what comes out of a
+    /// secret store, and for runtimes without files.
+    pub ca: Option<String>,
     /// File of the client's certificate, with those that lead to its authority, and private key
     /// (`tlsCertificateKeyFile`).
     pub certificate_key_file: Option<String>,
+    /// That certificate and its private key as text in PEM form, in place of the file.
+    pub certificate_key: Option<String>,
     /// The password of that private key, where it is encrypted by PKCS #8; needs the crate's
     /// feature `tls-key-password` (`tlsCertificateKeyFilePassword`).
     pub certificate_key_file_password: Option<String>,
@@ -115,10 +120,13 @@ impl TlsOptions {
 impl fmt::Debug for TlsOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let password = self.certificate_key_file_password.as_ref().map(|_| "REDACTED");
+        let key = self.certificate_key.as_ref().map(|_| "REDACTED");
         f.debug_struct("TlsOptions")
             .field("enabled", &self.enabled)
             .field("ca_file", &self.ca_file)
+            .field("ca", &self.ca)
             .field("certificate_key_file", &self.certificate_key_file)
+            .field("certificate_key", &key)
             .field("certificate_key_file_password", &password)
             .field("allow_invalid_certificates", &self.allow_invalid_certificates)
             .field("allow_invalid_hostnames", &self.allow_invalid_hostnames)
@@ -198,9 +206,13 @@ mod tests {
     }
 
     #[test]
-    fn no_text_shows_the_password() {
-        let password = Some("hunter2".into());
-        let tls = TlsOptions { certificate_key_file_password: password, ..TlsOptions::default() };
+    fn no_text_shows_the_password_or_the_key() {
+        let secret = Some("hunter2".to_owned());
+        let tls = TlsOptions {
+            certificate_key_file_password: secret.clone(),
+            certificate_key: secret,
+            ..TlsOptions::default()
+        };
         assert!(!format!("{tls:?}").contains("hunter2"));
     }
 }

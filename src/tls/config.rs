@@ -31,10 +31,11 @@ pub(super) fn client(options: &TlsOptions) -> Result<ClientConfig, OptionsError>
             versions.with_webpki_verifier(verifier)
         }
     };
-    let Some(file) = &options.certificate_key_file else {
-        return Ok(wants_client.with_no_client_auth());
+    let (file, pem) = match (&options.certificate_key, &options.certificate_key_file) {
+        (Some(text), _) => (GIVEN, text.clone().into_bytes()),
+        (None, Some(file)) => (file.as_str(), read("tlsCertificateKeyFile", file)?),
+        (None, None) => return Ok(wants_client.with_no_client_auth()),
     };
-    let pem = read("tlsCertificateKeyFile", file)?;
     // The key first: what is said of one that is encrypted is of more use.
     let key = private_key(file, &pem, options.certificate_key_file_password.as_deref())?;
     let chain = certificates("tlsCertificateKeyFile", file, &pem)?;
@@ -48,19 +49,22 @@ fn verifier(
     options: &TlsOptions,
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<WebPkiServerVerifier>, OptionsError> {
-    let roots = Arc::new(match &options.ca_file {
-        Some(file) => roots_of(file)?,
-        None => roots_of_the_system()?,
+    let roots = Arc::new(match (&options.ca, &options.ca_file) {
+        (Some(text), _) => roots_of(GIVEN, text.as_bytes())?,
+        (None, Some(file)) => roots_of(file, &read("tlsCAFile", file)?)?,
+        (None, None) => roots_of_the_system()?,
     });
     let verifier = WebPkiServerVerifier::builder_with_provider(roots, provider);
     verifier.build().map_err(|error| OptionsError::conflict(&["tlsCAFile"], error.to_string()))
 }
 
-/// The authorities of `file`, and no others.
-fn roots_of(file: &str) -> Result<RootCertStore, OptionsError> {
-    let pem = read("tlsCAFile", file)?;
+/// What a file is called in messages whose text was given in its place.
+const GIVEN: &str = "the text in its place";
+
+/// The authorities of `file`, whose content is `pem`, and no others.
+fn roots_of(file: &str, pem: &[u8]) -> Result<RootCertStore, OptionsError> {
     let mut roots = RootCertStore::empty();
-    for certificate in certificates("tlsCAFile", file, &pem)? {
+    for certificate in certificates("tlsCAFile", file, pem)? {
         roots.add(certificate).map_err(|error| {
             bad("tlsCAFile", file, format!("a file of certificates of authorities ({error})"))
         })?;
@@ -68,6 +72,13 @@ fn roots_of(file: &str) -> Result<RootCertStore, OptionsError> {
     Ok(roots)
 }
 
+/// wasm32 has no system: those of Mozilla's list.
+#[cfg(target_arch = "wasm32")]
+fn roots_of_the_system() -> Result<RootCertStore, OptionsError> {
+    Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() })
+}
+
+#[cfg(not(target_arch = "wasm32"))]
 fn roots_of_the_system() -> Result<RootCertStore, OptionsError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
@@ -87,6 +98,10 @@ fn roots_of_the_system() -> Result<RootCertStore, OptionsError> {
 }
 
 fn read(option: &'static str, file: &str) -> Result<Vec<u8>, OptionsError> {
+    if cfg!(target_arch = "wasm32") {
+        let expected = "given as text (ca, certificateKey): files are not read here".to_owned();
+        return Err(bad(option, file, expected));
+    }
     fs::read(file).map_err(|error| bad(option, file, format!("a file that can be read ({error})")))
 }
 

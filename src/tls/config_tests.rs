@@ -135,3 +135,20 @@ fn authorities_are_read_from_their_file_alone() {
     assert_eq!(error.options(), ["tlsCAFile"]);
     assert!(error.to_string().contains("a certificate in PEM form"), "{error}");
 }
+
+#[test]
+fn text_stands_in_for_both_files() {
+    let (certificate, key) = identity();
+    let options = TlsOptions {
+        ca: Some(certificate.clone()),
+        certificate_key: Some(format!("{certificate}{}", key.serialize_pem())),
+        // They are not looked at.
+        ca_file: Some("missing.pem".to_owned()),
+        certificate_key_file: Some("missing.pem".to_owned()),
+        ..TlsOptions::default()
+    };
+    assert!(options.is_enabled(false));
+    assert!(client(&options).unwrap().client_auth_cert_resolver.has_certs());
+    let error = client(&TlsOptions { ca: Some("no PEM".to_owned()), ..options }).unwrap_err();
+    assert_eq!(error.options(), ["tlsCAFile"]);
+}

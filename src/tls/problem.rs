@@ -1,15 +1,26 @@
 //! What rustls found, in words that say what to do.
 
+#[cfg(feature = "tls")]
 use std::io;
 use std::time::Duration;
 
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError, Error};
 
+#[cfg(feature = "tls")]
 use crate::driver::open::OpenError;
-use crate::engine::sdam::{LinkErrorKind, TlsProblem};
+#[cfg(feature = "tls")]
+use crate::engine::sdam::LinkErrorKind;
+use crate::engine::sdam::TlsProblem;
+use crate::transport::EncryptionError;
+
+/// A session with `host` that failed.
+pub(super) fn of_session(host: &str, error: &Error) -> EncryptionError {
+    EncryptionError { problem: judge(error), message: describe(host, error) }
+}
 
 /// A handshake with `host` that failed.
+#[cfg(feature = "tls")]
 pub(super) fn of_handshake(host: &str, error: &io::Error) -> OpenError {
     let (problem, message) = match inner(error) {
         None => {
@@ -23,6 +34,7 @@ pub(super) fn of_handshake(host: &str, error: &io::Error) -> OpenError {
 
 /// An error behind the handshake, in our words where it is one of TLS: a server of TLS 1.3 refuses
 /// the client's certificate only then.
+#[cfg(feature = "tls")]
 pub(super) fn explained(error: io::Error) -> io::Error {
     match inner(&error) {
         None => error,
@@ -30,6 +42,7 @@ pub(super) fn explained(error: io::Error) -> io::Error {
     }
 }
 
+#[cfg(feature = "tls")]
 fn inner(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
 }

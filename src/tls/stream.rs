@@ -12,35 +12,25 @@ use rustls::pki_types::ServerName;
 
 use super::{config, problem};
 use crate::driver::open::OpenError;
-use crate::engine::address::ServerAddress;
 use crate::engine::sdam::{LinkErrorKind, TlsProblem};
 use crate::engine::time::Instant;
 use crate::options::{OptionsError, TlsOptions};
 use crate::transport::{BoxStream, ByteStream};
 
-/// How one client encrypts its connections.
-pub(crate) struct Tls {
+/// The core's own TLS.
+pub(crate) struct Own {
     connector: TlsConnector,
 }
 
-impl Tls {
+impl Own {
     /// Reads the files that `options` name.
-    pub(crate) fn new(options: &TlsOptions) -> Result<Self, OptionsError> {
+    pub(super) fn new(options: &TlsOptions) -> Result<Self, OptionsError> {
         let config = Arc::new(config::client(options)?);
         Ok(Self { connector: TlsConnector::from(config) })
     }
 
-    /// Shakes hands on `stream`, which leads to `address`.
-    pub(crate) async fn wrap(
-        &self,
-        address: &ServerAddress,
-        stream: BoxStream,
-    ) -> Result<BoxStream, OpenError> {
-        let host = match address {
-            ServerAddress::Tcp { host, .. } => host,
-            // mongod wants TLS there too, and whoever listens is on this machine.
-            ServerAddress::Unix { .. } => "localhost",
-        };
+    /// Shakes hands on `stream`, which leads to `host`.
+    pub(super) async fn wrap(&self, host: &str, stream: BoxStream) -> Result<BoxStream, OpenError> {
         // A name is checked and sent along (SNI); an IP address is checked and not sent.
         let name = ServerName::try_from(host.to_owned()).map_err(|_| {
             let kind = LinkErrorKind::Tls(TlsProblem::WrongHost);

@@ -33,4 +33,5 @@ export {
 export * from './event.js';
 export type { ByteStreams, Connector, Resolver, SrvRecord } from './platform.js';
 export type { ReadPreference, ReadPreferenceMode } from './read-preference.js';
+export type { TlsOptions } from './tls.js';
 export type { WasmSource } from './wasm.js';

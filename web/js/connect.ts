@@ -2,8 +2,9 @@
 import { Client } from './client.js';
 import { guarded, toPortolanError } from './error.js';
 import { EventFeed } from './feed.js';
-import type { Connector, Platform, Resolver } from './platform.js';
+import type { Connector, Host, Platform, Resolver } from './platform.js';
 import { saslprep } from './saslprep.js';
+import { type TlsOptions, tlsSettings } from './tls.js';
 import { type WasmSource, loadWasm } from './wasm.js';
 
 /** What `connect` needs. */
@@ -33,8 +34,15 @@ export interface ConnectOptions {
   monitoring?: 'background' | 'onDemand';
   /** What an earlier client has learned ({@link Client.snapshot}): the first operation needs no search. */
   snapshot?: TopologySnapshot | undefined;
+  /**
+   * TLS to the servers themselves: a bridge sees what is encrypted only. Without it, the connection
+   * string decides (`tls=true`, `mongodb+srv`). Another wasm module does it, loaded where it is wanted.
+   */
+  tls?: boolean | TlsOptions;
   /** Where to load the wasm from, when not from beside this package's script. */
   wasm?: WasmSource;
+  /** The same for the module of TLS. Workers must import it: `tlsWasm` of `portolan/tls`. */
+  tlsWasm?: WasmSource | undefined;
 }
 
 /** What a client has learned about its deployment: plain JSON, of one form per version. */
@@ -71,13 +79,14 @@ export function connectOn(platform: Platform): (options: ConnectOptions) => Prom
     });
 }
 
-function hostOf(platform: Platform, options: ConnectOptions): Platform {
+function hostOf(platform: Platform, options: ConnectOptions): Host {
   const connect = options.sockets ?? platform.connect;
   if (connect === undefined && options.bridge === undefined) {
     throw wrong('this runtime has no sockets: say where a bridge is, or give `sockets`');
   }
   const resolve = options.dns ?? platform.resolve;
-  return { name: platform.name, ...(connect && { connect }), ...(resolve && { resolve }) };
+  const tls = tlsSettings(options.tls, () => options.tlsWasm ?? platform.tlsWasm?.());
+  return { name: platform.name, ...(connect && { connect }), ...(resolve && { resolve }), tls };
 }
 
 function isOnDemand(monitoring: string = 'background'): boolean {

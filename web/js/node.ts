@@ -74,4 +74,5 @@ export const connect = connectOn({
   connect: sockets,
   resolve: dns,
   wasm: () => readFile(new URL('../pkg/portolan_web_bg.wasm', import.meta.url)),
+  tlsWasm: () => readFile(new URL('../pkg/portolan_tls_bg.wasm', import.meta.url)),
 });

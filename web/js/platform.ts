@@ -1,4 +1,5 @@
 /** What a runtime has of its own: its sockets, its DNS, and where it has the wasm from. */
+import type { TlsSettings } from './tls.js';
 import type { WasmSource } from './wasm.js';
 
 /**
@@ -32,6 +33,14 @@ export interface SrvRecord {
 /** Looks up DNS records: texts for `TXT`. A name that does not exist has the code `ENOTFOUND`. */
 export type Resolver = (name: string, kind: 'SRV' | 'TXT') => Promise<(SrvRecord | string)[]>;
 
+/** What the core is given: the runtime's own, and what the application has in its place. */
+export interface Host {
+  readonly name: string;
+  readonly connect?: Connector;
+  readonly resolve?: Resolver;
+  readonly tls: TlsSettings;
+}
+
 /** A runtime, as an entry of this package describes it. */
 export interface Platform {
   /** As the server's log shows it. */
@@ -40,4 +49,6 @@ export interface Platform {
   readonly resolve?: Resolver;
   /** Where the wasm is; without it, beside this package's script, by `fetch`. */
   readonly wasm?: () => WasmSource | Promise<WasmSource>;
+  /** The same for the module of TLS. */
+  readonly tlsWasm?: () => WasmSource | Promise<WasmSource>;
 }

@@ -3,7 +3,7 @@
  *
  * The types are written here by hand so that this package compiles before the wasm is built.
  */
-import type { Platform } from './platform.js';
+import type { Host } from './platform.js';
 
 /** What `portolan_web.js`, made by wasm-bindgen, exports. */
 export interface WasmModule {
@@ -14,7 +14,7 @@ export interface WasmModule {
       uri: string,
       bridge: string | undefined,
       token: string | undefined,
-      host: Platform,
+      host: Host,
       onDemand: boolean,
       snapshot: string | undefined,
       onEvent: (json: string) => void,

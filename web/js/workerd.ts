@@ -25,5 +25,18 @@ export const sockets: Connector = async (hostname, port, signal) => {
   return socket;
 };
 
+/** Nothing but what a worker imports is compiled here, and few workers want TLS of their own. */
+const noTls = (): never => {
+  throw new Error(
+    'a worker that uses TLS imports its module: import { tlsWasm } from "portolan/tls", and give ' +
+      'it to connect, as in connect({ uri, tlsWasm })',
+  );
+};
+
 /** Starts a client: see {@link ConnectOptions}. */
-export const connect = connectOn({ name: 'workerd', connect: sockets, wasm: () => wasm });
+export const connect = connectOn({
+  name: 'workerd',
+  connect: sockets,
+  wasm: () => wasm,
+  tlsWasm: noTls,
+});

@@ -8,13 +8,13 @@ use js_sys::{Function, JsString, Promise, Uint8Array};
 use portolan::options::Credential;
 use portolan::transport::Transport;
 use portolan::{Client, ClientOptions, Collection, Topology};
-use portolan_js::{Bridge, Host, Sockets};
+use portolan_js::{Bridge, Host, Sockets, Tls};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::AbortSignal;
 
 use crate::cursor::WasmCursor;
-use crate::failure::{from_portolan, invalid};
+use crate::failure::{bad_options, from_portolan, invalid};
 use crate::operation::operation;
 use crate::reply;
 use crate::request::{Find, Pipeline, document, insert_many, read_preference};
@@ -41,7 +41,7 @@ impl WasmClient {
     /// # Errors
     ///
     /// The bridge's address, its token, the connection string or the snapshot is wrong; its host
-    /// names no seeds in DNS.
+    /// names no seeds in DNS; the module of TLS or its certificates cannot be used.
     pub async fn connect(
         uri: String,
         bridge: Option<String>,
@@ -52,10 +52,16 @@ impl WasmClient {
         on_event: Function,
         saslprep: Function,
     ) -> Result<WasmClient, JsValue> {
-        let transport = transport(bridge.as_deref(), token.as_deref(), host)?;
+        let transport = transport(bridge.as_deref(), token.as_deref(), host.clone())?;
         let options = ClientOptions::parse(&uri).map_err(|error| from_portolan(&error.into()))?;
         let options = options.resolve(&*transport).await;
         let mut options = options.map_err(|error| from_portolan(&error))?;
+        Tls::read(&host, &mut options.tls);
+        if options.tls_enabled() {
+            let tls =
+                Tls::load(&host, &options.tls).await.map_err(|thrown| bad_options(&thrown))?;
+            options.encryption = Some(tls.into());
+        }
         if let Some(credential) = &mut options.credential {
             prepare(credential, &saslprep).await?;
         }

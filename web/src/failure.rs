@@ -43,6 +43,13 @@ pub(crate) fn aborted(reason: &JsValue) -> JsValue {
     facts.into()
 }
 
+/// Options that the host cannot honour, for the reason that it throws.
+pub(crate) fn bad_options(thrown: &JsValue) -> JsValue {
+    let message = Reflect::get(thrown, &"message".into()).ok().and_then(|text| text.as_string());
+    let text = message.or_else(|| thrown.as_string());
+    facts(&text.unwrap_or_else(|| format!("{thrown:?}")), "options").into()
+}
+
 /// A caller's mistake: bytes that are no document, an option of the wrong type.
 pub(crate) fn invalid(error: impl Display) -> JsValue {
     facts(&error.to_string(), "invalidArgument").into()

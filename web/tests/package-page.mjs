@@ -14,6 +14,7 @@ const IMPORTS = {
     portolan: `${FOLDER}/dist/index.js`,
     bson: `${FOLDER}/node_modules/bson/lib/bson.mjs`,
     '#wasm': `${FOLDER}/pkg/portolan_web.js`,
+    '#tls': `${FOLDER}/pkg/portolan_tls.js`,
   },
 };
 

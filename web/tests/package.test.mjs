@@ -1,4 +1,4 @@
-/** What is published: one wasm, an entry for each runtime, and types that hold. */
+/** What is published: one wasm and one of TLS, an entry for each runtime, and types that hold. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
@@ -15,9 +15,9 @@ const web = fileURLToPath(new URL('..', import.meta.url));
 const project = install();
 after(project.remove);
 
-test('there is one wasm in it, and no file that nobody needs', () => {
+test('there is one wasm in it and one of TLS, and no file that nobody needs', () => {
   const wasm = project.files.filter((file) => file.endsWith('.wasm'));
-  assert.deepEqual(wasm, ['pkg/portolan_web_bg.wasm']);
+  assert.deepEqual(wasm.sort(), ['pkg/portolan_tls_bg.wasm', 'pkg/portolan_web_bg.wasm']);
   assert.deepEqual(
     project.files.filter((file) => !/^(dist|pkg)\/[\w.-]+\.(js|d\.ts|wasm)$/.test(file)).sort(),
     ['README.md', 'package.json'],

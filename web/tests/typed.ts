@@ -7,9 +7,11 @@ import {
   ObjectId,
   PortolanError,
   SelectionError,
+  type TlsOptions,
   type TopologySnapshot,
   connect,
 } from 'portolan';
+import { tlsWasm } from 'portolan/tls';
 
 interface Note {
   _id?: ObjectId;
@@ -91,3 +93,12 @@ async function streams(open: (host: string, port: number) => Promise<ByteStreams
 }
 
 export { notes, reasons, streams };
+
+export async function secure(uri: string, ca: string): Promise<void> {
+  const tls: TlsOptions = { ca, allowInvalidHostnames: true };
+  await using client = await connect({ uri, tls, tlsWasm });
+  await using other = await connect({ uri, tls: true });
+  // @ts-expect-error: files are not read
+  await connect({ uri, tls: { caFile: ca } });
+  await Promise.all([client.ping(), other.ping()]);
+}

@@ -131,7 +131,7 @@ const SUITES: &[Suite] = &[
     Suite {
         name: "wasm",
         about: "the core for wasm32, without imports from `env`",
-        needs: &[Component::WasmToolchain],
+        needs: &[Component::WasmToolchain, Component::WasmC],
         kind: Kind::Check,
         work: without_env,
     },
@@ -184,12 +184,14 @@ const SUITES: &[Suite] = &[
 
 const UNIT: &[Component] = &[
     Component::WasmToolchain,
+    Component::WasmC,
     Component::WasmBindgen,
     Component::NodePackages,
     Component::Specifications,
 ];
 const CONFORMANCE: &[Component] = &[
     Component::WasmToolchain,
+    Component::WasmC,
     Component::WasmBindgen,
     Component::NodePackages,
     Component::Chromium,
@@ -198,6 +200,7 @@ const CONFORMANCE: &[Component] = &[
 const END_TO_END: &[Component] = &[
     MONGOD,
     Component::WasmToolchain,
+    Component::WasmC,
     Component::WasmBindgen,
     Component::NodePackages,
     Component::Chromium,
@@ -206,6 +209,7 @@ const END_TO_END: &[Component] = &[
 const RUNTIMES: &[Component] = &[
     MONGOD,
     Component::WasmToolchain,
+    Component::WasmC,
     Component::WasmBindgen,
     Component::NodePackages,
     Component::Chromium,
@@ -349,7 +353,7 @@ fn transport_targets(paths: &Paths) -> Vec<String> {
 }
 
 fn without_env(paths: &Paths, log: &mut Log) -> Result<(), String> {
-    for package in ["portolan-web", "portolan-conformance"] {
+    for package in ["portolan-web", wasm::TLS, "portolan-conformance"] {
         let module = web::compile(paths, package, &mut |command| log.run(command))?;
         let bytes = fs::read(&module).map_err(|error| error.to_string())?;
         let modules = wasm::import_modules(&bytes)?;

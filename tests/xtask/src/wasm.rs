@@ -5,10 +5,10 @@
 //! another compiler. As the standard library is built anyway, it is built small: a module of that
 //! compiler is a tenth smaller than one of rustup's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::paths::Paths;
+use crate::paths::{Paths, on_path};
 use crate::run;
 
 /// Which compiler builds wasm32 here.
@@ -37,8 +37,8 @@ impl Toolchain {
         debian.iter().all(|file| Path::new(file).exists()).then_some(Self::Debian)
     }
 
-    /// `cargo build` for wasm32, and the folder below which its modules appear.
-    pub(crate) fn build(self, paths: &Paths) -> (Command, std::path::PathBuf) {
+    /// `cargo build` of `package` for wasm32, and the folder below which its module appears.
+    pub(crate) fn build(self, paths: &Paths, package: &str) -> (Command, PathBuf) {
         let (mut command, target) = match self {
             Self::Rustup => (paths.cargo(), paths.target.clone()),
             Self::Debian => {
@@ -47,7 +47,7 @@ impl Toolchain {
                 command
                     .current_dir(&paths.root)
                     .env("RUSTC_BOOTSTRAP", "1")
-                    .env("RUSTFLAGS", SMALL)
+                    .env("RUSTFLAGS", if package == TLS { SMALL_WITH_TEXTS } else { SMALL })
                     .env("RUSTC", "/usr/bin/rustc")
                     .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", LINKER)
                     .env("CARGO_TARGET_DIR", &target)
@@ -55,7 +55,11 @@ impl Toolchain {
                 (command, target)
             }
         };
-        command.args(["build", "--target", TARGET]);
+        command.args(["build", "--target", TARGET, "--package", package]);
+        if let Some(clang) = clang().filter(|_| package == TLS) {
+            // Any archiver will do: rustc reads the objects, and makes an index of its own.
+            command.env("CC_wasm32_unknown_unknown", clang).env("AR_wasm32_unknown_unknown", "ar");
+        }
         if self == Self::Debian {
             command.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
         }
@@ -67,6 +71,22 @@ impl Toolchain {
 /// whoever works on this project, and a tenth of the module.
 const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none \
                      -Zfmt-debug=shallow";
+
+/// The same for the module of TLS, whose certificates' names come out of `Debug`.
+const SMALL_WITH_TEXTS: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none";
+
+/// The package with TLS, whose cryptography is partly in C.
+pub(crate) const TLS: &str = "portolan-web-tls";
+
+/// The packages of a compiler of C for wasm32.
+pub(crate) const CLANG_PACKAGES: &[&str] = &["clang-22"];
+
+/// A compiler of C for wasm32: `$PORTOLAN_CLANG`, else a clang on `PATH`.
+pub(crate) fn clang() -> Option<PathBuf> {
+    let given = std::env::var_os("PORTOLAN_CLANG").map(PathBuf::from);
+    let names = ["clang-22", "clang", "clang-20", "clang-19", "clang-18"];
+    given.filter(|file| file.is_file()).or_else(|| names.iter().find_map(|name| on_path(name)))
+}
 
 const LINKER: &str = "/usr/bin/wasm-ld-22";
 const SOURCE: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";

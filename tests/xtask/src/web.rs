@@ -11,11 +11,11 @@ use std::process::{Command, ExitCode};
 use crate::paths::Paths;
 use crate::run;
 use crate::setup::{self, Component};
-use crate::wasm::Toolchain;
+use crate::wasm::{TLS, Toolchain};
 
 /// What a build of the web parts needs.
 pub(crate) const NEEDS: &[Component] =
-    &[Component::WasmToolchain, Component::WasmBindgen, Component::NodePackages];
+    &[Component::WasmToolchain, Component::WasmC, Component::WasmBindgen, Component::NodePackages];
 
 /// The command line.
 pub(crate) fn command(paths: &Paths, arguments: &[String]) -> ExitCode {
@@ -68,17 +68,20 @@ pub(crate) fn build(
     let web = paths.root.join("web");
     let module = compile(paths, "portolan-web", run)?;
     let stamp = web.join("pkg/.stamp");
-    let wanted = fingerprint(&[module.clone(), web.clone()])?;
+    let tls = compile(paths, TLS, run)?;
+    let wanted = fingerprint(&[module.clone(), tls.clone(), web.clone()])?;
     if fs::read_to_string(&stamp).is_ok_and(|found| found == wanted) && dashboard(paths).is_dir() {
         return Ok(());
     }
     let _ = fs::remove_file(&stamp);
-    bind(paths, &module, &web.join("pkg"), "portolan_web", run)?;
-    // npm's binaryen: Debian's is too old for the tables that wasm-bindgen makes.
-    let mut optimize = Command::new(web.join("node_modules/.bin/wasm-opt"));
-    let bound = web.join("pkg/portolan_web_bg.wasm");
-    optimize.arg("-Oz").args(WASM_FEATURES).arg(&bound).arg("-o").arg(&bound);
-    run(&mut optimize)?;
+    for (module, name) in [(module, "portolan_web"), (tls, "portolan_tls")] {
+        bind(paths, &module, &web.join("pkg"), name, run)?;
+        // npm's binaryen: Debian's is too old for the tables that wasm-bindgen makes.
+        let mut optimize = Command::new(web.join("node_modules/.bin/wasm-opt"));
+        let bound = web.join("pkg").join(format!("{name}_bg.wasm"));
+        optimize.arg("-Oz").args(WASM_FEATURES).arg(&bound).arg("-o").arg(&bound);
+        run(&mut optimize)?;
+    }
     for folder in [web.clone(), web.join("dashboard")] {
         run(Command::new("npm").args(["run", "build"]).current_dir(folder))?;
     }
@@ -102,9 +105,10 @@ pub(crate) fn compile(
     run: &mut dyn FnMut(&mut Command) -> Result<(), String>,
 ) -> Result<PathBuf, String> {
     let toolchain = Toolchain::find().ok_or("there is no wasm toolchain")?;
-    let (mut command, output) = toolchain.build(paths);
-    run(command.args(["--profile", "wasm", "--lib", "--package", package]))?;
-    let module = output.join("wasm").join(format!("{}.wasm", package.replace('-', "_")));
+    let (mut command, output) = toolchain.build(paths, package);
+    run(command.args(["--profile", "wasm", "--lib"]))?;
+    let name = if package == TLS { "portolan_tls".to_owned() } else { package.replace('-', "_") };
+    let module = output.join("wasm").join(format!("{name}.wasm"));
     if module.is_file() {
         return Ok(module);
     }

@@ -8,6 +8,8 @@
 //! - `Sockets`: runtimes that open byte streams themselves (Node, Deno, Bun, Workers), as pairs of
 //!   WHATWG streams.
 //!
+//! `Tls` encrypts the streams of both, by a wasm module of its own.
+//!
 //! On targets other than wasm32 this crate is empty.
 
 #![cfg(target_arch = "wasm32")]
@@ -17,6 +19,8 @@ mod clock;
 mod crypto;
 mod socket;
 mod sockets;
+mod tls;
 
 pub use bridge::Bridge;
 pub use sockets::{Host, Sockets};
+pub use tls::Tls;

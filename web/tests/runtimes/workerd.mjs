@@ -39,17 +39,17 @@ export async function serveWorker(entry, { project, alias, objects = {}, texts =
   }
 }
 
-/** Answers the name of the wasm, which is a module of its own, compiled when the worker is. */
+/** Answers the names of the wasm, modules of their own, compiled when the worker is. */
 async function bundle(entry, { project, alias }, folder) {
-  let wasm;
+  const wasm = new Set();
   const compiled = {
     name: 'compiled-wasm',
     setup(build) {
       build.onResolve({ filter: /\.wasm$/ }, async ({ path, resolveDir, kind, pluginData }) => {
         if (pluginData === 'found') return undefined;
         const found = await build.resolve(path, { resolveDir, kind, pluginData: 'found' });
-        wasm = found.path;
-        return { path: `./${basename(wasm)}`, external: true };
+        wasm.add(found.path);
+        return { path: `./${basename(found.path)}`, external: true };
       });
     },
   };
@@ -65,9 +65,9 @@ async function bundle(entry, { project, alias }, folder) {
     plugins: [compiled],
     logLevel: 'error',
   });
-  if (wasm === undefined) throw new Error('the worker imports no wasm');
-  copyFileSync(wasm, join(folder, basename(wasm)));
-  return basename(wasm);
+  if (wasm.size === 0) throw new Error('the worker imports no wasm');
+  for (const file of wasm) copyFileSync(file, join(folder, basename(file)));
+  return [...wasm].map((file) => basename(file));
 }
 
 function port(child) {
@@ -85,6 +85,7 @@ function port(child) {
 
 function config(wasm, objects, texts) {
   const quote = JSON.stringify;
+  const modules = wasm.map((name) => `(name = ${quote(name)}, wasm = embed ${quote(name)}),`);
   const bindings = [
     ...Object.entries(objects).map(
       ([name, type]) => `(name = ${quote(name)}, durableObjectNamespace = ${quote(type)})`,
@@ -107,7 +108,7 @@ const worker :Workerd.Worker = (
   compatibilityDate = "2025-09-01",
   modules = [
     (name = "worker.mjs", esModule = embed "worker.mjs"),
-    (name = "${wasm}", wasm = embed "${wasm}"),
+    ${modules.join('\n    ')}
   ],
   bindings = [${bindings.join(', ')}],
   durableObjectNamespaces = [${classes.join(', ')}],

@@ -22,6 +22,8 @@ pub(crate) enum Component {
     Mongod(&'static str),
     /// A compiler for wasm32.
     WasmToolchain,
+    /// A compiler of C for wasm32.
+    WasmC,
     /// The wasm-bindgen program of the version in the lock file.
     WasmBindgen,
     /// A browser.
@@ -47,9 +49,10 @@ pub(crate) const MONGOD_4_4: Component = Component::Mongod("4.4.2");
 const MORE: [Component; 3] = [MONGOD_5_0, MONGOD_4_4, Component::JsRuntimes];
 /// What `--bridges` adds.
 const BRIDGES: [Component; 3] = [Component::Websockify, Component::Ws, Component::Websocat];
-const USUAL: [Component; 6] = [
+const USUAL: [Component; 7] = [
     MONGOD,
     Component::WasmToolchain,
+    Component::WasmC,
     Component::WasmBindgen,
     Component::Chromium,
     Component::NodePackages,
@@ -100,6 +103,7 @@ impl fmt::Display for Component {
         let text = match self {
             Self::Mongod(version) => return f.pad(&format!("mongod {version}")),
             Self::WasmToolchain => "wasm toolchain",
+            Self::WasmC => "clang for wasm",
             Self::WasmBindgen => "wasm-bindgen",
             Self::Chromium => "Chromium",
             Self::NodePackages => "npm packages",
@@ -142,6 +146,7 @@ pub(crate) fn ensure(paths: &Paths, component: Component) -> Outcome {
     match component {
         Component::Mongod(version) => mongod::ensure(paths, version),
         Component::WasmToolchain => tools::wasm_toolchain(),
+        Component::WasmC => tools::wasm_c(),
         Component::WasmBindgen => tools::wasm_bindgen(paths),
         Component::Chromium => tools::chromium(),
         Component::NodePackages => node::packages(paths),

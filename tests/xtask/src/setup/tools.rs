@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Outcome, announce, apt};
 use crate::paths::{Paths, on_path};
 use crate::run;
-use crate::wasm::{DEBIAN_PACKAGES, Toolchain};
+use crate::wasm::{self, CLANG_PACKAGES, DEBIAN_PACKAGES, Toolchain};
 
 /// The target of the toolchain in use, by rustup or else by Debian's packages.
 pub(crate) fn wasm_toolchain() -> Outcome {
@@ -31,6 +31,18 @@ pub(crate) fn wasm_toolchain() -> Outcome {
             "what was installed does not compile for wasm32",
             apt::by_hand(DEBIAN_PACKAGES),
         ),
+    }
+}
+
+/// The cryptography of TLS is partly in C.
+pub(crate) fn wasm_c() -> Outcome {
+    if let Some(place) = wasm::clang() {
+        return Outcome::have(&place);
+    }
+    match (apt::install(CLANG_PACKAGES), wasm::clang()) {
+        (_, Some(place)) => Outcome::installed(&place),
+        (Err(reason), None) => Outcome::cannot(reason, apt::by_hand(CLANG_PACKAGES)),
+        (Ok(()), None) => Outcome::cannot("the package has no clang", apt::by_hand(CLANG_PACKAGES)),
     }
 }
 
