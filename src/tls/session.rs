@@ -121,3 +121,7 @@ impl fmt::Debug for Session {
         f.debug_struct("Session").field("host", &self.host).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

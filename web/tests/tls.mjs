@@ -1,6 +1,6 @@
 /**
  * TLS of this package's own, on every runtime, to a real server: over plain sockets, and through a
- * bridge from Chromium. Every byte on the way to the server is recorded.
+ * bridge from Chromium. Every byte on the way to the server is recorded, and to the bridge.
  */
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -16,7 +16,7 @@ import { startBridge } from './demo.mjs';
 import { packagePage } from './package-page.mjs';
 import { install } from './packed.mjs';
 import { program } from './runtimes/programs.mjs';
-import { startSecure } from './runtimes/secure.mjs';
+import { record, startSecure } from './runtimes/secure.mjs';
 import { serveWorker } from './runtimes/workerd.mjs';
 
 const here = fileURLToPath(new URL('runtimes/', import.meta.url));
@@ -56,29 +56,35 @@ for (const host of chosen) {
     });
     after(() => runtime?.close());
 
+    const wires = () => (runtime.wire ? [secure.wire, runtime.wire] : [secure.wire]);
+    const clear = () => wires().forEach((wire) => wire.clear());
     const passes = async (name, marker = 'unmarked') => {
-      const { ok, note } = await runtime.run(name, { port: secure.port, pem: secure.pem, marker });
+      const { port, pem } = secure;
+      const { ok, note } = await runtime.run(name, { port, pem, marker });
       assert.ok(ok, note);
     };
 
     test('without TLS the wire shows what is written, and no module of TLS is loaded', async () => {
-      secure.wire.clear();
+      clear();
       await passes('plain', `open letter of ${host}`);
-      assert.ok(secure.wire.bytes().includes(`open letter of ${host}`));
+      for (const wire of wires()) assert.ok(wire.bytes().includes(`open letter of ${host}`));
       if (runtime.requests) assert.deepEqual(ofTls(runtime.requests), []);
     });
 
     for (const name of ['sealed', 'text']) {
       test(`with TLS the wire shows records alone: ${name}`, async () => {
         const marker = `sealed letter of ${host}, ${name}`;
-        secure.wire.clear();
+        clear();
         await passes(name, marker);
-        const bytes = secure.wire.bytes();
-        assert.ok(!bytes.includes(marker));
-        assert.ok(bytes.includes(Buffer.from([0x16, 0x03])), 'a handshake');
-        assert.ok(bytes.includes(Buffer.from([0x17, 0x03, 0x03])), 'data of TLS');
-        assert.ok(bytes.length > 600_000, 'both ways');
-        if (runtime.requests) assert.ok(ofTls(runtime.requests).some((url) => url.endsWith('.wasm')));
+        for (const wire of wires()) {
+          const bytes = wire.bytes();
+          assert.ok(!bytes.includes(marker));
+          assert.ok(bytes.includes(Buffer.from([0x16, 0x03])), 'a handshake');
+          assert.ok(bytes.includes(Buffer.from([0x17, 0x03, 0x03])), 'data of TLS');
+          assert.ok(bytes.length > 600_000, 'both ways');
+        }
+        const { requests } = runtime;
+        if (requests) assert.ok(ofTls(requests).some((url) => url.endsWith('.wasm')));
       });
     }
 
@@ -89,7 +95,8 @@ for (const host of chosen) {
 test('a worker that does not import the module is told to', async () => {
   const runtime = await worker('/without');
   try {
-    const { ok, note } = await runtime.run('sealed', { port: secure.port, pem: secure.pem, marker: '' });
+    const { port, pem } = secure;
+    const { ok, note } = await runtime.run('sealed', { port, pem, marker: '' });
     assert.ok(!ok);
     assert.match(note, /import \{ tlsWasm \} from "portolan\/tls"/);
   } finally {
@@ -134,8 +141,10 @@ async function chromium() {
   const own = `mongodb://localhost:${secure.port}/?tls=true&tlsCAFile=${secure.ca}`;
   const address = `127.0.0.1:${secure.port}`;
   const bridge = await startBridge(['--uri', own, '--allow-target', address]);
+  const wire = await record(Number(new URL(bridge.url).port));
   const browser = await launch();
-  const page = await packagePage(browser, bridge.url, []);
+  const url = `http://127.0.0.1:${wire.port}/`;
+  const page = await packagePage(browser, url, []);
   const requests = [];
   page.on('request', (request) => requests.push(request.url()));
   const run = (name, given) =>
@@ -144,11 +153,12 @@ async function chromium() {
         const { run: act } = await import('/npm-package/tests/runtimes/tls-cases.mjs');
         return act(one, window.portolan, all);
       },
-      [name, { ...given, bridge: new URL('/tunnel', bridge.url).href }],
+      [name, { ...given, bridge: new URL('/tunnel', url).href }],
     );
   const close = async () => {
     await browser.close();
+    wire.close();
     await bridge.stop();
   };
-  return { run, close, requests };
+  return { run, close, requests, wire };
 }

@@ -52,6 +52,22 @@ pub enum TlsProblem {
     Handshake,
 }
 
+impl TlsProblem {
+    /// All of them: a problem's place here stands for it where no name can be sent.
+    pub const ALL: [Self; 10] = [
+        Self::Expired,
+        Self::NotYetValid,
+        Self::WrongHost,
+        Self::Untrusted,
+        Self::Revoked,
+        Self::BadCertificate,
+        Self::ClientCertificate,
+        Self::NotTls,
+        Self::BrokenOff,
+        Self::Handshake,
+    ];
+}
+
 /// What kind of failure it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

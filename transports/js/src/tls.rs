@@ -14,9 +14,6 @@ use js_sys::{Promise, Reflect};
 use portolan::error::TlsProblem;
 use portolan::options::TlsOptions;
 use portolan::transport::{BoxStream, ByteStream, Encryption, EncryptionError, Instant};
-use serde::Deserialize as _;
-use serde::de::IntoDeserializer as _;
-use serde::de::value::{Error as NoSuchName, StrDeserializer};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -181,12 +178,13 @@ async fn shake_hands(session: &JsSession, stream: &mut BoxStream) -> Result<(), 
 
 /// What the module throws: an `Error` with `problem`.
 fn failure(thrown: &JsValue) -> EncryptionError {
-    let text = |name: &str| Reflect::get(thrown, &name.into()).ok()?.as_string();
-    let name = text("problem").unwrap_or_default();
-    let name: StrDeserializer<'_, NoSuchName> = name.as_str().into_deserializer();
+    let field = |name: &str| Reflect::get(thrown, &name.into()).ok();
+    let place = field("problem").and_then(|place| place.as_f64()).map(|place| place as usize);
+    let problem = place.and_then(|place| TlsProblem::ALL.get(place).copied());
+    let message = field("message").and_then(|message| message.as_string());
     EncryptionError {
-        problem: TlsProblem::deserialize(name).unwrap_or(TlsProblem::Handshake),
-        message: text("message").unwrap_or_else(|| "the module of TLS has failed".to_owned()),
+        problem: problem.unwrap_or(TlsProblem::Handshake),
+        message: message.unwrap_or_else(|| "the module of TLS has failed".to_owned()),
     }
 }
 

@@ -127,7 +127,7 @@ async function initiate(port) {
 }
 
 /** A wire to `port` whose bytes, of both directions, are kept. */
-async function record(port) {
+export async function record(port) {
   let chunks = [];
   const open = new Set();
   const server = createServer((near) => {

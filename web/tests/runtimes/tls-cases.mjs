@@ -45,13 +45,12 @@ async function identity({ use, pem }) {
 }
 
 /** What is no certificate is refused at once. */
-async function nonsense({ portolan, uri }) {
+async function nonsense({ open }) {
   for (const tls of [{ ca: 'no PEM' }, { certificateKey: 'no PEM' }]) {
-    const error = await failure(portolan.connect({ uri: uri('localhost', ''), tls }));
+    const error = await failure(open({ tls }, 'localhost', ''));
     if (error.kind !== 'options' || !/PEM/.test(error.message)) throw error;
   }
-  const files = uri('localhost', 'tlsCAFile=ca.pem');
-  const error = await failure(portolan.connect({ uri: files }));
+  const error = await failure(open({}, 'localhost', 'tlsCAFile=ca.pem'));
   if (error.kind !== 'options' || !/given as text/.test(error.message)) throw error;
 }
 
@@ -76,10 +75,9 @@ export async function run(which, portolan, given) {
 
 function prepare(portolan, { port, pem, marker, bridge, tlsWasm, isOnDemand }) {
   const monitoring = isOnDemand ? 'onDemand' : 'background';
-  const uri = (host, options) => `mongodb://${host}:${port}/?${options}`;
   const open = (more, host, options) =>
     portolan.connect({
-      uri: uri(host, options),
+      uri: `mongodb://${host}:${port}/?${options}`,
       monitoring,
       ...(bridge && { bridge }),
       ...(tlsWasm && { tlsWasm }),
@@ -110,5 +108,5 @@ function prepare(portolan, { port, pem, marker, bridge, tlsWasm, isOnDemand }) {
       await client.close();
     }
   };
-  return { portolan, pem, uri, use, refused };
+  return { pem, open, use, refused };
 }

@@ -8,6 +8,7 @@
 #![cfg(target_arch = "wasm32")]
 
 use js_sys::{Error, Reflect};
+use portolan::error::TlsProblem;
 use portolan::options::TlsOptions;
 use portolan::tls::{Session, SessionConfig};
 use portolan::transport::EncryptionError;
@@ -67,7 +68,7 @@ impl TlsSession {
     ///
     /// # Errors
     ///
-    /// An `Error` with `problem`, the name of a `TlsProblem`.
+    /// An `Error` with `problem`, a place in `TlsProblem::ALL`.
     #[wasm_bindgen(js_name = putSealed)]
     pub fn put_sealed(&mut self, bytes: &[u8]) -> Result<(), Error> {
         self.0.put_sealed(bytes).map_err(|error| failure(&error))
@@ -111,9 +112,8 @@ impl TlsSession {
 
 fn failure(error: &EncryptionError) -> Error {
     let object = Error::new(&error.message);
-    // Plain data: none of this is expected to fail.
-    let problem = serde_json::to_value(error.problem).unwrap_or_default();
-    let problem = problem.as_str().unwrap_or_default();
-    let _ = Reflect::set(&object, &"problem".into(), &JsValue::from_str(problem));
+    let place = TlsProblem::ALL.iter().position(|problem| *problem == error.problem);
+    // Fails on frozen objects only, and this one is ours.
+    let _ = Reflect::set(&object, &"problem".into(), &JsValue::from(place));
     object
 }
