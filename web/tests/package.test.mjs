@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, relative } from 'node:path';
 import { after, test } from 'node:test';
 import { fileURLToPath } from 'node:url';
 import { gzipSync } from 'node:zlib';
@@ -32,16 +32,27 @@ test('what a page loads has not grown', async () => {
   assert.ok(size <= budget, `the wasm has ${size} bytes, compressed, of ${budget}`);
   const tls = gzipSync(readFileSync(join(web, 'pkg/portolan_tls_bg.wasm')), { level: 9 }).length;
   assert.ok(tls <= 320_000, `the wasm of TLS has ${tls} bytes, compressed`);
-  const { outputFiles } = await build({
+  const { outputFiles, metafile } = await build({
     stdin: { contents: `export { connect } from 'portolan';`, resolveDir: project.folder },
     bundle: true,
+    splitting: true,
     minify: true,
     write: false,
+    metafile: true,
     format: 'esm',
+    outdir: join(project.folder, 'out'),
+    absWorkingDir: project.folder,
     conditions: ['browser'],
     external: ['@mongodb-js/saslprep'],
   });
-  const script = gzipSync(outputFiles[0].contents, { level: 9 }).length;
+  const isOfTls = ({ path }) => {
+    const { inputs } = metafile.outputs[relative(project.folder, path)];
+    return Object.keys(inputs).some((name) => name.endsWith('pkg/portolan_tls.js'));
+  };
+  assert.equal(outputFiles.filter(isOfTls).length, 1, 'a script of its own, loaded with TLS');
+  const loaded = outputFiles.filter((file) => !isOfTls(file));
+  const sizes = loaded.map(({ contents }) => gzipSync(contents, { level: 9 }).length);
+  const script = sizes.reduce((sum, one) => sum + one, 0);
   assert.ok(script <= 33_000, `the script has ${script} bytes, compressed`);
 });
 
