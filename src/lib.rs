@@ -19,9 +19,9 @@
 //! - [`uri`], [`options`], [`event`], [`logging`] and [`error`] are what they say and hear.
 //!
 //! Features, all off in this crate: `tls` (on by default in the crates of the native transports),
-//! `tls-key-password` for private keys with a password, `tls-session` for TLS without I/O, and the compressors `snappy`, `zlib` and
-//! `zstd`. What a connection string asks for and the build lacks is an error, or for compressors a
-//! warning, that names the feature.
+//! `tls-key-password` for private keys with a password, `tls-session` for TLS without I/O, and the
+//! compressors `snappy`, `zlib` and `zstd`. What a connection string asks for and the build lacks
+//! is an error, or for compressors a warning, that names the feature.
 //!
 //! A transport's own crate makes a client in one line; here it is async-std's:
 //!
