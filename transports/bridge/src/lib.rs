@@ -36,8 +36,10 @@ mod plain;
 mod relay;
 mod served;
 mod server;
+mod socket;
 mod tls;
 mod tunnel;
+mod upgrade;
 mod uri;
 
 pub use address::{AddressKind, Network, Networks};

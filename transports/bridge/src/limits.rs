@@ -83,8 +83,11 @@ impl Limits {
     }
 }
 
+/// What is gathered of a WebSocket's messages before it is sent: with so much unsent, it takes no
+/// more.
+pub(crate) const SEND_BYTES: usize = 256 * 1024;
 /// Bytes of messages that a WebSocket holds until its other end takes them.
-pub(crate) const UNSENT_BYTES: usize = 16 * portolan_mux::MAX_MESSAGE_BYTES;
+pub(crate) const UNSENT_BYTES: usize = SEND_BYTES + PLAIN_COPY_BYTES;
 /// The copy's buffer, each way and stream, at most: two frames, for one system call.
 pub(crate) const COPY_BYTES: usize = 2 * portolan_mux::FRAME_BYTES;
 /// The same of a WebSocket without a tunnel, whose messages are as large as what is read.

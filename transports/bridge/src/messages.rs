@@ -12,13 +12,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::ws::{CloseFrame, Message, WebSocket};
-use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _};
+use bytes::Bytes;
+use futures_util::{Sink, Stream};
 use portolan_mux::CloseReason;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use crate::flood::{Flood, Frames};
+use crate::limits::SEND_BYTES;
+use crate::socket::Socket;
 use crate::tunnel::close_reason;
 
 /// The messages of one WebSocket. Clones share it, so that one can say goodbye when another ended.
@@ -26,7 +30,7 @@ use crate::tunnel::close_reason;
 pub(crate) struct Messages(Arc<Mutex<Inner>>);
 
 struct Inner {
-    socket: WebSocket,
+    socket: Socket,
     pings: Interval,
     idle_limit: Duration,
     heard: Instant,
@@ -37,15 +41,13 @@ struct Inner {
     /// and then listens on.
     sent: Option<Frames>,
     reproached: bool,
-    /// Whether there are messages that were not sent.
-    unsent: bool,
     /// What reading failed with, as far as the other end should know.
     failed: Option<CloseReason>,
 }
 
 impl Messages {
     /// The messages of `socket`, which may be silent for `idle_limit`.
-    pub(crate) fn new(socket: WebSocket, idle_limit: Duration, flood: Flood) -> Self {
+    pub(crate) fn new(socket: Socket, idle_limit: Duration, flood: Flood) -> Self {
         let now = Instant::now();
         let period = (idle_limit / 3).max(Duration::from_millis(1));
         let mut pings = tokio::time::interval_at(now + period, period);
@@ -59,7 +61,6 @@ impl Messages {
             sent: flood.is_tunnel().then(Frames::default),
             flood,
             reproached: false,
-            unsent: false,
             failed: None,
         })))
     }
@@ -67,9 +68,9 @@ impl Messages {
     /// Tells the other end why the WebSocket closes, and waits a little for it to have heard: a
     /// connection that is dropped with bytes unread is reset, and the reason lost.
     pub(crate) async fn close(&self, reason: CloseReason) {
-        let frame = CloseFrame { code: reason.code(), reason: reason.text().into() };
+        let frame = CloseFrame { code: reason.code().into(), reason: reason.text().into() };
         let mut frame = Some(Message::Close(Some(frame)));
-        let said = poll_fn(|cx| self.locked(|inner| inner.poll_say(&mut frame, cx)));
+        let said = poll_fn(|cx| self.locked(|inner| inner.socket.poll_say(&mut frame, cx)));
         let heard = poll_fn(|cx| self.locked(|inner| inner.poll_over(cx)));
         let goodbye = async {
             if said.await.is_ok() {
@@ -98,15 +99,15 @@ impl Messages {
 /// How long a goodbye may take.
 const GOODBYE: Duration = Duration::from_millis(500);
 
-fn failed(error: axum::Error) -> io::Error {
-    // axum hides the type below, whose crate it does not show either; its text is all there is.
-    let text = error.to_string();
-    let kind = if text.starts_with("Space limit exceeded") {
-        io::ErrorKind::FileTooLarge
-    } else if text.starts_with("WebSocket protocol error") && !text.contains("without closing") {
-        io::ErrorKind::InvalidData
-    } else {
-        io::ErrorKind::ConnectionAborted
+fn failed(error: Error) -> io::Error {
+    let kind = match &error {
+        Error::Io(error) => error.kind(),
+        Error::Capacity(_) => io::ErrorKind::FileTooLarge,
+        Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+            io::ErrorKind::ConnectionAborted
+        }
+        Error::Protocol(_) | Error::Utf8(_) | Error::AttackAttempt => io::ErrorKind::InvalidData,
+        _ => io::ErrorKind::ConnectionAborted,
     };
     io::Error::new(kind, error)
 }
@@ -120,7 +121,7 @@ impl Inner {
             if self.reproached {
                 return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
             }
-            match self.socket.poll_next_unpin(cx) {
+            match self.socket.poll_next(cx) {
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => return Poll::Ready(Some(Err(failed(error)))),
                 Poll::Ready(Some(Ok(message))) => {
@@ -128,14 +129,14 @@ impl Inner {
                     let fine = match &message {
                         Message::Binary(bytes) => self.flood.message(bytes),
                         Message::Ping(_) | Message::Pong(_) => self.flood.control(),
-                        Message::Text(_) | Message::Close(_) => true,
+                        Message::Text(_) | Message::Close(_) | Message::Frame(_) => true,
                     };
                     if !fine {
                         return Poll::Ready(Some(Err(io::ErrorKind::QuotaExceeded.into())));
                     }
                     match message {
                         Message::Binary(bytes) => return Poll::Ready(Some(Ok(bytes))),
-                        Message::Ping(_) | Message::Pong(_) => {}
+                        Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                         Message::Close(_) => return Poll::Ready(None),
                         Message::Text(_) => return Poll::Ready(Some(Err(text_message()))),
                     }
@@ -145,23 +146,9 @@ impl Inner {
         }
     }
 
-    fn poll_say(
-        &mut self,
-        message: &mut Option<Message>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), axum::Error>> {
-        if message.is_some() {
-            ready!(self.socket.poll_ready_unpin(cx))?;
-            if let Some(message) = message.take() {
-                self.socket.start_send_unpin(message)?;
-            }
-        }
-        self.socket.poll_flush_unpin(cx)
-    }
-
     /// Ready once the other end has closed too.
     fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        while let Some(Ok(_)) = ready!(self.socket.poll_next_unpin(cx)) {}
+        while let Some(Ok(_)) = ready!(self.socket.poll_next(cx)) {}
         Poll::Ready(())
     }
 
@@ -169,13 +156,23 @@ impl Inner {
         self.stuck.is_some_and(|since| since.elapsed() >= self.idle_limit)
     }
 
-    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), axum::Error>> {
-        if !self.unsent {
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.socket.unsent() == 0 {
             return Poll::Ready(Ok(()));
         }
-        let sent = self.socket.poll_flush_unpin(cx);
-        self.unsent = sent.is_pending();
+        let sent = self.socket.poll_flush(cx);
         self.took(sent)
+    }
+
+    /// Ready where there is room for one more message.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.socket.unsent() >= SEND_BYTES {
+            let sent = self.poll_send(cx)?;
+            if sent.is_pending() && self.socket.unsent() >= SEND_BYTES {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 
     /// Remembers since when the other end takes nothing.
@@ -193,11 +190,9 @@ impl Inner {
         if self.heard.elapsed() >= self.idle_limit {
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
-        // A socket whose buffer is full needs no ping to find out whether it lives.
-        if let Poll::Ready(ready) = self.socket.poll_ready_unpin(cx) {
-            ready.map_err(failed)?;
-            self.socket.start_send_unpin(Message::Ping(Bytes::new())).map_err(failed)?;
-            let _ = self.socket.poll_flush_unpin(cx).map_err(failed)?;
+        // A socket that takes nothing needs no ping to find out whether it lives.
+        if self.stuck.is_none() {
+            let _ = self.socket.poll_say(&mut Some(Message::Ping(Bytes::new())), cx).map_err(failed)?;
         }
         Poll::Ready(Ok(()))
     }
@@ -221,25 +216,20 @@ impl Stream for Messages {
     }
 }
 
-impl Sink<Vec<u8>> for Messages {
+impl<B: Into<Bytes>> Sink<B> for Messages {
     type Error = io::Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.locked(|inner| match inner.socket.poll_ready_unpin(cx) {
-            // There is room left, which says nothing of the other end.
-            Poll::Ready(ready) => Poll::Ready(ready),
-            Poll::Pending => inner.took(Poll::Pending),
-        })
-        .map_err(failed)
+        self.locked(|inner| inner.poll_room(cx)).map_err(failed)
     }
 
-    fn start_send(self: Pin<&mut Self>, message: Vec<u8>) -> io::Result<()> {
+    fn start_send(self: Pin<&mut Self>, message: B) -> io::Result<()> {
+        let message = message.into();
         self.locked(|inner| {
             if let Some(sent) = &mut inner.sent {
                 inner.reproached |= sent.see(&message).reproach;
             }
-            inner.unsent = true;
-            inner.socket.start_send_unpin(Message::Binary(message.into())).map_err(failed)
+            inner.socket.send(message).map_err(failed)
         })
     }
 

@@ -8,15 +8,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::body::Bytes;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
-use axum::extract::ws::{WebSocket, WebSocketUpgrade};
 use axum::extract::{Extension, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
-use axum::response::{IntoResponse as _, Response};
-use portolan_mux::{CloseReason, MessageIo, RefusalCode, Target};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::Response;
+use portolan_mux::{CloseReason, RefusalCode, Target};
 use tokio::net::TcpStream;
-use tokio_util::compat::FuturesAsyncReadCompatExt as _;
 
 use crate::auth::DEFAULT_DEPLOYMENT;
 use crate::dial::dial;
@@ -25,7 +21,9 @@ use crate::guard::{Peer, admit, plain, socket_places};
 use crate::messages::Messages;
 use crate::relay::{Halves, relay};
 use crate::server::Shared;
+use crate::socket::Socket;
 use crate::tunnel::{expired, sized};
+use crate::upgrade::Upgrade;
 
 /// The subprotocol that a client offers, where it offers any: what websockify calls it.
 pub(crate) const PLAIN_PROTOCOL: &str = "binary";
@@ -36,17 +34,15 @@ pub(crate) async fn upgrade(
     Extension(peer): Extension<Peer>,
     Path(path): Path<Vec<(String, String)>>,
     headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<Upgrade, Response>,
 ) -> Result<Response, Response> {
     let part = |wanted: &str| {
         path.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_str())
     };
     let name = part("deployment").unwrap_or(DEFAULT_DEPLOYMENT);
     let admitted = admit(&shared, &peer, &headers, name)?;
-    let upgrade = upgrade.map_err(|rejection| rejection.into_response())?;
-    let upgrade = upgrade.protocols([PLAIN_PROTOCOL]);
-    if headers.contains_key(header::SEC_WEBSOCKET_PROTOCOL) && upgrade.selected_protocol().is_none()
-    {
+    let mut upgrade = upgrade?;
+    if !upgrade.select(PLAIN_PROTOCOL) && upgrade.offers_protocols() {
         let text = format!("This endpoint speaks the subprotocol {PLAIN_PROTOCOL}, or none.");
         return Err(plain(StatusCode::BAD_REQUEST, &text));
     }
@@ -57,7 +53,7 @@ pub(crate) async fn upgrade(
         shared.refuse(undialled.cause, admitted.client, &undialled.detail);
         plain(status(undialled.code), &undialled.text)
     })?;
-    Ok(sized(upgrade.write_buffer_size(0), &shared).on_upgrade(move |socket| {
+    Ok(upgrade.accept(sized(&shared), move |socket| {
         let tasks = shared.tasks.clone();
         tasks.track_future(async move {
             let _places = places;
@@ -70,13 +66,12 @@ pub(crate) async fn upgrade(
     }))
 }
 
-async fn serve(socket: WebSocket, member: TcpStream, shared: &Shared, lifetime: Option<Duration>) {
+async fn serve(socket: Socket, member: TcpStream, shared: &Shared, lifetime: Option<Duration>) {
     let flood = Flood::new(shared.limits.pings_per_second, false);
     let messages = Messages::new(socket, shared.limits.idle, flood);
-    // Each half is one of its own: what is read is then written to the member from where it is.
-    let half = || MessageIo::<_, Bytes>::new(messages.clone()).compat();
+    let halves = (messages.clone(), messages.clone());
     let ended = tokio::select! {
-        () = relay((half(), half()), member, Halves::Together, shared) => messages.ended(),
+        () = relay(halves, member, Halves::Together, shared) => messages.ended(),
         () = expired(lifetime) => CloseReason::Expired,
     };
     messages

@@ -1,15 +1,14 @@
 //! Bytes both ways between a client's stream and a member.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::{
-    AsyncBufRead, AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, ReadBuf,
-};
+use bytes::{Bytes, BytesMut};
+use futures_util::{Sink, SinkExt as _, Stream, TryStreamExt as _};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep};
 
 use crate::limits::{COPY_BYTES, PLAIN_COPY_BYTES};
@@ -24,25 +23,26 @@ pub(crate) enum Halves {
     Together,
 }
 
-/// Carries bytes between a client's two halves and a member until both sides have ended, one
-/// breaks, or the bridge drains and nothing is awaited.
-pub(crate) async fn relay<R, W>(
-    (client_reader, client_writer): (R, W),
+/// Carries bytes between a client, which sends and takes them in pieces, and a member until both
+/// sides have ended, one breaks, or the bridge drains and nothing is awaited.
+pub(crate) async fn relay<R, B, W>(
+    (from_client, to_client): (R, W),
     mut member: TcpStream,
     halves: Halves,
     shared: &Shared,
 ) where
-    R: AsyncBufRead + Unpin,
-    W: AsyncWrite + Unpin,
+    R: Stream<Item = io::Result<B>> + Unpin,
+    B: AsRef<[u8]>,
+    W: Sink<Bytes, Error = io::Error> + Unpin,
 {
     let (member_reader, member_writer) = member.split();
     let state = State::default();
-    let up = pump(client_reader, member_writer, &state, Way::Up, shared);
+    let up = up(from_client, member_writer, &state, shared);
     let most = match halves {
         Halves::Apart => COPY_BYTES,
         Halves::Together => PLAIN_COPY_BYTES,
     };
-    let down = pump(Buffered::new(member_reader, most), client_writer, &state, Way::Down, shared);
+    let down = down((member_reader, Size::new(most)), to_client, &state, shared);
     // Where one side breaks, dropping both resets the other: there is nobody else to tell.
     tokio::select! {
         () = both(up, down, halves) => {}
@@ -77,114 +77,72 @@ struct State {
     half_closed: AtomicBool,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    Up,
-    Down,
+/// What the client sends goes to the member from where it is.
+async fn up<B: AsRef<[u8]>>(
+    mut from_client: impl Stream<Item = io::Result<B>> + Unpin,
+    mut member: WriteHalf<'_>,
+    state: &State,
+    shared: &Shared,
+) -> io::Result<()> {
+    while let Some(bytes) = from_client.try_next().await? {
+        let bytes = bytes.as_ref();
+        state.moved(true);
+        member.write_all(bytes).await?;
+        shared.metrics.up.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    }
+    state.half_closed.store(true, Ordering::Relaxed);
+    member.shutdown().await
 }
 
-async fn pump<R, W>(
-    mut reader: R,
-    mut writer: W,
+/// What the member sends goes to the client from where it was read to.
+async fn down(
+    (mut member, mut size): (ReadHalf<'_>, Size),
+    mut to_client: impl Sink<Bytes, Error = io::Error> + Unpin,
     state: &State,
-    way: Way,
     shared: &Shared,
-) -> io::Result<()>
-where
-    R: AsyncBufRead + Unpin,
-    W: AsyncWrite + Unpin,
-{
-    let counter = match way {
-        Way::Up => &shared.metrics.up,
-        Way::Down => &shared.metrics.down,
-    };
+) -> io::Result<()> {
+    let mut buffer = BytesMut::new();
     loop {
-        let bytes = reader.fill_buf().await?;
-        let count = bytes.len();
+        // What was sent meanwhile is used again, where it is large enough.
+        buffer.reserve(size.bytes);
+        let count = member.read_buf(&mut buffer).await?;
         if count == 0 {
             state.half_closed.store(true, Ordering::Relaxed);
-            return writer.shutdown().await;
+            return to_client.close().await;
         }
-        state.awaiting.store(way == Way::Up, Ordering::Relaxed);
-        state.moves.fetch_add(1, Ordering::Relaxed);
-        writer.write_all(bytes).await?;
-        writer.flush().await?;
-        counter.fetch_add(count as u64, Ordering::Relaxed);
-        reader.consume(count);
-    }
-}
-
-/// Reads into a buffer: small while little comes, for most streams rest most of the time.
-pub(crate) struct Buffered<R> {
-    reader: R,
-    buffer: Buffer,
-    /// What of it is read and not yet consumed.
-    unread: std::ops::Range<usize>,
-}
-
-impl<R: AsyncRead + Unpin> Buffered<R> {
-    /// Reads at most `most` bytes at a time.
-    pub(crate) fn new(reader: R, most: usize) -> Self {
-        Self { reader, buffer: Buffer::new(most), unread: 0..0 }
-    }
-}
-
-impl<R: AsyncRead + Unpin> AsyncRead for Buffered<R> {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let count = bytes.len().min(buf.remaining());
-        buf.put_slice(&bytes[..count]);
-        self.consume(count);
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl<R: AsyncRead + Unpin> AsyncBufRead for Buffered<R> {
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        if this.unread.is_empty() {
-            let mut into = ReadBuf::new(&mut this.buffer.bytes);
-            ready!(Pin::new(&mut this.reader).poll_read(cx, &mut into))?;
-            this.unread = 0..into.filled().len();
-        }
-        Poll::Ready(Ok(&this.buffer.bytes[this.unread.clone()]))
-    }
-
-    fn consume(mut self: Pin<&mut Self>, count: usize) {
-        self.unread.start += count;
-        if self.unread.is_empty() {
-            let read = self.unread.end;
-            self.buffer.fit(read);
+        state.moved(false);
+        to_client.send(buffer.split().freeze()).await?;
+        shared.metrics.down.fetch_add(count as u64, Ordering::Relaxed);
+        if size.fit(count) {
+            buffer = BytesMut::new();
         }
     }
 }
 
-/// What one way reads into.
-struct Buffer {
-    bytes: Vec<u8>,
+/// How much is read at once: little while little comes, for most streams rest most of the time.
+struct Size {
+    bytes: usize,
     most: usize,
     /// Reads in a row that a small one would have held.
     small: u32,
 }
 
-impl Buffer {
+impl Size {
     fn new(most: usize) -> Self {
-        Self { bytes: vec![0; REST_BYTES], most, small: 0 }
+        Self { bytes: REST_BYTES, most, small: 0 }
     }
 
-    /// Grows where a read has filled it, and shrinks where none has for a while.
-    fn fit(&mut self, count: usize) {
-        if count == self.bytes.len() && count < self.most {
-            self.bytes = vec![0; (4 * count).min(self.most)];
+    /// Grows where a read has filled it, and shrinks where none has for a while; whether it shrank.
+    fn fit(&mut self, count: usize) -> bool {
+        if count >= self.bytes {
+            self.bytes = (4 * self.bytes).min(self.most);
         }
         self.small = if count < REST_BYTES { self.small + 1 } else { 0 };
-        if self.small > SMALL_READS && self.bytes.len() > REST_BYTES {
-            self.bytes = vec![0; REST_BYTES];
+        let shrinks = self.small > SMALL_READS && self.bytes > REST_BYTES;
+        if shrinks {
+            self.bytes = REST_BYTES;
         }
+        shrinks
     }
 }
 
@@ -195,9 +153,9 @@ const SMALL_READS: u32 = 32;
 /// Ends where a half-closed stream has rested for `limit`.
 async fn rested(state: &State, limit: Duration) {
     loop {
-        let before = state.half_closed.load(Ordering::Relaxed).then(|| state.moved());
+        let before = state.half_closed.load(Ordering::Relaxed).then(|| state.moves());
         sleep(limit).await;
-        if before == Some(state.moved()) {
+        if before == Some(state.moves()) {
             return;
         }
     }
@@ -209,9 +167,9 @@ async fn drained(state: &State, shared: &Shared) {
     shared.draining.cancelled().await;
     let deadline = Instant::now() + shared.limits.drain;
     loop {
-        let before = state.moved();
+        let before = state.moves();
         sleep(QUIET).await;
-        let quiet = before == state.moved() && !state.awaiting.load(Ordering::Relaxed);
+        let quiet = before == state.moves() && !state.awaiting.load(Ordering::Relaxed);
         if quiet || Instant::now() >= deadline {
             return;
         }
@@ -219,7 +177,13 @@ async fn drained(state: &State, shared: &Shared) {
 }
 
 impl State {
-    fn moved(&self) -> u64 {
+    /// Bytes were moved, to the member (`up`) or from it.
+    fn moved(&self, up: bool) {
+        self.awaiting.store(up, Ordering::Relaxed);
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn moves(&self) -> u64 {
         self.moves.load(Ordering::Relaxed)
     }
 }
@@ -233,19 +197,19 @@ mod tests {
 
     #[test]
     fn a_buffer_grows_with_what_comes_and_shrinks_when_little_does() {
-        let mut buffer = Buffer::new(COPY_BYTES);
+        let mut size = Size::new(COPY_BYTES);
         let mut sizes = Vec::new();
         for _ in 0..6 {
-            buffer.fit(buffer.bytes.len());
-            sizes.push(buffer.bytes.len());
+            assert!(!size.fit(size.bytes));
+            sizes.push(size.bytes);
         }
         assert_eq!(sizes[..3], [4096, 16_384, 65_536]);
         assert_eq!(sizes[5], COPY_BYTES);
         for _ in 0..SMALL_READS {
-            buffer.fit(200);
+            assert!(!size.fit(200));
         }
-        assert_eq!(buffer.bytes.len(), COPY_BYTES);
-        buffer.fit(200);
-        assert_eq!(buffer.bytes.len(), REST_BYTES);
+        assert_eq!(size.bytes, COPY_BYTES);
+        assert!(size.fit(200));
+        assert_eq!(size.bytes, REST_BYTES);
     }
 }

@@ -8,12 +8,10 @@ use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::time::Duration;
 
-use axum::extract::ws::WebSocketUpgrade;
-use axum::extract::ws::rejection::WebSocketUpgradeRejection;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
-use futures_util::StreamExt as _;
+use axum::response::Response;
+use futures_util::{AsyncWriteExt as _, StreamExt as _};
 use futures_util::stream::FuturesUnordered;
 use portolan::transport::{DnsRecord, RecordKind};
 use portolan_mux::{
@@ -22,19 +20,20 @@ use portolan_mux::{
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
-use tokio_util::compat::FuturesAsyncReadCompatExt as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::auth::DEFAULT_DEPLOYMENT;
 use crate::dial::dial;
 use crate::eager::Eager;
 use crate::flood::Flood;
 use crate::guard::{Peer, admit, plain, socket_places};
-use crate::limits::{COPY_BYTES, STREAM_BYTES, UNSENT_BYTES};
+use crate::limits::STREAM_BYTES;
 use crate::messages::Messages;
 use crate::metrics::Cause;
-use crate::relay::{Buffered, Halves, relay};
+use crate::relay::{Halves, relay};
 use crate::served::Served;
 use crate::server::Shared;
+use crate::upgrade::Upgrade;
 
 /// `GET /tunnel` and `/tunnel/NAME`.
 pub(crate) async fn upgrade(
@@ -42,13 +41,12 @@ pub(crate) async fn upgrade(
     Extension(peer): Extension<Peer>,
     deployment: Option<Path<String>>,
     headers: HeaderMap,
-    upgrade: Result<WebSocketUpgrade, WebSocketUpgradeRejection>,
+    upgrade: Result<Upgrade, Response>,
 ) -> Result<Response, Response> {
     let name = deployment.as_ref().map_or(DEFAULT_DEPLOYMENT, |Path(name)| name);
     let admitted = admit(&shared, &peer, &headers, name)?;
-    let upgrade = upgrade.map_err(IntoResponse::into_response)?.protocols([SUBPROTOCOL]);
-    let upgrade = upgrade.write_buffer_size(SEND_BYTES);
-    if upgrade.selected_protocol().is_none() {
+    let mut upgrade = upgrade?;
+    if !upgrade.select(SUBPROTOCOL) {
         let text = format!("This tunnel speaks the WebSocket subprotocol {SUBPROTOCOL} only.");
         return Err(plain(StatusCode::BAD_REQUEST, &text));
     }
@@ -59,7 +57,7 @@ pub(crate) async fn upgrade(
         served: admitted.served,
         client: admitted.client,
     });
-    Ok(sized(upgrade, &shared).on_upgrade(move |socket| {
+    Ok(upgrade.accept(sized(&shared), move |socket| {
         let tasks = shared.tasks.clone();
         // Tracked here: the task of the upgrade is not.
         tasks.track_future(async move {
@@ -75,17 +73,13 @@ pub(crate) async fn upgrade(
     }))
 }
 
-/// Bounds what a WebSocket may hold.
-pub(crate) fn sized(upgrade: WebSocketUpgrade, shared: &Shared) -> WebSocketUpgrade {
-    upgrade
-        .max_message_size(shared.limits.frame)
-        .max_frame_size(shared.limits.frame)
-        .max_write_buffer_size(UNSENT_BYTES)
+/// Bounds what a WebSocket may hold of what it reads.
+pub(crate) fn sized(shared: &Shared) -> WebSocketConfig {
+    WebSocketConfig::default()
+        .max_message_size(Some(shared.limits.frame))
+        .max_frame_size(Some(shared.limits.frame))
         .read_buffer_size(READ_BYTES)
 }
-
-/// What is gathered of a tunnel's frames before it is sent, at most.
-const SEND_BYTES: usize = 256 * 1024;
 
 /// What one read of a WebSocket takes, at most. The buffer is filled with zeros before each read,
 /// and every WebSocket keeps one: larger is slower for small messages, and costs idle tunnels.
@@ -216,8 +210,8 @@ impl Session {
         let Ok(stream) = request.accept(begun.elapsed()).await else { return };
         let _held = shared.metrics.streams.hold();
         tracing::debug!(client = %self.client, %target, "stream opened");
-        let (reader, writer) = tokio::io::split(stream.compat());
-        relay((Buffered::new(reader, COPY_BYTES), writer), member, Halves::Apart, shared).await;
+        let (reader, writer) = stream.halves();
+        relay((reader, writer.into_sink()), member, Halves::Apart, shared).await;
     }
 
     async fn look_up(&self, request: Request, question: &Question) {

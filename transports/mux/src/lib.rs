@@ -22,6 +22,7 @@
 
 mod client;
 mod codec;
+mod halves;
 mod lookup;
 mod message;
 mod server;
@@ -29,10 +30,11 @@ mod stream;
 
 pub use client::{ClientDriver, ClientTunnel};
 pub use codec::{CloseReason, CodecError, Decoded, Refusal, RefusalCode, Status, Target};
+pub use halves::{ReadHalf, WriteHalf};
 pub use lookup::{Open, Question, Record, RecordType};
 pub use message::MessageIo;
 pub use server::{Incoming, Request, ServerTunnel};
-pub use stream::TunnelStream;
+pub use stream::{Chunk, TunnelStream};
 
 /// The WebSocket subprotocol both ends ask for and offer.
 pub const SUBPROTOCOL: &str = "portolan.v1";

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use futures_io::{AsyncRead, AsyncWrite};
+use futures_util::Stream as _;
 
 use crate::codec::{Decoded, Refusal, Status};
 
@@ -117,6 +118,13 @@ impl TunnelStream {
         })
     }
 
+    /// yamux shows a reset as an end; an end that the other side announced leaves our half open.
+    fn cut_off(&self) -> Option<io::Error> {
+        let reset = || io::Error::new(io::ErrorKind::ConnectionReset, "the stream was reset");
+        let is_cut_off = self.inner.is_closed() && !self.write_closed;
+        is_cut_off.then(|| self.tunnel.error().unwrap_or_else(reset))
+    }
+
     /// yamux calls every failed write a write of zero bytes; say what happened instead.
     fn broken(&self, error: io::Error) -> io::Error {
         if error.kind() != io::ErrorKind::WriteZero {
@@ -152,6 +160,55 @@ impl TunnelStream {
 /// How much payload travels in the frame of the open request, beside it.
 const FIRST_WRITE_BYTES: usize = 8 * 1024;
 
+impl TunnelStream {
+    /// What came, piece by piece, from where it is; pieces that are small and there already are
+    /// joined. `None` is the end.
+    pub(crate) fn poll_chunk(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<io::Result<Chunk>>> {
+        ready!(self.poll_request(cx))?;
+        ready!(self.poll_answer(cx))?;
+        let Some(first) = ready!(Pin::new(&mut self.inner).poll_next(cx)?) else {
+            return Poll::Ready(self.cut_off().map(Err));
+        };
+        if first.as_ref().len() > JOINED_BYTES {
+            return Poll::Ready(Some(Ok(Chunk(Piece::Whole(first)))));
+        }
+        let mut joined = first.as_ref().to_vec();
+        while joined.len() <= JOINED_BYTES {
+            match Pin::new(&mut self.inner).poll_next(cx) {
+                Poll::Ready(Some(Ok(next))) => joined.extend_from_slice(next.as_ref()),
+                // An end or an error is there again at the next call.
+                Poll::Ready(_) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Some(Ok(Chunk(Piece::Joined(joined)))))
+    }
+}
+
+/// Up to here, a copy costs less than a system call.
+const JOINED_BYTES: usize = 8 * 1024;
+
+/// Bytes of a stream as they came.
+#[derive(Debug)]
+pub struct Chunk(Piece);
+
+#[derive(Debug)]
+enum Piece {
+    Whole(yamux::Packet),
+    Joined(Vec<u8>),
+}
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        match &self.0 {
+            Piece::Whole(packet) => packet.as_ref(),
+            Piece::Joined(bytes) => bytes,
+        }
+    }
+}
+
 fn ready_count(poll: &Poll<io::Result<usize>>) -> usize {
     match poll {
         Poll::Ready(Ok(count)) => *count,
@@ -168,10 +225,11 @@ impl AsyncRead for TunnelStream {
         ready!(self.poll_request(cx))?;
         ready!(self.poll_answer(cx))?;
         let count = ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        // yamux shows a reset as an end; an end that the other side announced leaves our half open.
-        if count == 0 && !buf.is_empty() && self.inner.is_closed() && !self.write_closed {
-            let reset = || io::Error::new(io::ErrorKind::ConnectionReset, "the stream was reset");
-            return Poll::Ready(Err(self.tunnel.error().unwrap_or_else(reset)));
+        if count == 0
+            && !buf.is_empty()
+            && let Some(error) = self.cut_off()
+        {
+            return Poll::Ready(Err(error));
         }
         Poll::Ready(Ok(count))
     }

@@ -1,0 +1,221 @@
+//! A server's WebSocket that sends data from where they are.
+//!
+//! tungstenite reads, answers pings and closes. What it sends it copies behind its header, and moves
+//! again whenever the operating system takes a part of it; so the frames of data, which are most of
+//! what a bridge sends, go past it, header and payload in one system call.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_util::{SinkExt as _, StreamExt as _};
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_tungstenite::WebSocketStream;
+use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
+use tokio_tungstenite::tungstenite::{Error, Message};
+
+/// One WebSocket.
+pub(crate) struct Socket<S = TokioIo<Upgraded>> {
+    inner: WebSocketStream<Past<S>>,
+    /// A close frame was said or heard: no data follow it.
+    closing: bool,
+}
+
+impl Socket {
+    pub(crate) async fn new(upgraded: Upgraded, config: WebSocketConfig) -> Self {
+        Self::over(TokioIo::new(upgraded), config).await
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
+    async fn over(io: S, config: WebSocketConfig) -> Self {
+        let past = Past { io, frames: VecDeque::new(), unsent: 0, mid_frame: false };
+        let inner = WebSocketStream::from_raw_socket(past, Role::Server, Some(config)).await;
+        Self { inner, closing: false }
+    }
+
+    /// The next message, control frames among them.
+    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+        let next = ready!(self.inner.poll_next_unpin(cx));
+        self.closing |= matches!(next, Some(Ok(Message::Close(_))) | None);
+        Poll::Ready(next)
+    }
+
+    /// Bytes of data that are still to be sent.
+    pub(crate) fn unsent(&self) -> usize {
+        self.inner.get_ref().unsent
+    }
+
+    /// Takes a binary message, to send it when it is flushed.
+    ///
+    /// # Errors
+    ///
+    /// The WebSocket is closing.
+    pub(crate) fn send(&mut self, payload: Bytes) -> Result<(), Error> {
+        if self.closing {
+            return Err(Error::AlreadyClosed);
+        }
+        self.inner.get_mut().push(payload);
+        Ok(())
+    }
+
+    /// Says `message`, a control frame, and sends it as far as that goes at once.
+    pub(crate) fn poll_say(
+        &mut self,
+        message: &mut Option<Message>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Error>> {
+        if message.is_some() {
+            ready!(self.inner.poll_ready_unpin(cx))?;
+            if let Some(message) = message.take() {
+                self.closing |= message.is_close();
+                self.inner.start_send_unpin(message)?;
+            }
+        }
+        self.poll_flush(cx)
+    }
+
+    /// Sends everything.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
+        if self.inner.get_ref().mid_frame {
+            ready!(self.inner.poll_flush_unpin(cx))?;
+        }
+        ready!(self.inner.get_mut().poll_drain(cx))?;
+        self.inner.poll_flush_unpin(cx)
+    }
+}
+
+/// The connection below, and the frames of data that go past the WebSocket's own.
+struct Past<S> {
+    io: S,
+    frames: VecDeque<Frame>,
+    unsent: usize,
+    /// The last that the WebSocket itself sent went in part: nothing may come between.
+    mid_frame: bool,
+}
+
+/// A binary message in one frame, from a server: not masked.
+struct Frame {
+    header: [u8; MOST_HEADER],
+    /// What of the header is still to be sent.
+    head: std::ops::Range<u8>,
+    payload: Bytes,
+}
+
+const MOST_HEADER: usize = 10;
+/// FIN and the opcode of binary data (RFC 6455, section 5.2).
+const BINARY: u8 = 0x82;
+
+impl Frame {
+    fn new(payload: Bytes) -> Self {
+        let mut header = [0; MOST_HEADER];
+        header[0] = BINARY;
+        let length = payload.len();
+        let head = if let Ok(short @ ..126) = u8::try_from(length) {
+            header[1] = short;
+            2
+        } else if let Ok(medium) = u16::try_from(length) {
+            header[1] = 126;
+            header[2..4].copy_from_slice(&medium.to_be_bytes());
+            4
+        } else {
+            header[1] = 127;
+            header[2..].copy_from_slice(&(length as u64).to_be_bytes());
+            10
+        };
+        Self { header, head: 0..head, payload }
+    }
+
+    fn head(&self) -> &[u8] {
+        &self.header[usize::from(self.head.start)..usize::from(self.head.end)]
+    }
+
+    fn len(&self) -> usize {
+        self.head.len() + self.payload.len()
+    }
+
+    /// Forgets the first `count` bytes, or all; how many it has forgotten.
+    fn advance(&mut self, count: usize) -> usize {
+        let count = count.min(self.len());
+        let head = count.min(self.head.len());
+        self.head.start += head as u8;
+        drop(self.payload.split_to(count - head));
+        count
+    }
+}
+
+/// Parts in one system call, at most.
+const PARTS: usize = 32;
+
+impl<S: AsyncWrite + Unpin> Past<S> {
+    fn push(&mut self, payload: Bytes) {
+        let frame = Frame::new(payload);
+        self.unsent += frame.len();
+        self.frames.push_back(frame);
+    }
+
+    fn poll_drain(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.unsent > 0 {
+            let mut parts = [IoSlice::new(&[]); PARTS];
+            let mut count = 0;
+            for frame in self.frames.iter().take(PARTS / 2) {
+                for part in [frame.head(), &frame.payload] {
+                    parts[count] = IoSlice::new(part);
+                    count += usize::from(!part.is_empty());
+                }
+            }
+            let io = Pin::new(&mut self.io);
+            let mut sent = ready!(io.poll_write_vectored(cx, &parts[..count]))?;
+            if sent == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.unsent -= sent;
+            while let Some(frame) = self.frames.front_mut() {
+                sent -= frame.advance(sent);
+                if frame.len() > 0 {
+                    break;
+                }
+                self.frames.pop_front();
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Past<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_read(cx, buf)
+    }
+}
+
+/// The WebSocket's own frames, each after the data that were there before it began.
+impl<S: AsyncWrite + Unpin> AsyncWrite for Past<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if !self.mid_frame {
+            ready!(self.poll_drain(cx))?;
+        }
+        let count = ready!(Pin::new(&mut self.io).poll_write(cx, buf))?;
+        self.mid_frame = count < buf.len();
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
