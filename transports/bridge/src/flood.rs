@@ -12,16 +12,11 @@ pub(crate) struct Flood {
 }
 
 impl Flood {
-    /// Allows `rate` a second, and those of a few seconds at once. `tunnel`: the messages are
-    /// yamux, which has pings of its own.
+    /// Allows `rate` a second, and those of a few seconds at once. `tunnel`: the messages carry a
+    /// tunnel's frames, which have pings of their own.
     pub(crate) fn new(rate: u32, tunnel: bool) -> Self {
         let bucket = Bucket::new(rate, rate.saturating_mul(BURST_SECS), Instant::now());
         Self { bucket, frames: tunnel.then(Frames::default) }
-    }
-
-    /// Whether the messages are yamux.
-    pub(crate) fn is_tunnel(&self) -> bool {
-        self.frames.is_some()
     }
 
     /// A ping or pong of the WebSocket; whether that is still fine.
@@ -33,7 +28,7 @@ impl Flood {
     pub(crate) fn message(&mut self, bytes: &[u8]) -> bool {
         let idle = match &mut self.frames {
             _ if bytes.is_empty() => 1,
-            Some(frames) => frames.see(bytes).idle,
+            Some(frames) => frames.see(bytes),
             None => 0,
         };
         idle == 0 || self.bucket.take(idle, Instant::now())
@@ -42,7 +37,7 @@ impl Flood {
 
 const BURST_SECS: u32 = 5;
 
-/// Follows the frames of yamux through messages, whose bounds are not theirs.
+/// Follows a tunnel's frames through messages, whose bounds are not theirs.
 #[derive(Debug, Default)]
 pub(crate) struct Frames {
     header: [u8; HEADER],
@@ -55,32 +50,23 @@ pub(crate) struct Frames {
 /// Version 1, type 1, flags 2, stream 4, length 4.
 const HEADER: usize = 12;
 
-/// What was among the frames of a message.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
-    /// Frames that carry nothing.
-    pub(crate) idle: u32,
-    /// Whether one says that the other end broke the protocol.
-    pub(crate) reproach: bool,
-}
-
 impl Frames {
-    /// What ends in `bytes`.
-    pub(crate) fn see(&mut self, mut bytes: &[u8]) -> Seen {
-        let mut seen = Seen::default();
+    /// How many frames that carry nothing end in `bytes`.
+    pub(crate) fn see(&mut self, mut bytes: &[u8]) -> u32 {
+        let mut idle = 0;
         loop {
             let skipped = self.body.min(bytes.len());
             self.body -= skipped;
             bytes = &bytes[skipped..];
             if bytes.is_empty() {
-                return seen;
+                return idle;
             }
             let taken = (HEADER - self.filled).min(bytes.len());
             self.header[self.filled..self.filled + taken].copy_from_slice(&bytes[..taken]);
             self.filled += taken;
             bytes = &bytes[taken..];
             if self.filled < HEADER {
-                return seen;
+                return idle;
             }
             self.filled = 0;
             let [_, kind, f1, f0, _, _, _, _, l3, l2, l1, l0] = self.header;
@@ -96,8 +82,7 @@ impl Frames {
                 PING => flags != ACK,
                 _ => false,
             };
-            seen.idle += u32::from(is_idle);
-            seen.reproach |= kind == GO_AWAY && length != 0;
+            idle += u32::from(is_idle);
         }
     }
 }
@@ -105,7 +90,6 @@ impl Frames {
 const DATA: u8 = 0;
 const WINDOW_UPDATE: u8 = 1;
 const PING: u8 = 2;
-const GO_AWAY: u8 = 3;
 const ACK: u16 = 2;
 /// Whoever gives less credit at a time makes work: everybody else gives half a window.
 const LEAST_CREDIT: u32 = 1024;
@@ -136,15 +120,9 @@ mod tests {
         .concat();
         for cut in 1..stream.len() {
             let mut frames = Frames::default();
-            let idle: u32 = stream.chunks(cut).map(|message| frames.see(message).idle).sum();
+            let idle: u32 = stream.chunks(cut).map(|message| frames.see(message)).sum();
             assert_eq!(idle, 3, "in messages of {cut}");
         }
-    }
-
-    #[test]
-    fn a_reproach_is_a_goodbye_with_a_reason() {
-        let seen = |code| Frames::default().see(&frame(GO_AWAY, 0, code, 0)).reproach;
-        assert!(!seen(0) && seen(1) && seen(2));
     }
 
     #[test]

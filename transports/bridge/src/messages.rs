@@ -14,13 +14,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Sink, Stream};
-use portolan_mux::CloseReason;
+use portolan_mux::{CloseReason, Frame};
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_tungstenite::tungstenite::error::ProtocolError;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::flood::{Flood, Frames};
+use crate::flood::Flood;
 use crate::limits::SEND_BYTES;
 use crate::socket::Socket;
 use crate::tunnel::close_reason;
@@ -37,10 +37,6 @@ struct Inner {
     /// Since when the other end takes nothing.
     stuck: Option<Instant>,
     flood: Flood,
-    /// What is sent, where that is a tunnel: yamux tells the other end that it broke the protocol,
-    /// and then listens on.
-    sent: Option<Frames>,
-    reproached: bool,
     /// What reading failed with, as far as the other end should know.
     failed: Option<CloseReason>,
 }
@@ -58,9 +54,7 @@ impl Messages {
             idle_limit,
             heard: now,
             stuck: None,
-            sent: flood.is_tunnel().then(Frames::default),
             flood,
-            reproached: false,
             failed: None,
         })))
     }
@@ -117,9 +111,6 @@ impl Inner {
         loop {
             if self.is_stuck() {
                 return Poll::Ready(Some(Err(io::ErrorKind::TimedOut.into())));
-            }
-            if self.reproached {
-                return Poll::Ready(Some(Err(io::ErrorKind::InvalidData.into())));
             }
             match self.socket.poll_next(cx) {
                 Poll::Ready(None) => return Poll::Ready(None),
@@ -216,34 +207,52 @@ impl Stream for Messages {
     }
 }
 
-impl<B: Into<Bytes>> Sink<B> for Messages {
+/// Those of a socket without a tunnel: what is flushed is sent.
+impl Sink<Bytes> for Messages {
     type Error = io::Error;
 
     fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.locked(|inner| inner.poll_room(cx)).map_err(failed)
     }
 
-    fn start_send(self: Pin<&mut Self>, message: B) -> io::Result<()> {
-        let message = message.into();
-        self.locked(|inner| {
-            if let Some(sent) = &mut inner.sent {
-                inner.reproached |= sent.see(&message).reproach;
-            }
-            inner.socket.send(message).map_err(failed)
-        })
+    fn start_send(self: Pin<&mut Self>, message: Bytes) -> io::Result<()> {
+        self.locked(|inner| inner.socket.send_bare(message)).map_err(failed)
     }
 
-    /// A tunnel's messages are left for [`Messages::send`], which sends them together.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.locked(|inner| match inner.flood.is_tunnel() {
-            true => Poll::Ready(Ok(())),
-            false => inner.poll_send(cx),
-        })
-        .map_err(failed)
+        self.locked(|inner| inner.poll_send(cx)).map_err(failed)
     }
 
     /// Sends only: the close frame, with its reason, is [`Messages::close`]'s.
     fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.locked(|inner| inner.poll_send(cx)).map_err(failed)
+    }
+}
+
+/// Those of a tunnel, each with one frame; flushing leaves them for [`Messages::send`], which sends
+/// them together.
+impl portolan_mux::Messages for Messages {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        Stream::poll_next(Pin::new(self), cx)
+    }
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.locked(|inner| inner.poll_room(cx)).map_err(failed)
+    }
+
+    fn send(&mut self, frame: Frame) -> io::Result<()> {
+        self.locked(|inner| match frame.into_parts() {
+            (Some(header), body) => inner.socket.send(&header, body),
+            (None, whole) => inner.socket.send_bare(whole),
+        })
+        .map_err(failed)
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.locked(|inner| inner.poll_send(cx)).map_err(failed)
     }
 }

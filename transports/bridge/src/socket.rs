@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
@@ -39,7 +40,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// The next message, control frames among them.
-    pub(crate) fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Message, Error>>> {
+    pub(crate) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Message, Error>>> {
         let next = ready!(self.inner.poll_next_unpin(cx));
         self.closing |= matches!(next, Some(Ok(Message::Close(_))) | None);
         Poll::Ready(next)
@@ -50,16 +54,29 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         self.inner.get_ref().unsent
     }
 
-    /// Takes a binary message, to send it when it is flushed.
+    /// Takes a binary message, `head` and then `payload`, to send it when it is flushed.
     ///
     /// # Errors
     ///
     /// The WebSocket is closing.
-    pub(crate) fn send(&mut self, payload: Bytes) -> Result<(), Error> {
+    pub(crate) fn send(&mut self, head: &[u8; HEAD], payload: Bytes) -> Result<(), Error> {
+        self.push(Frame::new(head, payload))
+    }
+
+    /// Takes a binary message of `payload` alone.
+    ///
+    /// # Errors
+    ///
+    /// The WebSocket is closing.
+    pub(crate) fn send_bare(&mut self, payload: Bytes) -> Result<(), Error> {
+        self.push(Frame::new(&[], payload))
+    }
+
+    fn push(&mut self, frame: Frame) -> Result<(), Error> {
         if self.closing {
             return Err(Error::AlreadyClosed);
         }
-        self.inner.get_mut().push(payload);
+        self.inner.get_mut().push(frame);
         Ok(())
     }
 
@@ -100,49 +117,54 @@ struct Past<S> {
 
 /// A binary message in one frame, from a server: not masked.
 struct Frame {
-    header: [u8; MOST_HEADER],
-    /// What of the header is still to be sent.
-    head: std::ops::Range<u8>,
+    /// The frame's header, and the beginning of the message.
+    head: [u8; MOST_HEADER + HEAD],
+    /// What of that is still to be sent.
+    left: Range<u8>,
     payload: Bytes,
 }
 
+/// Bytes of a message that may be apart from the others.
+const HEAD: usize = 12;
 const MOST_HEADER: usize = 10;
 /// FIN and the opcode of binary data (RFC 6455, section 5.2).
 const BINARY: u8 = 0x82;
 
 impl Frame {
-    fn new(payload: Bytes) -> Self {
-        let mut header = [0; MOST_HEADER];
-        header[0] = BINARY;
-        let length = payload.len();
-        let head = if let Ok(short @ ..126) = u8::try_from(length) {
-            header[1] = short;
+    fn new(first: &[u8], payload: Bytes) -> Self {
+        let mut head = [0; MOST_HEADER + HEAD];
+        head[0] = BINARY;
+        let length = first.len() + payload.len();
+        let header = if let Ok(short @ ..126) = u8::try_from(length) {
+            head[1] = short;
             2
         } else if let Ok(medium) = u16::try_from(length) {
-            header[1] = 126;
-            header[2..4].copy_from_slice(&medium.to_be_bytes());
+            head[1] = 126;
+            head[2..4].copy_from_slice(&medium.to_be_bytes());
             4
         } else {
-            header[1] = 127;
-            header[2..].copy_from_slice(&(length as u64).to_be_bytes());
-            10
+            head[1] = 127;
+            head[2..MOST_HEADER].copy_from_slice(&(length as u64).to_be_bytes());
+            MOST_HEADER
         };
-        Self { header, head: 0..head, payload }
+        let end = header + first.len();
+        head[header..end].copy_from_slice(first);
+        Self { head, left: 0..end as u8, payload }
     }
 
     fn head(&self) -> &[u8] {
-        &self.header[usize::from(self.head.start)..usize::from(self.head.end)]
+        &self.head[usize::from(self.left.start)..usize::from(self.left.end)]
     }
 
     fn len(&self) -> usize {
-        self.head.len() + self.payload.len()
+        self.left.len() + self.payload.len()
     }
 
     /// Forgets the first `count` bytes, or all; how many it has forgotten.
     fn advance(&mut self, count: usize) -> usize {
         let count = count.min(self.len());
-        let head = count.min(self.head.len());
-        self.head.start += head as u8;
+        let head = count.min(self.left.len());
+        self.left.start += head as u8;
         drop(self.payload.split_to(count - head));
         count
     }
@@ -152,8 +174,7 @@ impl Frame {
 const PARTS: usize = 32;
 
 impl<S: AsyncWrite + Unpin> Past<S> {
-    fn push(&mut self, payload: Bytes) {
-        let frame = Frame::new(payload);
+    fn push(&mut self, frame: Frame) {
         self.unsent += frame.len();
         self.frames.push_back(frame);
     }

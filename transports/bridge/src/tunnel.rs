@@ -11,11 +11,11 @@ use std::time::Duration;
 use axum::extract::{Extension, Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use futures_util::{AsyncWriteExt as _, StreamExt as _};
+use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use portolan::transport::{DnsRecord, RecordKind};
 use portolan_mux::{
-    CloseReason, Incoming, MessageIo, Open, Question, Record, RecordType, RefusalCode, Request,
+    CloseReason, Incoming, Open, Question, Record, RecordType, RefusalCode, Request,
     SUBPROTOCOL, ServerTunnel, Target,
 };
 use tokio::sync::OwnedSemaphorePermit;
@@ -107,8 +107,7 @@ impl Session {
         let (shared, client) = (&self.shared, self.client);
         let deployment = &*self.served.name;
         tracing::info!(%client, deployment, "tunnel opened");
-        let mut tunnel =
-            ServerTunnel::new(MessageIo::new(messages.clone()), shared.limits.of_tunnel());
+        let mut tunnel = ServerTunnel::new(messages.clone(), shared.limits.of_tunnel());
         let mut streams = FuturesUnordered::new();
         let expired = expired(lifetime);
         tokio::pin!(expired);
@@ -210,8 +209,7 @@ impl Session {
         let Ok(stream) = request.accept(begun.elapsed()).await else { return };
         let _held = shared.metrics.streams.hold();
         tracing::debug!(client = %self.client, %target, "stream opened");
-        let (reader, writer) = stream.halves();
-        relay((reader, writer.into_sink()), member, Halves::Apart, shared).await;
+        relay(stream.halves(), member, Halves::Apart, shared).await;
     }
 
     async fn look_up(&self, request: Request, question: &Question) {

@@ -3,26 +3,30 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use futures_io::AsyncWrite;
-use futures_util::Stream;
+use bytes::Bytes;
+use futures_io::AsyncWrite as _;
+use futures_util::{Sink, Stream};
 
-use crate::stream::{Chunk, TunnelStream};
+use crate::stream::TunnelStream;
 
 /// What comes by a [`TunnelStream`], piece by piece.
 #[derive(Debug)]
 pub struct ReadHalf(Arc<Mutex<TunnelStream>>);
 
-/// What goes by a [`TunnelStream`].
+/// What goes by a [`TunnelStream`], from where it is.
 #[derive(Debug)]
-pub struct WriteHalf(Arc<Mutex<TunnelStream>>);
+pub struct WriteHalf {
+    stream: Arc<Mutex<TunnelStream>>,
+    unsent: Bytes,
+}
 
 impl TunnelStream {
     /// Both ways, each by itself. The stream is dropped with the second of them.
     pub fn halves(self) -> (ReadHalf, WriteHalf) {
         let shared = Arc::new(Mutex::new(self));
-        (ReadHalf(shared.clone()), WriteHalf(shared))
+        (ReadHalf(shared.clone()), WriteHalf { stream: shared, unsent: Bytes::new() })
     }
 }
 
@@ -31,27 +35,35 @@ fn with<T>(shared: &Mutex<TunnelStream>, f: impl FnOnce(Pin<&mut TunnelStream>) 
 }
 
 impl Stream for ReadHalf {
-    type Item = io::Result<Chunk>;
+    type Item = io::Result<Bytes>;
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        with(&self.0, |mut stream| stream.poll_chunk(cx))
+        with(&self.0, |mut stream| stream.poll_piece(cx)).map(Result::transpose)
     }
 }
 
-impl AsyncWrite for WriteHalf {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        with(&self.0, |stream| stream.poll_write(cx, buf))
+impl Sink<Bytes> for WriteHalf {
+    type Error = io::Error;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        while !this.unsent.is_empty() {
+            ready!(with(&this.stream, |mut stream| stream.poll_send(cx, &mut this.unsent)))?;
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, bytes: Bytes) -> io::Result<()> {
+        self.unsent = bytes;
+        Ok(())
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        with(&self.0, |stream| stream.poll_flush(cx))
+        self.poll_ready(cx)
     }
 
-    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        with(&self.0, |stream| stream.poll_close(cx))
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.as_mut().poll_ready(cx))?;
+        with(&self.stream, |stream| stream.poll_close(cx))
     }
 }

@@ -1,80 +1,58 @@
-//! Bytes over binary messages: what yamux speaks, over what a WebSocket carries.
-//!
-//! Written bytes are gathered until they are flushed or fill a message, so that a frame's header
-//! and body travel together. All bytes that arrived are read before the end is.
+//! Frames over binary messages.
 
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use futures_io::{AsyncBufRead, AsyncRead, AsyncWrite};
+use bytes::Bytes;
 use futures_util::{Sink, Stream};
 
-use crate::MAX_MESSAGE_BYTES;
+use crate::frame::Frame;
 
-/// A stream and sink of binary messages as one stream of bytes.
+/// The binary messages of a WebSocket, which carry a tunnel's frames: each message has whole ones
+/// where it was sent by this crate, and may have any part of them.
+pub trait Messages: Unpin {
+    /// The next message; nothing after the last.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>>;
+
+    /// Ready where there is room for a frame.
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Takes a frame, to send it at the latest when it is flushed.
+    ///
+    /// # Errors
+    ///
+    /// The other end is gone.
+    fn send(&mut self, frame: Frame) -> io::Result<()>;
+
+    /// Sends what was taken.
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+
+    /// Sends what was taken, and closes.
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
+}
+
+/// [`Messages`] of a stream and sink of them, each in one piece. Small frames that are sent together
+/// share a message.
 #[derive(Debug)]
-pub struct MessageIo<S, B> {
+pub struct MessageIo<S> {
     messages: S,
-    incoming: Option<B>,
-    taken: usize,
     outgoing: Vec<u8>,
 }
 
-impl<S, B> MessageIo<S, B> {
-    /// Bytes over `messages`.
+impl<S> MessageIo<S> {
+    /// Frames over `messages`.
     pub fn new(messages: S) -> Self {
-        Self { messages, incoming: None, taken: 0, outgoing: Vec::new() }
+        Self { messages, outgoing: Vec::new() }
     }
 }
 
-impl<S: Unpin, B> Unpin for MessageIo<S, B> {}
+/// What frames that share a message come to, at most: up to here, a copy costs less than a message.
+pub(crate) const SHARED_BYTES: usize = 4 * 1024;
 
-impl<S, B> AsyncRead for MessageIo<S, B>
+impl<S, B> MessageIo<S>
 where
-    S: Stream<Item = io::Result<B>> + Unpin,
-    B: AsRef<[u8]>,
-{
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
-        let bytes = ready!(self.as_mut().poll_fill_buf(cx))?;
-        let count = bytes.len().min(buf.len());
-        buf[..count].copy_from_slice(&bytes[..count]);
-        self.consume(count);
-        Poll::Ready(Ok(count))
-    }
-}
-
-impl<S, B> AsyncBufRead for MessageIo<S, B>
-where
-    S: Stream<Item = io::Result<B>> + Unpin,
-    B: AsRef<[u8]>,
-{
-    fn poll_fill_buf(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<&[u8]>> {
-        let this = self.get_mut();
-        while this.incoming.as_ref().is_none_or(|message| message.as_ref().len() == this.taken) {
-            this.taken = 0;
-            this.incoming = None;
-            match ready!(Pin::new(&mut this.messages).poll_next(cx)) {
-                Some(message) => this.incoming = Some(message?),
-                None => return Poll::Ready(Ok(&[])),
-            }
-        }
-        let message = this.incoming.as_ref().map_or(&[][..], B::as_ref);
-        Poll::Ready(Ok(&message[this.taken..]))
-    }
-
-    fn consume(mut self: Pin<&mut Self>, count: usize) {
-        self.taken += count;
-    }
-}
-
-impl<S, B> MessageIo<S, B>
-where
-    S: Sink<Vec<u8>, Error = io::Error> + Unpin,
+    S: Stream<Item = io::Result<B>> + Sink<Vec<u8>, Error = io::Error> + Unpin,
 {
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         if !self.outgoing.is_empty() {
@@ -86,29 +64,38 @@ where
     }
 }
 
-impl<S, B> AsyncWrite for MessageIo<S, B>
+impl<S, B> Messages for MessageIo<S>
 where
-    S: Sink<Vec<u8>, Error = io::Error> + Unpin,
+    S: Stream<Item = io::Result<B>> + Sink<Vec<u8>, Error = io::Error> + Unpin,
+    B: Into<Bytes>,
 {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.outgoing.len() >= MAX_MESSAGE_BYTES {
-            ready!(self.poll_send(cx))?;
-        }
-        let count = buf.len().min(MAX_MESSAGE_BYTES - self.outgoing.len());
-        self.outgoing.extend_from_slice(&buf[..count]);
-        Poll::Ready(Ok(count))
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
+        Pin::new(&mut self.messages).poll_next(cx).map_ok(Into::into)
     }
 
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // One message may wait here while another has no room below.
+        match self.outgoing.len() {
+            0..SHARED_BYTES => Poll::Ready(Ok(())),
+            _ => self.poll_send(cx),
+        }
+    }
+
+    fn send(&mut self, frame: Frame) -> io::Result<()> {
+        if self.outgoing.is_empty() {
+            self.outgoing = frame.into_vec();
+        } else {
+            frame.append_to(&mut self.outgoing);
+        }
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.messages).poll_flush(cx)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.messages).poll_close(cx)
     }

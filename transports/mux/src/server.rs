@@ -5,30 +5,33 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::Limits;
+use crate::carrier::Carrier;
 use crate::codec::{Decoded, Refusal, RefusalCode, Status, Target};
+use crate::connection::Role;
+use crate::handle::Handle;
 use crate::lookup::{Open, Record};
-use crate::stream::{Shared, Slot, TunnelStream, tunnel_error};
+use crate::message::Messages;
+use crate::stream::{Place, Places, TunnelStream};
 
 /// Accepts streams from a tunnel.
 ///
 /// Bytes move only while [`accept`](Self::accept) is awaited: call it in a loop, and serve the
 /// streams in tasks of their own.
 #[derive(Debug)]
-pub struct ServerTunnel<T> {
-    connection: yamux::Connection<T>,
-    shared: Arc<Shared>,
+pub struct ServerTunnel<M: Messages> {
+    carrier: Carrier<M>,
+    places: Arc<Places>,
     limits: Limits,
 }
 
-impl<T: AsyncRead + AsyncWrite + Unpin> ServerTunnel<T> {
-    /// A tunnel over `io`.
-    pub fn new(io: T, limits: Limits) -> Self {
-        let connection = yamux::Connection::new(io, limits.config(), yamux::Mode::Server);
-        Self { connection, shared: Arc::default(), limits }
+impl<M: Messages> ServerTunnel<M> {
+    /// A tunnel over `messages`.
+    pub fn new(messages: M, limits: Limits) -> Self {
+        let carrier = Carrier::new(messages, Role::Server, limits);
+        Self { carrier, places: Arc::default(), limits }
     }
 
     /// The next stream; `None` where the tunnel ended in order. Safe to cancel.
@@ -37,22 +40,20 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerTunnel<T> {
     ///
     /// The other end broke the protocol, or the bytes below failed; the tunnel is over.
     pub async fn accept(&mut self) -> io::Result<Option<Incoming>> {
-        match poll_fn(|cx| self.connection.poll_next_inbound(cx)).await {
-            Some(Ok(inner)) => {
-                let slot = self.shared.slot(self.limits.streams);
-                let (shared, limit) = (self.shared.clone(), self.limits.streams);
-                Ok(Some(Incoming { inner, slot, shared, limit }))
-            }
-            Some(Err(error)) => {
-                let error = tunnel_error(Some(error));
-                self.shared.end(&error);
-                Err(error)
-            }
-            None => {
-                self.shared.end(&tunnel_error(None));
-                Ok(None)
-            }
+        let arrived = poll_fn(|cx| self.carrier.poll(cx)).await;
+        if !matches!(arrived, Ok(true)) {
+            self.carrier.end(arrived.as_ref().err());
         }
+        if !arrived? {
+            return Ok(None);
+        }
+        let stream = self.carrier.tunnel.lock().accept();
+        let place = self.places.take(self.limits.streams);
+        Ok(stream.map(|stream| Incoming {
+            inner: Handle::new(&self.carrier.tunnel, stream),
+            place,
+            limit: self.limits.streams,
+        }))
     }
 
     /// Sends what streams have written and closes the tunnel. A stream that is still held is not
@@ -62,18 +63,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> ServerTunnel<T> {
     ///
     /// The bytes below failed.
     pub async fn close(mut self) -> io::Result<()> {
-        let closed = poll_fn(|cx| self.connection.poll_close(cx)).await;
-        self.shared.end(&tunnel_error(None));
-        closed.map_err(|error| tunnel_error(Some(error)))
+        let closed = poll_fn(|cx| self.carrier.poll_close(cx)).await;
+        self.carrier.end(closed.as_ref().err());
+        closed
     }
 }
 
 /// A stream whose open request has not been read yet.
 #[derive(Debug)]
 pub struct Incoming {
-    inner: yamux::Stream,
-    slot: Option<Slot>,
-    shared: Arc<Shared>,
+    inner: Handle,
+    place: Option<Place>,
     limit: usize,
 }
 
@@ -94,12 +94,12 @@ impl Incoming {
             }
             Err(error) => return Err(error),
         };
-        let Some(slot) = self.slot else {
+        let Some(place) = self.place else {
             let text = format!("this tunnel has its {} streams already", self.limit);
             let refusal = Refusal::new(RefusalCode::LimitReached, &text);
             return Err(refused(self.inner, refusal).await);
         };
-        Ok(Request { open, inner: self.inner, shared: self.shared, slot })
+        Ok(Request { open, inner: self.inner, place })
     }
 
     /// Tells the client why not, without having read where to.
@@ -108,7 +108,7 @@ impl Incoming {
     }
 }
 
-async fn read_open(stream: &mut yamux::Stream) -> io::Result<Open> {
+async fn read_open(stream: &mut Handle) -> io::Result<Open> {
     let mut bytes = Vec::new();
     loop {
         match Open::decode(&bytes)? {
@@ -123,7 +123,7 @@ async fn read_open(stream: &mut yamux::Stream) -> io::Result<Open> {
 }
 
 /// Sends the refusal and ends the stream; the error is the refusal itself.
-async fn refused(mut stream: yamux::Stream, refusal: Refusal) -> io::Error {
+async fn refused(mut stream: Handle, refusal: Refusal) -> io::Error {
     let bytes = Status::Refused(refusal.clone()).encode();
     // Where the client is gone already, nobody is left to tell.
     if stream.write_all(&bytes).await.is_ok() {
@@ -137,9 +137,8 @@ async fn refused(mut stream: yamux::Stream, refusal: Refusal) -> io::Error {
 #[must_use = "a request that is dropped is reset without a reason"]
 pub struct Request {
     open: Open,
-    inner: yamux::Stream,
-    shared: Arc<Shared>,
-    slot: Slot,
+    inner: Handle,
+    place: Place,
 }
 
 impl Request {
@@ -176,7 +175,7 @@ impl Request {
     /// The stream or the tunnel has ended.
     pub async fn accept(mut self, dialled: Duration) -> io::Result<TunnelStream> {
         self.inner.write_all(&Status::Accepted { dialled }.encode()).await?;
-        Ok(TunnelStream::accepted(self.inner, self.shared, self.slot))
+        Ok(TunnelStream::accepted(self.inner, self.place))
     }
 
     /// Tells the client why not, and ends the stream.

@@ -4,28 +4,26 @@ use std::fmt;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
-use futures_util::Stream as _;
 
 use crate::codec::{Decoded, Refusal, Status};
+use crate::handle::Handle;
 
 /// Bytes to and from a member of the deployment, through a tunnel.
 ///
 /// Reading waits for the bridge's answer first and fails with it where it is a [`Refusal`].
 pub struct TunnelStream {
-    // Dropping `inner` wakes the driver, which then asks who is left: these two go first.
-    tunnel: Arc<Shared>,
-    _slot: Slot,
-    inner: yamux::Stream,
+    inner: Handle,
+    _place: Place,
     /// The open request, until the first write, flush, read or close carries it.
     request: Vec<u8>,
     answer: Answer,
-    write_closed: bool,
 }
 
 enum Answer {
@@ -36,14 +34,8 @@ enum Answer {
 
 impl TunnelStream {
     /// A client's stream: its request is not sent and its answer not here yet.
-    pub(crate) fn requesting(
-        inner: yamux::Stream,
-        request: Vec<u8>,
-        tunnel: Arc<Shared>,
-        slot: Slot,
-    ) -> Self {
-        let answer = Answer::Awaited(Vec::new());
-        Self { inner, request, answer, write_closed: false, tunnel, _slot: slot }
+    pub(crate) fn requesting(inner: Handle, request: Vec<u8>, place: Place) -> Self {
+        Self { inner, request, answer: Answer::Awaited(Vec::new()), _place: place }
     }
 
     /// Sends the open request by itself, if it was not sent yet, and waits for the answer: for who
@@ -70,18 +62,15 @@ impl TunnelStream {
     }
 
     /// A bridge's stream, past its handshake.
-    pub(crate) fn accepted(inner: yamux::Stream, tunnel: Arc<Shared>, slot: Slot) -> Self {
+    pub(crate) fn accepted(inner: Handle, place: Place) -> Self {
         let answer = Answer::Accepted(Duration::ZERO);
-        Self { inner, request: Vec::new(), answer, write_closed: false, tunnel, _slot: slot }
+        Self { inner, request: Vec::new(), answer, _place: place }
     }
 
     fn poll_request(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while !self.request.is_empty() {
-            let sent = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.request));
-            match sent {
-                Ok(count) => drop(self.request.drain(..count)),
-                Err(error) => return Poll::Ready(Err(self.broken(error))),
-            }
+            let count = ready!(Pin::new(&mut self.inner).poll_write(cx, &self.request))?;
+            self.request.drain(..count);
         }
         Poll::Ready(Ok(()))
     }
@@ -112,26 +101,9 @@ impl TunnelStream {
     }
 
     fn ended_before_answer(&self) -> io::Error {
-        self.tunnel.error().unwrap_or_else(|| {
+        self.inner.tunnel_error().unwrap_or_else(|| {
             let text = "the bridge ended the stream without an answer";
             io::Error::new(io::ErrorKind::UnexpectedEof, text)
-        })
-    }
-
-    /// yamux shows a reset as an end; an end that the other side announced leaves our half open.
-    fn cut_off(&self) -> Option<io::Error> {
-        let reset = || io::Error::new(io::ErrorKind::ConnectionReset, "the stream was reset");
-        let is_cut_off = self.inner.is_closed() && !self.write_closed;
-        is_cut_off.then(|| self.tunnel.error().unwrap_or_else(reset))
-    }
-
-    /// yamux calls every failed write a write of zero bytes; say what happened instead.
-    fn broken(&self, error: io::Error) -> io::Error {
-        if error.kind() != io::ErrorKind::WriteZero {
-            return error;
-        }
-        self.tunnel.error().unwrap_or_else(|| {
-            io::Error::new(io::ErrorKind::BrokenPipe, "the other end no longer reads this stream")
         })
     }
 
@@ -160,54 +132,36 @@ impl TunnelStream {
 /// How much payload travels in the frame of the open request, beside it.
 const FIRST_WRITE_BYTES: usize = 8 * 1024;
 
+/// Without copies, for whoever passes bytes on.
 impl TunnelStream {
     /// What came, piece by piece, from where it is; pieces that are small and there already are
     /// joined. `None` is the end.
-    pub(crate) fn poll_chunk(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<io::Result<Chunk>>> {
+    pub fn poll_piece(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Option<Bytes>>> {
         ready!(self.poll_request(cx))?;
         ready!(self.poll_answer(cx))?;
-        let Some(first) = ready!(Pin::new(&mut self.inner).poll_next(cx)?) else {
-            return Poll::Ready(self.cut_off().map(Err));
-        };
-        if first.as_ref().len() > JOINED_BYTES {
-            return Poll::Ready(Some(Ok(Chunk(Piece::Whole(first)))));
-        }
-        let mut joined = first.as_ref().to_vec();
-        while joined.len() <= JOINED_BYTES {
-            match Pin::new(&mut self.inner).poll_next(cx) {
-                Poll::Ready(Some(Ok(next))) => joined.extend_from_slice(next.as_ref()),
-                // An end or an error is there again at the next call.
-                Poll::Ready(_) | Poll::Pending => break,
+        let Some(first) = ready!(self.inner.poll_piece(cx))? else { return Poll::Ready(Ok(None)) };
+        let mut joined = Vec::new();
+        while first.len() + joined.len() <= JOINED_BYTES {
+            // An end or an error is there again at the next call.
+            let Poll::Ready(Ok(Some(next))) = self.inner.poll_piece(cx) else { break };
+            if joined.is_empty() {
+                joined.extend_from_slice(&first);
             }
+            joined.extend_from_slice(&next);
         }
-        Poll::Ready(Some(Ok(Chunk(Piece::Joined(joined)))))
+        let piece = if joined.is_empty() { first } else { joined.into() };
+        Poll::Ready(Ok(Some(piece)))
+    }
+
+    /// Sends the beginning of `bytes` from where it is, and takes that off it.
+    pub fn poll_send(&mut self, cx: &mut Context<'_>, bytes: &mut Bytes) -> Poll<io::Result<()>> {
+        ready!(self.poll_request(cx))?;
+        self.inner.poll_send(cx, bytes)
     }
 }
 
 /// Up to here, a copy costs less than a system call.
 const JOINED_BYTES: usize = 8 * 1024;
-
-/// Bytes of a stream as they came.
-#[derive(Debug)]
-pub struct Chunk(Piece);
-
-#[derive(Debug)]
-enum Piece {
-    Whole(yamux::Packet),
-    Joined(Vec<u8>),
-}
-
-impl AsRef<[u8]> for Chunk {
-    fn as_ref(&self) -> &[u8] {
-        match &self.0 {
-            Piece::Whole(packet) => packet.as_ref(),
-            Piece::Joined(bytes) => bytes,
-        }
-    }
-}
 
 fn ready_count(poll: &Poll<io::Result<usize>>) -> usize {
     match poll {
@@ -224,14 +178,7 @@ impl AsyncRead for TunnelStream {
     ) -> Poll<io::Result<usize>> {
         ready!(self.poll_request(cx))?;
         ready!(self.poll_answer(cx))?;
-        let count = ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
-        if count == 0
-            && !buf.is_empty()
-            && let Some(error) = self.cut_off()
-        {
-            return Poll::Ready(Err(error));
-        }
-        Poll::Ready(Ok(count))
+        Pin::new(&mut self.inner).poll_read(cx, buf)
     }
 }
 
@@ -256,31 +203,19 @@ impl AsyncWrite for TunnelStream {
                 if let Poll::Ready(Err(refusal)) = self.poll_answer(cx) {
                     return Poll::Ready(Err(refusal));
                 }
-                Poll::Ready(Err(self.broken(error)))
+                Poll::Ready(Err(error))
             }
         }
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.poll_request(cx))?;
-        match ready!(Pin::new(&mut self.inner).poll_flush(cx)) {
-            Ok(()) => Poll::Ready(Ok(())),
-            Err(error) => Poll::Ready(Err(self.broken(error))),
-        }
+        Pin::new(&mut self.inner).poll_flush(cx)
     }
 
     fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.write_closed {
-            return Poll::Ready(Ok(()));
-        }
         ready!(self.poll_request(cx))?;
-        match ready!(Pin::new(&mut self.inner).poll_close(cx)) {
-            Ok(()) => {
-                self.write_closed = true;
-                Poll::Ready(Ok(()))
-            }
-            Err(error) => Poll::Ready(Err(self.broken(error))),
-        }
+        Pin::new(&mut self.inner).poll_close(cx)
     }
 }
 
@@ -292,61 +227,34 @@ impl fmt::Debug for TunnelStream {
             Answer::Refused(_) => "refused",
         };
         f.debug_struct("TunnelStream")
-            .field("id", &self.inner.id())
+            .field("number", &self.inner.number())
             .field("answer", &answer)
             .finish_non_exhaustive()
     }
 }
 
-/// What all streams of one tunnel know of it.
+/// How many streams a tunnel has.
 #[derive(Debug, Default)]
-pub(crate) struct Shared {
-    streams: AtomicUsize,
-    ended: OnceLock<(io::ErrorKind, String)>,
-}
+pub(crate) struct Places(AtomicUsize);
 
-impl Shared {
+impl Places {
     /// A place for one more stream, unless there are `limit` already.
-    pub(crate) fn slot(self: &Arc<Self>, limit: usize) -> Option<Slot> {
-        self.streams
+    pub(crate) fn take(self: &Arc<Self>, limit: usize) -> Option<Place> {
+        self.0
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |streams| {
                 (streams < limit).then_some(streams + 1)
             })
             .is_ok()
-            .then(|| Slot(self.clone()))
-    }
-
-    /// Records why the tunnel ended; the first reason stays.
-    pub(crate) fn end(&self, error: &io::Error) {
-        let _ = self.ended.set((error.kind(), error.to_string()));
-    }
-
-    /// Why the tunnel ended, if it did.
-    pub(crate) fn error(&self) -> Option<io::Error> {
-        self.ended.get().map(|(kind, text)| io::Error::new(*kind, text.clone()))
+            .then(|| Place(self.clone()))
     }
 }
 
 /// A stream's place among those that a tunnel allows; dropping it gives the place back.
 #[derive(Debug)]
-pub(crate) struct Slot(Arc<Shared>);
+pub(crate) struct Place(Arc<Places>);
 
-impl Drop for Slot {
+impl Drop for Place {
     fn drop(&mut self) {
-        self.0.streams.fetch_sub(1, Ordering::Relaxed);
-    }
-}
-
-/// The error that a tunnel's end leaves: `None` is an orderly one.
-pub(crate) fn tunnel_error(error: Option<yamux::ConnectionError>) -> io::Error {
-    match error {
-        Some(yamux::ConnectionError::Io(error)) => error,
-        Some(yamux::ConnectionError::Decode(yamux::FrameDecodeError::Io(error))) => error,
-        None | Some(yamux::ConnectionError::Closed) => {
-            io::Error::new(io::ErrorKind::ConnectionAborted, "the tunnel was closed")
-        }
-        Some(other) => {
-            io::Error::new(io::ErrorKind::InvalidData, format!("the tunnel broke: {other}"))
-        }
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
     }
 }

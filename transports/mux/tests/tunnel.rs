@@ -47,13 +47,13 @@ fn the_open_request_travels_with_the_first_bytes() {
     let sent = world.client_sent.clone();
     world.pool.run_until(async move {
         let mut stream = client.open(&target()).await.unwrap();
-        assert_eq!(*sent.borrow(), [FRAME_HEADER], "only the ping that times the tunnel");
+        assert!(sent.borrow().is_empty(), "opening sends nothing");
         stream.write_all(b"hello").await.unwrap();
         let mut back = [0; 5];
         stream.read_exact(&mut back).await.unwrap();
         assert_eq!(&back, b"hello");
         let one_frame = FRAME_HEADER + target().encode().len() + 5;
-        assert_eq!(sent.borrow()[1], one_frame, "header, request and payload in one message");
+        assert_eq!(sent.borrow()[0], one_frame, "header, request and payload in one message");
     });
 }
 

@@ -7,14 +7,16 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use futures_util::{SinkExt as _, TryStreamExt as _};
+use futures_util::{Sink, SinkExt as _, Stream, StreamExt as _, TryStreamExt as _};
 use portolan_mux::{ClientTunnel, Limits, MessageIo, SUBPROTOCOL, Target, TunnelStream};
 use portolan_support::cache_dir;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
+use tokio_util::io::{CopyToBytes, SinkWriter, StreamReader};
 
 use super::member;
 use crate::peer::Failure;
@@ -58,12 +60,6 @@ impl Way {
 /// A stream of bytes to the member, whichever way.
 pub trait Bytes: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Bytes for T {}
-
-trait Messages: futures_util::AsyncRead + futures_util::AsyncWrite + Unpin + Send + 'static {}
-impl<T> Messages for T where
-    T: futures_util::AsyncRead + futures_util::AsyncWrite + Unpin + Send + 'static
-{
-}
 
 /// The member, and every way to it that is there.
 pub struct World {
@@ -133,12 +129,12 @@ impl World {
             Way::Tunnel => Box::new(self.stream(&self.tunnel().await?).await?),
             Way::Plain => {
                 let url = format!("ws://{listen}/tcp/{member}");
-                Box::new(socket(&url, Some("binary")).await?.compat())
+                Box::new(bytes(socket(&url, Some("binary")).await?))
             }
             Way::Websockify => {
-                Box::new(socket(&format!("ws://{listen}"), Some("binary")).await?.compat())
+                Box::new(bytes(socket(&format!("ws://{listen}"), Some("binary")).await?))
             }
-            _ => Box::new(socket(&format!("ws://{listen}"), None).await?.compat()),
+            _ => Box::new(bytes(socket(&format!("ws://{listen}"), None).await?)),
         })
     }
 
@@ -146,7 +142,7 @@ impl World {
     pub async fn tunnel(&self) -> Result<ClientTunnel, Failure> {
         let (_, listen, _) = self.find(Way::Tunnel).ok_or("the bridge is not there")?;
         let io = socket(&format!("ws://{listen}/tunnel"), Some(SUBPROTOCOL)).await?;
-        let (client, driver) = ClientTunnel::new(io, Limits::default());
+        let (client, driver) = ClientTunnel::new(MessageIo::new(messages::<Vec<u8>>(io)), Limits::default());
         tokio::spawn(driver);
         Ok(client)
     }
@@ -171,14 +167,23 @@ impl World {
     }
 }
 
-/// A WebSocket's binary messages as bytes.
-async fn socket(url: &str, protocol: Option<&str>) -> Result<impl Messages, Failure> {
+type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
+
+async fn socket(url: &str, protocol: Option<&str>) -> Result<Socket, Failure> {
     let mut request = url.into_client_request()?;
     if let Some(protocol) = protocol {
         request.headers_mut().insert("sec-websocket-protocol", protocol.parse()?);
     }
-    let (socket, _) = tokio_tungstenite::connect_async_with_config(request, None, true).await?;
-    let messages = socket
+    Ok(tokio_tungstenite::connect_async_with_config(request, None, true).await?.0)
+}
+
+/// A WebSocket's binary messages.
+fn messages<T>(socket: Socket) -> impl Messages<T>
+where
+    T: Send + 'static,
+    bytes::Bytes: From<T>,
+{
+    socket
         .map_err(io::Error::other)
         .try_filter_map(|message| {
             ready(Ok(match message {
@@ -187,8 +192,22 @@ async fn socket(url: &str, protocol: Option<&str>) -> Result<impl Messages, Fail
             }))
         })
         .sink_map_err(io::Error::other)
-        .with(|bytes: Vec<u8>| ready(Ok::<_, io::Error>(Message::binary(bytes))));
-    Ok(MessageIo::new(messages))
+        .with(|bytes: T| ready(Ok::<_, io::Error>(Message::binary(bytes))))
+}
+
+trait Messages<T>:
+    Stream<Item = io::Result<bytes::Bytes>> + Sink<T, Error = io::Error> + Unpin + Send + 'static
+{
+}
+impl<S, T> Messages<T> for S where
+    S: Stream<Item = io::Result<bytes::Bytes>> + Sink<T, Error = io::Error> + Unpin + Send + 'static
+{
+}
+
+/// The same as a stream of bytes.
+fn bytes(socket: Socket) -> impl Bytes {
+    let (sink, stream) = messages::<bytes::Bytes>(socket).split();
+    tokio::io::join(StreamReader::new(stream), SinkWriter::new(CopyToBytes::new(sink)))
 }
 
 /// Whether there are two, which a thread that is kept on one no longer sees.

@@ -1,0 +1,112 @@
+//! Carries a tunnel's frames to and from its messages.
+
+use std::io;
+use std::task::{Context, Poll, ready};
+
+use crate::connection::{Role, Shared};
+use crate::frame::NO_FAULT;
+use crate::message::Messages;
+use crate::Limits;
+
+/// A tunnel and the messages that carry it. Dropping it ends every stream.
+#[derive(Debug)]
+pub(crate) struct Carrier<M> {
+    messages: M,
+    pub(crate) tunnel: Shared,
+    closing: bool,
+}
+
+impl<M: Messages> Carrier<M> {
+    pub(crate) fn new(messages: M, role: Role, limits: Limits) -> Self {
+        Self { messages, tunnel: Shared::new(role, limits), closing: false }
+    }
+
+    /// Moves what can be moved now: ready where the other end has closed the tunnel in order, or has
+    /// a stream opened that is not yet taken (`true`).
+    ///
+    /// # Errors
+    ///
+    /// The messages failed, or the other end broke the protocol.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        self.tunnel.lock().driven_by(cx.waker());
+        loop {
+            let sent = self.poll_send(cx)?;
+            {
+                let tunnel = self.tunnel.lock();
+                if tunnel.has_arrived() {
+                    return Poll::Ready(Ok(true));
+                }
+                if tunnel.has_left() {
+                    return Poll::Ready(Ok(false));
+                }
+            }
+            match self.messages.poll_next(cx) {
+                Poll::Ready(Some(message)) => {
+                    let received = self.tunnel.lock().receive(message?);
+                    if received.is_err() {
+                        // What the other end is told of it, as far as there is room at once.
+                        let _ = self.poll_send(cx)?;
+                        received?;
+                    }
+                }
+                Poll::Ready(None) => {
+                    self.tunnel.lock().finish()?;
+                    return Poll::Ready(Ok(false));
+                }
+                Poll::Pending if sent.is_pending() || self.tunnel.lock().is_idle() => {
+                    return Poll::Pending;
+                }
+                Poll::Pending => {}
+            }
+        }
+    }
+
+    /// Sends what is queued; ready once all of it is sent.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.tunnel.lock().is_idle() {
+                return self.messages.poll_flush(cx);
+            }
+            if self.messages.poll_ready(cx)?.is_pending() {
+                let _ = self.messages.poll_flush(cx)?;
+                return Poll::Pending;
+            }
+            let frame = self.tunnel.lock().pop();
+            if let Some(frame) = frame {
+                self.messages.send(frame)?;
+            }
+        }
+    }
+
+    /// Sends what is queued, says goodbye and closes.
+    pub(crate) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        {
+            let mut tunnel = self.tunnel.lock();
+            tunnel.driven_by(cx.waker());
+            if !self.closing {
+                self.closing = true;
+                tunnel.say_goodbye(NO_FAULT);
+            }
+        }
+        ready!(self.poll_send(cx))?;
+        self.messages.poll_close(cx)
+    }
+
+    /// The tunnel is over; with no error, in order.
+    pub(crate) fn end(&self, error: Option<&io::Error>) -> io::Error {
+        let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "the tunnel was closed");
+        let mut tunnel = self.tunnel.lock();
+        match error {
+            Some(error) => tunnel.end(error),
+            None => tunnel.end(&closed()),
+        }
+        tunnel.error().unwrap_or_else(closed)
+    }
+}
+
+impl<M> Drop for Carrier<M> {
+    fn drop(&mut self) {
+        let text = "the tunnel was closed";
+        self.tunnel.lock().end(&io::Error::new(io::ErrorKind::ConnectionAborted, text));
+    }
+}
