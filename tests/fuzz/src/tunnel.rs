@@ -2,17 +2,18 @@
 
 use std::cell::Cell;
 use std::io;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use futures_executor::{LocalPool, LocalSpawner};
 use futures_util::FutureExt as _;
-use futures_util::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+use futures_util::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use futures_util::task::LocalSpawnExt as _;
 use portolan_mux::{
-    ClientTunnel, Decoded, Limits, Open, Question, Record, RecordType, ServerTunnel, Status, Target,
+    ClientTunnel, Decoded, Frame, Limits, Messages, Open, Question, Record, RecordType,
+    ServerTunnel, Status, Target,
 };
 
 const LIMITS: Limits = Limits { streams: 4, extra_window_bytes: 64 * 1024 };
@@ -77,42 +78,40 @@ impl Incoming {
     }
 }
 
-impl AsyncRead for Incoming {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+impl Messages for Incoming {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Bytes>>> {
         self.waited = self.in_parts && !self.waited;
         if self.waited {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
         let rest = &self.bytes[self.at..];
-        let count = rest.len().min(buf.len());
-        buf[..count].copy_from_slice(&rest[..count]);
+        let count = if self.in_parts { rest.len().min(PART) } else { rest.len() };
+        let message = Bytes::copy_from_slice(&rest[..count]);
         self.at += count;
-        Poll::Ready(Ok(count))
-    }
-}
-
-impl AsyncWrite for Incoming {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Ok(buf.len()))
+        Poll::Ready((count > 0).then_some(Ok(message)))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn send(&mut self, frame: Frame) -> io::Result<()> {
+        assert_eq!(frame.len(), frame.into_vec().len());
+        Ok(())
+    }
+
+    fn poll_flush(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 }
+
+/// Bytes of one of many messages: frames, whose headers are larger, lie across them.
+const PART: usize = 7;
 
 /// A bridge whose client sends what `io` has and leaves.
 fn server(io: Incoming) {
@@ -146,7 +145,7 @@ fn server(io: Incoming) {
 
 /// A page whose bridge sends what `io` has and leaves.
 fn client(io: Incoming) {
-    // A frame has a header of 12 bytes, and each read may wait.
+    // Each read may wait.
     let turns = 64 + io.bytes.len();
     let mut pool = LocalPool::new();
     let tasks = Tasks { spawner: pool.spawner(), running: Rc::default() };

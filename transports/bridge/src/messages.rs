@@ -183,7 +183,8 @@ impl Inner {
         }
         // A socket that takes nothing needs no ping to find out whether it lives.
         if self.stuck.is_none() {
-            let _ = self.socket.poll_say(&mut Some(Message::Ping(Bytes::new())), cx).map_err(failed)?;
+            let _ =
+                self.socket.poll_say(&mut Some(Message::Ping(Bytes::new())), cx).map_err(failed)?;
         }
         Poll::Ready(Ok(()))
     }

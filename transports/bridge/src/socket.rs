@@ -240,3 +240,86 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Past<S> {
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::DuplexStream;
+    use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+
+    use super::*;
+
+    type Client = WebSocketStream<DuplexStream>;
+
+    /// Both ends of a WebSocket whose connection takes few bytes at a time.
+    async fn ends() -> (Socket<DuplexStream>, Client) {
+        let (server, client) = tokio::io::duplex(700);
+        let server = Socket::over(server, WebSocketConfig::default()).await;
+        (server, Client::from_raw_socket(client, Role::Client, None).await)
+    }
+
+    /// A message of each length of header, some with a head of their own.
+    fn message(number: usize) -> (Option<[u8; HEAD]>, Vec<u8>) {
+        let length = [0, 5, 125, 126, 3000, 65_536][number % 6];
+        let head = number.is_multiple_of(4).then_some([number as u8; HEAD]);
+        (head, vec![number as u8; length])
+    }
+
+    #[tokio::test]
+    async fn data_and_answers_to_pings_share_a_connection_that_takes_few_bytes_at_a_time() {
+        const MESSAGES: usize = 60;
+        let (mut server, mut client) = ends().await;
+        let serve = async {
+            for number in 0..MESSAGES {
+                match message(number) {
+                    (Some(head), rest) => server.send(&head, rest.into()).unwrap(),
+                    (None, whole) => server.send_bare(whole.into()).unwrap(),
+                }
+                // What arrives is answered meanwhile.
+                poll_fn(|cx| {
+                    while let Poll::Ready(Some(ping)) = server.poll_next(cx) {
+                        assert!(ping.unwrap().is_ping());
+                    }
+                    server.poll_flush(cx)
+                })
+                .await
+                .unwrap();
+                assert_eq!(server.unsent(), 0);
+            }
+            let mut goodbye = Some(Message::Close(None));
+            poll_fn(|cx| server.poll_say(&mut goodbye, cx)).await.unwrap();
+            assert!(server.send_bare(Bytes::new()).is_err(), "no data follow a close");
+        };
+        let hear = async {
+            let (mut heard, mut pongs) = (0, 0);
+            loop {
+                client.send(Message::Ping(vec![heard as u8; 3].into())).await.unwrap();
+                match client.next().await.unwrap().unwrap() {
+                    Message::Binary(bytes) => {
+                        let (head, rest) = message(heard);
+                        let sent = [head.as_ref().map_or(&[][..], |head| head), &rest].concat();
+                        assert_eq!(bytes, sent, "message {heard}");
+                        heard += 1;
+                    }
+                    Message::Pong(_) => pongs += 1,
+                    Message::Close(_) => return (heard, pongs),
+                    other => panic!("{other:?}"),
+                }
+            }
+        };
+        let ((), (heard, pongs)) = tokio::join!(serve, hear);
+        assert_eq!(heard, MESSAGES);
+        assert!(pongs > 0);
+    }
+
+    #[tokio::test]
+    async fn a_close_that_is_heard_is_the_end_of_data() {
+        let (mut server, mut client) = ends().await;
+        let reason = CloseFrame { code: 1000.into(), reason: "done".into() };
+        client.send(Message::Close(Some(reason))).await.unwrap();
+        let heard = poll_fn(|cx| server.poll_next(cx)).await.unwrap().unwrap();
+        assert!(heard.is_close());
+        assert!(server.send_bare(Bytes::from_static(b"more")).is_err());
+    }
+}

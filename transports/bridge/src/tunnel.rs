@@ -15,8 +15,8 @@ use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
 use portolan::transport::{DnsRecord, RecordKind};
 use portolan_mux::{
-    CloseReason, Incoming, Open, Question, Record, RecordType, RefusalCode, Request,
-    SUBPROTOCOL, ServerTunnel, Target,
+    CloseReason, Incoming, Open, Question, Record, RecordType, RefusalCode, Request, SUBPROTOCOL,
+    ServerTunnel, Target,
 };
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};

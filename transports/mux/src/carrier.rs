@@ -6,7 +6,10 @@ use std::task::{Context, Poll, ready};
 use crate::connection::{Role, Shared};
 use crate::frame::NO_FAULT;
 use crate::message::Messages;
-use crate::Limits;
+use crate::{FRAME_BYTES, Limits};
+
+/// After so many bytes, it is the turn of those who read them: while they are in the CPU's cache.
+const TURN_BYTES: usize = 2 * FRAME_BYTES;
 
 /// A tunnel and the messages that carry it. Dropping it ends every stream.
 #[derive(Debug)]
@@ -29,6 +32,7 @@ impl<M: Messages> Carrier<M> {
     /// The messages failed, or the other end broke the protocol.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
         self.tunnel.lock().driven_by(cx.waker());
+        let mut received = 0;
         loop {
             let sent = self.poll_send(cx)?;
             {
@@ -42,11 +46,17 @@ impl<M: Messages> Carrier<M> {
             }
             match self.messages.poll_next(cx) {
                 Poll::Ready(Some(message)) => {
-                    let received = self.tunnel.lock().receive(message?);
-                    if received.is_err() {
-                        // What the other end is told of it, as far as there is room at once.
-                        let _ = self.poll_send(cx)?;
-                        received?;
+                    let message = message?;
+                    received += message.len();
+                    let taken = self.tunnel.lock().receive(message);
+                    if let Err(error) = taken {
+                        // The other end is told, as far as there is room at once.
+                        drop(self.poll_send(cx));
+                        return Poll::Ready(Err(error));
+                    }
+                    if received >= TURN_BYTES {
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
                 }
                 Poll::Ready(None) => {

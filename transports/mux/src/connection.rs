@@ -12,7 +12,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use crate::frame::{
-    ACK, FIN, Frame, HEADER_BYTES, Header, Kind, NO_FAULT, PROTOCOL_FAULT, Parser, Part, RST, SYN, broken,
+    ACK, FIN, Frame, HEADER_BYTES, Header, Kind, NO_FAULT, PROTOCOL_FAULT, Parser, Part, RST, SYN,
+    broken,
 };
 use crate::stream_state::{FIRST_WINDOW, State};
 use crate::window::Windows;
@@ -366,12 +367,7 @@ impl Connection {
     }
 
     /// Queues the frame that `make` makes of its header, with `length` bytes within the room there is.
-    pub(crate) fn write(
-        &mut self,
-        stream: u32,
-        length: usize,
-        make: impl FnOnce(Header) -> Frame,
-    ) {
+    pub(crate) fn write(&mut self, stream: u32, length: usize, make: impl FnOnce(Header) -> Frame) {
         let Some(state) = self.find(stream) else { return };
         let flags = state.written(length);
         let header = Header { kind: Kind::Data, flags, stream, length: length as u32 };

@@ -39,9 +39,9 @@ mod window;
 
 pub use client::{ClientDriver, ClientTunnel};
 pub use codec::{CloseReason, CodecError, Decoded, Refusal, RefusalCode, Status, Target};
+pub use frame::Frame;
 pub use halves::{ReadHalf, WriteHalf};
 pub use lookup::{Open, Question, Record, RecordType};
-pub use frame::Frame;
 pub use message::{MessageIo, Messages};
 pub use server::{Incoming, Request, ServerTunnel};
 pub use stream::TunnelStream;

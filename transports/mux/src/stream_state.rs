@@ -17,6 +17,8 @@ pub(crate) struct State {
     /// What is here and unread.
     pieces: VecDeque<Bytes>,
     unread: u32,
+    /// What has credit taken for it and is still to come, of the frame that is arriving.
+    coming: u32,
     /// Credit that the other end has.
     theirs: u32,
     /// What it has where nothing is unread: the most that is ever held.
@@ -42,6 +44,7 @@ impl State {
         Self {
             pieces: VecDeque::new(),
             unread: 0,
+            coming: 0,
             theirs: FIRST_WINDOW,
             window: FIRST_WINDOW,
             ours: FIRST_WINDOW,
@@ -67,6 +70,7 @@ impl State {
         }
         let left = self.theirs.checked_sub(length);
         self.theirs = left.ok_or("more bytes than there was credit for")?;
+        self.coming = length;
         Ok(())
     }
 
@@ -74,6 +78,7 @@ impl State {
     pub(crate) fn arrived(&mut self, bytes: Bytes) {
         // Within the credit, which is a u32.
         self.unread += bytes.len() as u32;
+        self.coming -= bytes.len() as u32;
         if !bytes.is_empty() {
             self.pieces.push_back(bytes);
             wake(&mut self.reader);
@@ -151,7 +156,7 @@ impl State {
         if self.ended_there || self.reset {
             return None;
         }
-        let read = self.window - self.theirs - self.unread;
+        let read = self.window - self.theirs - self.unread - self.coming;
         if read < self.window / 2 {
             return None;
         }
