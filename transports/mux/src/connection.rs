@@ -208,7 +208,7 @@ impl Connection {
                 if header.kind == Kind::Data {
                     self.charge(header)?;
                 } else if let Some(state) = self.find(header.stream) {
-                    state.credit(header.length);
+                    state.credit(header.length).map_err(broken)?;
                 }
                 if header.has(RST) {
                     self.reset(header.stream);

@@ -85,9 +85,15 @@ impl State {
         }
     }
 
-    pub(crate) fn credit(&mut self, bytes: u32) {
-        self.ours = self.ours.saturating_add(bytes);
+    /// The other end takes so many bytes more.
+    ///
+    /// # Errors
+    ///
+    /// Together with what it takes already that is more than any credit.
+    pub(crate) fn credit(&mut self, bytes: u32) -> Result<(), &'static str> {
+        self.ours = self.ours.checked_add(bytes).ok_or("more credit than there can be")?;
         wake(&mut self.writer);
+        Ok(())
     }
 
     pub(crate) fn half_closed(&mut self) {

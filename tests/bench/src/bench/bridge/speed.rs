@@ -219,38 +219,3 @@ fn ahead(ours: &Figures, ways: &[Way], all: &[Figures]) -> String {
     });
     words.join(", ")
 }
-
-pub async fn quick(world: &World) -> Result<(), Failure> {
-    let only = std::env::var("WAYS").unwrap_or_default();
-    let rounds: usize = std::env::var("QUICK")?.parse()?;
-    let ways: Vec<Way> = world.ways().into_iter().filter(|w| only.is_empty() || *w == Way::Direct || only.split(',').any(|o| w.name().contains(o))).collect();
-    let columns = std::env::var("COLUMNS").unwrap_or("down,up".into());
-    let mut all: Vec<Figures> = ways.iter().map(|_| Figures::default()).collect();
-    for _ in 0..rounds {
-        world.place(true)?;
-        for (way, figures) in ways.iter().zip(&mut all) {
-            figures.down.push(if columns.contains("down") {down(&mut *world.open(*way).await?).await?} else {1.0});
-        }
-        for (way, figures) in ways.iter().zip(&mut all) {
-            figures.up.push(if columns.contains("up") {up(&mut *world.open(*way).await?).await?} else {1.0});
-        }
-        world.place(false)?;
-        if columns.contains("time") {
-        let mut streams = Vec::new();
-        for way in &ways {
-            streams.push(world.open(*way).await?);
-            streams.last_mut().expect("one was pushed").write_all(ECHO).await?;
-        }
-        for _ in 0..TURNS {
-            for (stream, figures) in streams.iter_mut().zip(&mut all) {
-                figures.exchange.push(exchange(&mut **stream).await?);
-            }
-            for (way, figures) in ways.iter().zip(&mut all) {
-                figures.open.push(open(world, *way).await?);
-            }
-        }
-        } else { for f in &mut all { f.exchange.push(0.0); f.open.push(0.0); } }
-    }
-    print(&ways, &all);
-    Ok(())
-}
