@@ -1,7 +1,7 @@
 //! Descriptions and events as JSON text.
 //!
-//! What they are made of is small, and nothing of it can fail: flags, numbers, texts, lists and maps
-//! with names for keys. serde_json, which does more, is a tenth larger for each type that it writes.
+//! What they are made of is small, and nothing of it can fail: flags, numbers, texts, lists and
+//! maps with names for keys. serde_json, which does more, is larger for each type that it writes.
 
 use std::fmt::{Display, Write as _};
 
