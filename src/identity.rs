@@ -35,6 +35,6 @@ pub(crate) fn object_id() -> ObjectId {
     });
     let [_, counter @ ..] = COUNTER.fetch_add(1, Ordering::Relaxed).to_be_bytes();
     // Seconds since 1970 that wrap, as those of every ObjectId, in 2106.
-    let seconds = (bson::DateTime::now().timestamp_millis() / 1000) as u32;
+    let seconds = (js_sys::Date::now() / 1000.0) as u64 as u32;
     ObjectId::from_parts(seconds, *own, counter)
 }

@@ -35,8 +35,9 @@ impl WasmClient {
     /// the sockets of `host`.
     ///
     /// `on_demand` is the mode without background work; `snapshot`, unless `undefined`, what an
-    /// earlier client has learned; `on_event` gets every event, from the first on, as JSON text; `saslprep`
-    /// promises what a password is after SASLprep, and is called where the core cannot know.
+    /// earlier client has learned; `on_event` gets every event, from the first on, as JSON text;
+    /// `saslprep` promises what a password is after SASLprep, and is called where the core cannot
+    /// know.
     ///
     /// # Errors
     ///
