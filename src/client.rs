@@ -3,8 +3,6 @@
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use bson::oid::ObjectId;
-
 use crate::database::Database;
 use crate::driver::authenticate::Authentication;
 use crate::driver::checked_out::ServerConnection;
@@ -25,6 +23,7 @@ use crate::engine::selection::{self, Criteria, OperationKind, ReadPreference};
 use crate::error::{Error, Result};
 use crate::event::{CommandEvent, Events, PoolEvent, SetChange};
 use crate::explain::Explanation;
+use crate::identity::object_id;
 use crate::logging::Log;
 use crate::metadata;
 use crate::options::{
@@ -130,7 +129,7 @@ impl Client {
         prepare::prepare(&mut options, mode)?;
         let authentication = Authentication::of(&options)?;
         let opener = Opener::new(&options)?;
-        let topology_id = TopologyId(ObjectId::new());
+        let topology_id = TopologyId(object_id());
         let environment = metadata::environment();
         let client_metadata = metadata::describe(&options, &*transport, environment.clone())?;
         let streaming = match options.server_monitoring_mode {

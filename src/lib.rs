@@ -50,6 +50,7 @@ mod driver;
 pub mod error;
 pub mod event;
 mod explain;
+mod identity;
 pub mod logging;
 mod metadata;
 mod prepare;

@@ -13,6 +13,7 @@ use futures_util::future::{Either, join, select};
 use crate::engine::rng::Rng;
 use crate::engine::srv::{SrvError, SrvRecord, TxtOptions, query_name, seeds};
 use crate::error::Result;
+use crate::identity::object_id;
 use crate::options::{AuthMechanism, ClientOptions};
 use crate::transport::{BoxFuture, DnsRecord, RecordKind, Transport};
 
@@ -138,7 +139,7 @@ fn ask<'a>(
 
 /// A new random sequence.
 pub(crate) fn rng() -> Rng {
-    Rng::seeded(seed(ObjectId::new()))
+    Rng::seeded(seed(object_id()))
 }
 
 /// Where a random sequence begins that belongs to `id`.

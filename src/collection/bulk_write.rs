@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use bson::oid::ObjectId;
 use bson::{Bson, Document};
 
 use super::Collection;
@@ -11,6 +10,7 @@ use super::models::WriteModel;
 use crate::client_session::ClientSession;
 use crate::engine::op::{BulkWriteResult, Statement, WriteOptions};
 use crate::error::Result;
+use crate::identity::object_id;
 use crate::options::WriteConcern;
 use crate::settings::{Settings, awaited, setters};
 
@@ -65,7 +65,7 @@ impl BulkWrite {
         let statements = self.models.into_iter().map(WriteModel::into_statement);
         let statements: Vec<Statement> = statements.collect::<Result<_>>()?;
         let name = self.collection.name();
-        let bulk = BulkWrite::new(name, statements, self.options, ObjectId::new)?;
+        let bulk = BulkWrite::new(name, statements, self.options, object_id)?;
         let shared = self.collection.database().client().shared();
         let mut route = self.collection.write_route(&self.settings)?;
         route.operation_id = Some(shared.observers.next_operation_id());

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use bson::oid::ObjectId;
 use bson::{Bson, RawDocumentBuf};
 
 use super::Collection;
@@ -11,6 +10,7 @@ use super::batches::in_batches;
 use crate::client_session::ClientSession;
 use crate::engine::op::{Insert, WriteOptions};
 use crate::error::Result;
+use crate::identity::object_id;
 use crate::options::WriteConcern;
 use crate::settings::{Settings, awaited, setters};
 
@@ -105,7 +105,7 @@ impl InsertMany {
         let documents = self.documents.into_iter().collect::<Result<Vec<_>>>()?;
         let name = self.collection.name();
         let several = documents.len() > 1;
-        let insert = Insert::new(name, documents, self.options, ObjectId::new)?;
+        let insert = Insert::new(name, documents, self.options, object_id)?;
         let shared = self.collection.database().client().shared();
         let mut route = self.collection.write_route(&self.settings)?;
         route.operation_id = several.then(|| shared.observers.next_operation_id());

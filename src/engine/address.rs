@@ -33,7 +33,7 @@ pub enum ServerAddress {
 impl ServerAddress {
     /// The address of `host` at `port`.
     pub fn tcp(host: &str, port: u16) -> Self {
-        Self::Tcp { host: host.to_lowercase().into(), port }
+        Self::Tcp { host: lower_case(host).into(), port }
     }
 
     /// The host name, IP literal or socket path.
@@ -127,6 +127,14 @@ impl FromStr for ServerAddress {
         };
         Ok(Self::tcp(host, port))
     }
+}
+
+/// A host name in lower case.
+///
+/// In wasm32 ASCII letters alone are changed: names in DNS have no others, and the tables of the
+/// rest of Unicode are more of the module than the whole of this file.
+pub(in crate::engine) fn lower_case(name: &str) -> String {
+    if cfg!(target_arch = "wasm32") { name.to_ascii_lowercase() } else { name.to_lowercase() }
 }
 
 impl fmt::Display for ServerAddress {

@@ -45,7 +45,10 @@ export interface ConnectOptions {
   tlsWasm?: WasmSource | undefined;
 }
 
-/** What a client has learned about its deployment: plain JSON, of one form per version. */
+/**
+ * What a client has learned about its deployment: plain JSON, of one form per version. `connect`
+ * refuses what another format's version has taken.
+ */
 export interface TopologySnapshot {
   readonly format: number;
   readonly [key: string]: unknown;
@@ -71,7 +74,7 @@ export function connectOn(platform: Platform): (options: ConnectOptions) => Prom
         options.token,
         host,
         isOnDemand(options.monitoring),
-        options.snapshot === undefined ? undefined : JSON.stringify(options.snapshot),
+        options.snapshot,
         (json) => feed.push(json),
         saslprep,
       );

@@ -3,6 +3,7 @@
  *
  * The types are written here by hand so that this package compiles before the wasm is built.
  */
+import type { TopologySnapshot } from './connect.js';
 import type { Host } from './platform.js';
 
 /** What `portolan_web.js`, made by wasm-bindgen, exports. */
@@ -16,7 +17,7 @@ export interface WasmModule {
       token: string | undefined,
       host: Host,
       onDemand: boolean,
-      snapshot: string | undefined,
+      snapshot: TopologySnapshot | undefined,
       onEvent: (json: string) => void,
       saslprep: (password: string) => Promise<string>,
     ): Promise<WasmClient>;

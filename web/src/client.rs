@@ -16,8 +16,8 @@ use web_sys::AbortSignal;
 use crate::cursor::WasmCursor;
 use crate::failure::{bad_options, from_portolan, invalid};
 use crate::operation::operation;
-use crate::reply;
-use crate::request::{Find, Pipeline, document, insert_many, read_preference};
+use crate::request::{self, Find, Pipeline, document, insert_many, read_preference};
+use crate::{json, reply};
 
 /// Ends an operation early.
 pub(crate) type Signal = Option<AbortSignal>;
@@ -34,9 +34,10 @@ impl WasmClient {
     /// Starts a client of `uri`: through the bridge at `bridge`, which is shown `token`, else with
     /// the sockets of `host`.
     ///
-    /// `on_demand` is the mode without background work; `snapshot`, JSON text, what an earlier
-    /// client has learned; `on_event` gets every event, from the first on, as JSON text; `saslprep`
-    /// promises what a password is after SASLprep, and is called where the core cannot know.
+    /// `on_demand` is the mode without background work; `snapshot`, unless `undefined`, what an
+    /// earlier client has learned; `on_event` gets every event, from the first on, as JSON text;
+    /// `saslprep` promises what a password is after SASLprep, and is called where the core cannot
+    /// know.
     ///
     /// # Errors
     ///
@@ -48,7 +49,7 @@ impl WasmClient {
         token: Option<String>,
         host: Host,
         on_demand: bool,
-        snapshot: Option<String>,
+        snapshot: JsValue,
         on_event: Function,
         saslprep: Function,
     ) -> Result<WasmClient, JsValue> {
@@ -65,8 +66,8 @@ impl WasmClient {
         if let Some(credential) = &mut options.credential {
             prepare(credential, &saslprep).await?;
         }
-        if let Some(json) = snapshot {
-            options.snapshot = Some(serde_json::from_str(&json).map_err(invalid)?);
+        if !snapshot.is_undefined() {
+            options.snapshot = Some(request::snapshot(&snapshot)?);
         }
         let (warnings, knows) = (options.warnings.clone(), options.snapshot.is_some());
         let client = if on_demand {
@@ -91,21 +92,13 @@ impl WasmClient {
     }
 
     /// What was learned of the deployment, as JSON text.
-    ///
-    /// # Errors
-    ///
-    /// None is expected: snapshots are plain data.
-    pub fn snapshot(&self) -> Result<String, JsValue> {
-        serde_json::to_string(&self.client.description().snapshot()).map_err(invalid)
+    pub fn snapshot(&self) -> String {
+        json::text(&self.client.description().snapshot())
     }
 
     /// The topology description as JSON text.
-    ///
-    /// # Errors
-    ///
-    /// None is expected: descriptions are plain data.
-    pub fn topology(&self) -> Result<String, JsValue> {
-        serde_json::to_string(&*self.client.topology().description()).map_err(invalid)
+    pub fn topology(&self) -> String {
+        json::text(&*self.client.description())
     }
 
     /// What the connection string says that this client does not know.
@@ -119,12 +112,7 @@ impl WasmClient {
         operation(signal, async move {
             let preference = read_preference(preference)?;
             let ping = client.ping(preference).await.map_err(|error| from_portolan(&error))?;
-            let json = serde_json::json!({
-                "address": ping.address.to_string(),
-                "serverType": ping.server_type.to_string(),
-                "durationMs": ping.duration.as_secs_f64() * 1000.0,
-            });
-            Ok(json.to_string().into())
+            Ok(reply::pong(&ping).into())
         })
     }
 
@@ -379,9 +367,9 @@ fn transport(
 /// Hands every event to JavaScript until the client is closed.
 async fn tell(mut events: Topology, listener: Function) {
     while let Some(event) = events.next().await {
-        let Ok(json) = serde_json::to_string(&event) else { continue };
+        let event = JsString::from(json::text(&event));
         // The listener is ours (`EventFeed.push`) and catches what users' listeners throw.
-        let _ = listener.call1(&JsValue::UNDEFINED, &JsString::from(json));
+        let _ = listener.call1(&JsValue::UNDEFINED, &event);
     }
 }
 

@@ -6,6 +6,8 @@ use js_sys::{Array, Object, Reflect};
 use portolan::error::ErrorKind;
 use wasm_bindgen::JsValue;
 
+use crate::json;
+
 /// What a rejected promise carries: `ErrorFacts` of `web/js/error.ts`.
 pub(crate) fn from_portolan(error: &portolan::Error) -> JsValue {
     let facts = facts(&error.to_string(), name(error.kind()));
@@ -16,8 +18,8 @@ pub(crate) fn from_portolan(error: &portolan::Error) -> JsValue {
     set(&facts, "labels", &labels);
     if let ErrorKind::ServerSelection { verdicts, hints, .. } = innermost(error) {
         let hints: Vec<String> = hints.iter().map(ToString::to_string).collect();
-        set(&facts, "reasons", &json(verdicts));
-        set(&facts, "hints", &json(&hints));
+        set(&facts, "reasons", &parsed(verdicts));
+        set(&facts, "hints", &parsed(&hints));
     }
     facts.into()
 }
@@ -30,10 +32,9 @@ fn innermost(error: &portolan::Error) -> &ErrorKind {
     }
 }
 
-fn json(value: &impl serde::Serialize) -> JsValue {
-    // Plain data: neither step is expected to fail.
-    let text = serde_json::to_string(value).unwrap_or_default();
-    js_sys::JSON::parse(&text).unwrap_or(JsValue::UNDEFINED)
+fn parsed(value: &impl serde::Serialize) -> JsValue {
+    // Not expected to fail: the text is ours.
+    js_sys::JSON::parse(&json::text(value)).unwrap_or(JsValue::UNDEFINED)
 }
 
 /// The caller has ended the operation, for this reason.

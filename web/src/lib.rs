@@ -14,6 +14,7 @@ use wasm_bindgen::prelude::wasm_bindgen;
 mod client;
 mod cursor;
 mod failure;
+mod json;
 mod modify;
 mod operation;
 mod reply;

@@ -2,10 +2,28 @@
 
 use bson::{Bson, Document, RawDocumentBuf, doc};
 use js_sys::Uint8Array;
-use portolan::{DeleteResult, InsertManyResult, UpdateResult};
+use portolan::{DeleteResult, InsertManyResult, Ping, ServerAddress, ServerType, UpdateResult};
+use serde::Serialize;
 use wasm_bindgen::JsValue;
 
 use crate::failure::invalid;
+use crate::json;
+
+/// The outcome of a ping, as JSON text.
+pub(crate) fn pong(ping: &Ping) -> String {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Pong<'a> {
+        address: &'a ServerAddress,
+        server_type: ServerType,
+        duration_ms: f64,
+    }
+    json::text(&Pong {
+        address: &ping.address,
+        server_type: ping.server_type,
+        duration_ms: ping.duration.as_secs_f64() * 1000.0,
+    })
+}
 
 pub(crate) fn inserted_one(mut result: InsertManyResult) -> Result<JsValue, JsValue> {
     let id = result.inserted_ids.pop_first().map(|(_, id)| id);

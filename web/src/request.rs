@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use bson::raw::RawBsonRef;
 use bson::{Document, RawDocument, RawDocumentBuf};
+use js_sys::Reflect;
 use portolan::engine::selection::{ReadPreferenceMode, TagSet};
+use portolan::options::TopologySnapshot;
 use portolan::{ReadPreference, UpdateModifications};
 use wasm_bindgen::JsValue;
 
@@ -123,6 +125,17 @@ impl Pipeline {
 /// One whole document.
 pub(crate) fn document(bytes: Vec<u8>) -> Result<RawDocumentBuf, JsValue> {
     RawDocumentBuf::from_bytes(bytes).map_err(invalid)
+}
+
+/// What an earlier client has learned.
+pub(crate) fn snapshot(given: &JsValue) -> Result<TopologySnapshot, JsValue> {
+    let part = |name: &str| Reflect::get(given, &name.into()).ok();
+    let format = part("format").and_then(|format| format.as_f64());
+    let format = format.filter(|format| format.fract() == 0.0);
+    let format = format.ok_or_else(|| invalid("the snapshot has no format"))?;
+    // Absent before format 2, which is refused for its format.
+    let state = part("state").and_then(|state| state.as_string()).unwrap_or_default();
+    TopologySnapshot::read(format as u32, &state).map_err(invalid)
 }
 
 /// A read preference, from the document that `web/js/read-preference.ts` writes.

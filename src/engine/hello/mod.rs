@@ -9,6 +9,7 @@ mod metadata;
 mod reply;
 mod server_api;
 mod topology_version;
+mod written;
 
 pub use command::{HelloCommand, LegacyProtocol};
 pub use metadata::{

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use bson::{DateTime, RawBsonRef, RawDocument, Timestamp};
 
 use super::{TopologyVersion, json};
-use crate::engine::address::ServerAddress;
+use crate::engine::address::{ServerAddress, lower_case};
 use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
 
 /// What a server says of itself, as typed facts.
@@ -182,7 +182,7 @@ impl HelloReply {
             "secondary" => self.secondary = truth(name, value)?,
             "arbiterOnly" => self.arbiter_only = truth(name, value)?,
             "hidden" => self.hidden = truth(name, value)?,
-            "me" => self.me = text(name, value)?.map(|me| me.to_lowercase()),
+            "me" => self.me = text(name, value)?.map(|me| lower_case(&me)),
             "hosts" => self.hosts = addresses(name, value)?,
             "passives" => self.passives = addresses(name, value)?,
             "arbiters" => self.arbiters = addresses(name, value)?,

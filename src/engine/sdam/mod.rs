@@ -53,6 +53,6 @@ pub use scan::{ScanSettings, ScanStatus};
 pub use server::{DescriptionError, ServerDescription, ServerType};
 pub use set_change::{SetChange, SetState, SetWatch};
 pub use settings::{MonitorSettings, MonitoringMode, RttProbe, SdamSettings};
-pub use snapshot::TopologySnapshot;
+pub use snapshot::{SnapshotError, TopologySnapshot};
 pub use topology::{TopologyDescription, TopologyId, TopologyType};
 pub use update::{Transition, transition, update};

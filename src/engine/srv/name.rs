@@ -1,7 +1,7 @@
 //! What is asked of DNS, and which answers belong to it.
 
 use super::{SrvError, SrvRecord};
-use crate::engine::address::ServerAddress;
+use crate::engine::address::{ServerAddress, lower_case};
 
 /// What is asked for: `_mongodb._tcp.cluster.example.com`.
 pub fn query_name(service: &str, host: &str) -> String {
@@ -60,7 +60,7 @@ fn is_below(target: &str, domain: &str) -> bool {
 
 /// A host name in lower case, without the dot of the root.
 fn plain(host: &str) -> String {
-    host.strip_suffix('.').unwrap_or(host).to_lowercase()
+    lower_case(host.strip_suffix('.').unwrap_or(host))
 }
 
 #[cfg(test)]

@@ -79,7 +79,7 @@ pub(crate) fn build(
         // npm's binaryen: Debian's is too old for the tables that wasm-bindgen makes.
         let mut optimize = Command::new(web.join("node_modules/.bin/wasm-opt"));
         let bound = web.join("pkg").join(format!("{name}_bg.wasm"));
-        optimize.arg("-Oz").args(WASM_FEATURES).arg(&bound).arg("-o").arg(&bound);
+        optimize.args(["-Oz", "--converge"]).args(WASM_FEATURES).arg(&bound).arg("-o").arg(&bound);
         run(&mut optimize)?;
     }
     for folder in [web.clone(), web.join("dashboard")] {
