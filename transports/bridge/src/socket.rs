@@ -1,8 +1,8 @@
 //! A server's WebSocket that sends data from where they are.
 //!
-//! tungstenite reads, answers pings and closes. What it sends it copies behind its header, and moves
-//! again whenever the operating system takes a part of it; so the frames of data, which are most of
-//! what a bridge sends, go past it, header and payload in one system call.
+//! tungstenite reads, answers pings and closes. What it sends it copies behind its header, and
+//! moves again whenever the operating system takes a part of it; so the frames of data, which are
+//! most of what a bridge sends, go past it, header and payload in one system call.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};

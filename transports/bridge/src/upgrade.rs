@@ -69,22 +69,25 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Response> {
         let headers = &parts.headers;
-        let refuse = |status, text: &str| Err(plain(status, &text));
+        let refused = |status, text: &str| plain(status, &text);
         if parts.method != Method::GET {
-            return refuse(StatusCode::METHOD_NOT_ALLOWED, "A WebSocket begins with a GET.");
+            return Err(refused(StatusCode::METHOD_NOT_ALLOWED, "A WebSocket begins with a GET."));
         }
         if !lists(headers, header::CONNECTION, "upgrade")
             || !lists(headers, header::UPGRADE, WEBSOCKET)
         {
             let text = "This is the address of a WebSocket: the request must ask for the upgrade.";
-            return refuse(StatusCode::BAD_REQUEST, text);
+            return Err(refused(StatusCode::BAD_REQUEST, text));
         }
         if !lists(headers, header::SEC_WEBSOCKET_VERSION, "13") {
             let text = "The version of WebSockets here is 13 (sec-websocket-version).";
-            return refuse(StatusCode::BAD_REQUEST, text);
+            return Err(refused(StatusCode::BAD_REQUEST, text));
         }
         let Some(key) = headers.get(header::SEC_WEBSOCKET_KEY).cloned() else {
-            return refuse(StatusCode::BAD_REQUEST, "The header sec-websocket-key is missing.");
+            return Err(refused(
+                StatusCode::BAD_REQUEST,
+                "The header sec-websocket-key is missing.",
+            ));
         };
         let offered = headers
             .get_all(header::SEC_WEBSOCKET_PROTOCOL)
@@ -94,7 +97,7 @@ impl<S: Sync> FromRequestParts<S> for Upgrade {
             .collect();
         let Some(connection) = parts.extensions.remove::<OnUpgrade>() else {
             let text = "This connection cannot become a WebSocket: HTTP/1.1 is needed.";
-            return refuse(StatusCode::UPGRADE_REQUIRED, text);
+            return Err(refused(StatusCode::UPGRADE_REQUIRED, text));
         };
         Ok(Self { key, connection, offered, selected: None })
     }

@@ -24,8 +24,8 @@ impl<M: Messages> Carrier<M> {
         Self { messages, tunnel: Shared::new(role, limits), closing: false }
     }
 
-    /// Moves what can be moved now: ready where the other end has closed the tunnel in order, or has
-    /// a stream opened that is not yet taken (`true`).
+    /// Moves what can be moved now: ready where the other end has closed the tunnel in order, or
+    /// has opened a stream that is not yet taken (`true`).
     ///
     /// # Errors
     ///

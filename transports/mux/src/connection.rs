@@ -366,7 +366,8 @@ impl Connection {
         }
     }
 
-    /// Queues the frame that `make` makes of its header, with `length` bytes within the room there is.
+    /// Queues the frame that `make` makes of its header, with `length` bytes, for which there is
+    /// room.
     pub(crate) fn write(&mut self, stream: u32, length: usize, make: impl FnOnce(Header) -> Frame) {
         let Some(state) = self.find(stream) else { return };
         let flags = state.written(length);

@@ -16,8 +16,8 @@
 //!
 //! A stream may also ask for SRV or TXT records ([`ClientTunnel::look_up`]), which browsers cannot.
 //!
-//! The frames are yamux's, version 0; their implementation is ours, because a bridge's throughput is
-//! the copies that it does not make, and every implementation that there is makes three.
+//! The frames are yamux's, version 0; their implementation is ours, because a bridge's throughput
+//! is the copies that it does not make, and the crate `yamux` makes three.
 //!
 //! Flow control is by credits: a stream whose reader has stopped holds at most its receive window,
 //! and the others go on. Closing one half ends the other side's reading and nothing else; dropping
@@ -53,8 +53,8 @@ pub const SUBPROTOCOL: &str = "portolan.v1";
 /// end, whatever its size; and other streams wait for no more than this.
 pub const FRAME_BYTES: usize = 64 * 1024;
 
-/// The largest binary message that either end sends, a frame, its header and small frames before it;
-/// a receiver may refuse larger ones.
+/// The largest binary message that either end sends: a frame, its header and small frames before
+/// it. A receiver may refuse larger ones.
 pub const MAX_MESSAGE_BYTES: usize = FRAME_BYTES + 12 + message::SHARED_BYTES;
 
 /// How much of a tunnel one end is willing to hold.

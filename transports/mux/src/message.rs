@@ -32,8 +32,8 @@ pub trait Messages: Unpin {
     fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 
-/// [`Messages`] of a stream and sink of them, each in one piece. Small frames that are sent together
-/// share a message.
+/// [`Messages`] of a stream and sink of them, each in one piece. Small frames that are sent
+/// together share a message.
 #[derive(Debug)]
 pub struct MessageIo<S> {
     messages: S,

@@ -142,7 +142,8 @@ impl World {
     pub async fn tunnel(&self) -> Result<ClientTunnel, Failure> {
         let (_, listen, _) = self.find(Way::Tunnel).ok_or("the bridge is not there")?;
         let io = socket(&format!("ws://{listen}/tunnel"), Some(SUBPROTOCOL)).await?;
-        let (client, driver) = ClientTunnel::new(MessageIo::new(messages::<Vec<u8>>(io)), Limits::default());
+        let messages = MessageIo::new(messages::<Vec<u8>>(io));
+        let (client, driver) = ClientTunnel::new(messages, Limits::default());
         tokio::spawn(driver);
         Ok(client)
     }
