@@ -90,7 +90,8 @@ fn another_implementation_of_the_frames_is_served() {
         // Whoever polls the connection carries its bytes.
         let carry = poll_fn(|cx| connection.poll_next_inbound(cx)).map(|end| panic!("{end:?}"));
         pool.run_until(async {
-            futures_util::future::select(Box::pin(exchange), carry).await.factor_first().0;
+            let ended = futures_util::future::select(Box::pin(exchange), carry).await;
+            let ((), _) = ended.factor_first();
         });
         assert_eq!(back[STATUS..], sent, "{length} bytes");
     }
