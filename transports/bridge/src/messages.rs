@@ -149,7 +149,8 @@ impl Inner {
 
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Error>> {
         if self.socket.unsent() == 0 {
-            return Poll::Ready(Ok(()));
+            // An answer to a ping may have taken them along.
+            return self.took(Poll::Ready(Ok(())));
         }
         let sent = self.socket.poll_flush(cx);
         self.took(sent)

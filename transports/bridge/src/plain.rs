@@ -53,7 +53,7 @@ pub(crate) async fn upgrade(
         shared.refuse(undialled.cause, admitted.client, &undialled.detail);
         plain(status(undialled.code), &undialled.text)
     })?;
-    Ok(upgrade.accept(sized(&shared), move |socket| {
+    Ok(upgrade.accept(sized(shared.limits.frame), move |socket| {
         let tasks = shared.tasks.clone();
         tasks.track_future(async move {
             let _places = places;

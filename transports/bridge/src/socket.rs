@@ -249,13 +249,14 @@ mod tests {
     use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
     use super::*;
+    use crate::tunnel::{ANSWER_BYTES, sized};
 
     type Client = WebSocketStream<DuplexStream>;
 
     /// Both ends of a WebSocket whose connection takes few bytes at a time.
     async fn ends() -> (Socket<DuplexStream>, Client) {
         let (server, client) = tokio::io::duplex(700);
-        let server = Socket::over(server, WebSocketConfig::default()).await;
+        let server = Socket::over(server, sized(100_000)).await;
         (server, Client::from_raw_socket(client, Role::Client, None).await)
     }
 
@@ -311,6 +312,38 @@ mod tests {
         let ((), (heard, pongs)) = tokio::join!(serve, hear);
         assert_eq!(heard, MESSAGES);
         assert!(pongs > 0);
+    }
+
+    #[tokio::test]
+    async fn answers_to_pings_that_nobody_takes_are_held_up_to_a_bound() {
+        const PINGS: usize = 5000;
+        let (mut server, mut client) = ends().await;
+        let listen = async {
+            let mut heard = 0;
+            while heard < PINGS {
+                let message = poll_fn(|cx| server.poll_next(cx)).await.unwrap();
+                heard += usize::from(message.unwrap().is_ping());
+            }
+        };
+        let ask = async {
+            for _ in 0..PINGS {
+                client.send(Message::Ping(vec![0; 100].into())).await.unwrap();
+            }
+        };
+        tokio::join!(listen, ask);
+        let goodbye = async {
+            let mut goodbye = Some(Message::Close(None));
+            poll_fn(|cx| server.poll_say(&mut goodbye, cx)).await.unwrap();
+        };
+        let count = async {
+            let mut bytes = 0;
+            while let Some(Ok(Message::Pong(pong))) = client.next().await {
+                bytes += pong.len();
+            }
+            bytes
+        };
+        let ((), held) = tokio::join!(goodbye, count);
+        assert!(held > 0 && held <= ANSWER_BYTES + 1000, "{held} bytes of answers");
     }
 
     #[tokio::test]

@@ -57,7 +57,7 @@ pub(crate) async fn upgrade(
         served: admitted.served,
         client: admitted.client,
     });
-    Ok(upgrade.accept(sized(&shared), move |socket| {
+    Ok(upgrade.accept(sized(shared.limits.frame), move |socket| {
         let tasks = shared.tasks.clone();
         // Tracked here: the task of the upgrade is not.
         tasks.track_future(async move {
@@ -73,13 +73,19 @@ pub(crate) async fn upgrade(
     }))
 }
 
-/// Bounds what a WebSocket may hold of what it reads.
-pub(crate) fn sized(shared: &Shared) -> WebSocketConfig {
+/// Bounds what a WebSocket may hold of what it reads, and of its answers to pings.
+pub(crate) fn sized(frame: usize) -> WebSocketConfig {
     WebSocketConfig::default()
-        .max_message_size(Some(shared.limits.frame))
-        .max_frame_size(Some(shared.limits.frame))
+        .max_message_size(Some(frame))
+        .max_frame_size(Some(frame))
         .read_buffer_size(READ_BYTES)
+        .write_buffer_size(0)
+        .max_write_buffer_size(ANSWER_BYTES)
 }
+
+/// Answers to pings that a WebSocket holds while its other end takes nothing; the latest takes the
+/// place of those that find no room.
+pub(crate) const ANSWER_BYTES: usize = 64 * 1024;
 
 /// What one read of a WebSocket takes, at most. The buffer is filled with zeros before each read,
 /// and every WebSocket keeps one: larger is slower for small messages, and costs idle tunnels.

@@ -367,8 +367,6 @@ async fn a_flood_of_pings_ends_the_tunnel_that_sends_it() {
         match socket.next().await.unwrap().unwrap() {
             Message::Pong(_) => pongs += 1,
             Message::Binary(bytes) if bytes[..] == frame(PING, ACK, 0, 7, &[]) => pongs += 1,
-            // The bridge's own, which measures the round trip.
-            Message::Binary(bytes) => assert_eq!(bytes[..4], [0, PING, 0, SYN]),
             other => panic!("{other:?}"),
         }
     }
