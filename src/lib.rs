@@ -92,6 +92,7 @@ pub use driver::checked_out::ServerConnection;
 pub use driver::pool_status::{PoolStatus, Storm};
 pub use driver::run::Driver;
 pub use engine::address::ServerAddress;
+pub use engine::map::SortedMap;
 pub use engine::op::TimeoutMode;
 pub use engine::sdam::{
     ServerDescription, ServerType, TopologyDescription, TopologyId, TopologyType,

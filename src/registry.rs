@@ -4,7 +4,6 @@
 //! monitors. It starts nothing by itself; whoever asks says how a client is made, so that it works
 //! with every runtime.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard};
 
@@ -12,6 +11,7 @@ use futures_channel::mpsc::UnboundedSender;
 
 use crate::client::{Client, WeakClient};
 use crate::engine::address::ServerAddress;
+use crate::engine::map::SortedMap;
 use crate::error::Error;
 use crate::event::{self, Events, SetChange};
 use crate::options::{ClientOptions, Credential, TlsOptions};
@@ -38,7 +38,7 @@ pub struct Registry {
 
 #[derive(Debug)]
 struct State {
-    clients: BTreeMap<String, Entry>,
+    clients: SortedMap<String, Entry>,
     /// Who wants to hear of all sets.
     listeners: Vec<UnboundedSender<SetChange>>,
     /// How many clients there ever were.
@@ -140,7 +140,7 @@ impl Default for Registry {
 impl Registry {
     /// A registry without clients.
     pub const fn new() -> Self {
-        let clients = BTreeMap::new();
+        let clients = SortedMap::new();
         let listeners = Vec::new();
         let state = State { clients, listeners, created: 0, shut_down: false };
         Self { state: Mutex::new(state) }

@@ -1,6 +1,5 @@
 //! Numbers of one client: each server as it is believed to be, and what finding servers cost.
 
-use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -8,6 +7,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::engine::address::ServerAddress;
+use crate::engine::map::SortedMap;
 use crate::engine::sdam::{EventKind, ServerDescription, ServerType, TopologyDescription};
 use crate::engine::time::Instant;
 use crate::transport::Transport;
@@ -37,7 +37,7 @@ pub struct RegistryStatistics {
     /// How many clients were made so far, those that have ended among them.
     pub num_replica_set_monitors_created: u64,
     /// Each set that there is a client for, by its name.
-    pub replica_sets: BTreeMap<String, Statistics>,
+    pub replica_sets: SortedMap<String, Statistics>,
 }
 
 /// One server, as it is believed to be.
@@ -58,7 +58,7 @@ pub struct HostStatistics {
     /// The average round-trip time in milliseconds; `None` until it was measured.
     pub ping_time_millis: Option<f64>,
     /// Its tags.
-    pub tags: BTreeMap<String, String>,
+    pub tags: SortedMap<String, String>,
 }
 
 /// What one kind of query cost.

@@ -1,6 +1,5 @@
 //! Inserting documents.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bson::{Bson, RawDocumentBuf};
@@ -8,6 +7,7 @@ use bson::{Bson, RawDocumentBuf};
 use super::Collection;
 use super::batches::in_batches;
 use crate::client_session::ClientSession;
+use crate::engine::map::SortedMap;
 use crate::engine::op::{Insert, WriteOptions};
 use crate::error::Result;
 use crate::identity::object_id;
@@ -25,7 +25,7 @@ pub struct InsertOneResult {
 #[derive(Clone, Debug, PartialEq)]
 pub struct InsertManyResult {
     /// The `_id` of each new document, by its place among those given.
-    pub inserted_ids: BTreeMap<usize, Bson>,
+    pub inserted_ids: SortedMap<usize, Bson>,
 }
 
 /// The insertion of one document; `.await` runs it.
@@ -56,9 +56,9 @@ impl InsertOne {
 
 impl InsertOne {
     async fn run(self) -> Result<InsertOneResult> {
-        let mut inserted = self.0.run().await?.inserted_ids;
-        let id = inserted.pop_first().map(|(_, id)| id);
-        Ok(InsertOneResult { inserted_id: id.unwrap_or(Bson::Null) })
+        let inserted = self.0.run().await?.inserted_ids;
+        let inserted_id = inserted.into_values().next().unwrap_or(Bson::Null);
+        Ok(InsertOneResult { inserted_id })
     }
 }
 

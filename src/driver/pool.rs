@@ -2,7 +2,7 @@
 //!
 //! In the uncontended case a check-out is one short mutex: no channel, no task.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::in_flight::InFlight;
 use super::observe::PoolObserver;
 use super::pool_status::PoolStatus;
 use crate::engine::address::ServerAddress;
+use crate::engine::map::SortedMap;
 use crate::engine::pool::{
     Generation, Grant, Numbered, Permit, Pool, PoolAction, PoolError, PoolSettings, Purpose, Ticket,
 };
@@ -32,9 +33,10 @@ pub(crate) struct ServerPool {
 struct Core {
     machine: Pool<Connection>,
     observer: PoolObserver,
-    waiters: BTreeMap<Ticket, oneshot::Sender<Grant<Connection>>>,
+    /// Who waits, in the order of the tickets: many perhaps, of whom the first is served.
+    waiters: VecDeque<(Ticket, oneshot::Sender<Grant<Connection>>)>,
     /// How to interrupt each connection, by its number.
-    interrupts: BTreeMap<u64, (u64, Arc<Interrupt>)>,
+    interrupts: SortedMap<u64, (u64, Arc<Interrupt>)>,
     /// A monitor's stream, for the next connection that is made.
     offered: Option<Offered>,
 }
@@ -48,8 +50,8 @@ impl ServerPool {
         let core = Core {
             machine: Pool::new(settings),
             observer,
-            waiters: BTreeMap::new(),
-            interrupts: BTreeMap::new(),
+            waiters: VecDeque::new(),
+            interrupts: SortedMap::new(),
             offered: None,
         };
         let pool = Self { address, core: Mutex::new(core), in_flight: InFlight::default() };
@@ -164,7 +166,7 @@ impl ServerPool {
             Ok(grant) => Ok(grant),
             Err(ticket) => {
                 let (sender, receiver) = oneshot::channel();
-                core.waiters.insert(ticket, sender);
+                core.waiters.push_back((ticket, sender));
                 Err((ticket, receiver))
             }
         });
@@ -220,6 +222,12 @@ impl std::fmt::Debug for Core {
 }
 
 impl Core {
+    /// Whoever has this ticket waits no longer.
+    fn leave(&mut self, ticket: Ticket) -> Option<oneshot::Sender<Grant<Connection>>> {
+        let place = self.waiters.binary_search_by_key(&ticket, |(ticket, _)| *ticket).ok()?;
+        self.waiters.remove(place).map(|(_, waiter)| waiter)
+    }
+
     /// Does what the machine says; returns the connections to close.
     fn act(&mut self) -> Vec<Connection> {
         let mut discarded = Vec::new();
@@ -230,7 +238,7 @@ impl Core {
                     discarded.push(connection);
                 }
                 PoolAction::Serve(ticket, grant) => {
-                    if let Some(waiter) = self.waiters.remove(&ticket) {
+                    if let Some(waiter) = self.leave(ticket) {
                         // A place takes the grant back when it is left.
                         let _ = waiter.send(grant);
                     }
@@ -271,7 +279,7 @@ impl Drop for Place<'_> {
         let now = self.transport.now();
         self.pool.change(|core| {
             core.machine.cancel(now, self.ticket);
-            core.waiters.remove(&self.ticket);
+            core.leave(self.ticket);
         });
         if let Ok(Some(grant)) = self.receiver.try_recv() {
             // What was granted goes back through the guards of the granted thing.

@@ -4,7 +4,6 @@
 //! operation gave to the engine, and jobs that operations leave behind (killCursors of a dropped
 //! cursor). It is woken for nothing else: an idle client costs its heartbeats.
 
-use std::collections::BTreeMap;
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use futures_util::stream::{FuturesUnordered, StreamExt};
 use super::authenticate::yield_now;
 use super::link::{LinkAction, LinkEvent, LinkSlot, carry, send};
 use super::shared::Shared;
+use crate::engine::map::SortedMap;
 use crate::engine::sdam::{Event, LinkId};
 use crate::resolve::srv_records;
 use crate::transport::{BoxFuture, MaybeSend};
@@ -72,7 +72,7 @@ struct Link {
 
 struct Runner {
     shared: Arc<Shared>,
-    links: BTreeMap<LinkId, Link>,
+    links: SortedMap<LinkId, Link>,
     /// The latest look-up of SRV records, which may have ended.
     look_up: Option<(u64, AbortHandle)>,
     tasks: FuturesUnordered<BoxFuture<'static, ()>>,
@@ -89,7 +89,7 @@ enum Woken {
 impl Runner {
     fn new(shared: Arc<Shared>) -> Self {
         let events = mpsc::channel(EVENTS);
-        let (links, tasks) = (BTreeMap::new(), FuturesUnordered::new());
+        let (links, tasks) = (SortedMap::new(), FuturesUnordered::new());
         Self { shared, links, look_up: None, tasks, events }
     }
 

@@ -3,7 +3,7 @@
 //! One mutex guards the machine; it is held for one input and its actions, never across an await.
 //! Operations read the [`View`] that it publishes, without a lock.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -20,6 +20,7 @@ use super::owed::Owed;
 use super::pool::ServerPool;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::{ClientMetadata, DelimiterInDriverInfo, DriverInfo, HelloReply};
+use crate::engine::map::SortedMap;
 use crate::engine::pool::Generation;
 use crate::engine::rng::Rng;
 use crate::engine::sdam::{
@@ -34,7 +35,7 @@ use crate::transport::{BoxFuture, Transport};
 #[derive(Debug)]
 pub(crate) struct View {
     pub(crate) topology: Arc<TopologyDescription>,
-    pub(crate) pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
+    pub(crate) pools: SortedMap<ServerAddress, Arc<ServerPool>>,
     /// The new primary whose first success completes a failover.
     awaited_success: Option<ServerAddress>,
 }
@@ -44,9 +45,9 @@ type Job = BoxFuture<'static, ()>;
 /// What is behind the mutex.
 pub(super) struct Core {
     pub(super) sdam: Sdam,
-    pub(super) pools: BTreeMap<ServerAddress, Arc<ServerPool>>,
+    pub(super) pools: SortedMap<ServerAddress, Arc<ServerPool>>,
     /// Where the stream of each link lies.
-    pub(super) slots: BTreeMap<LinkId, Arc<LinkSlot>>,
+    pub(super) slots: SortedMap<LinkId, Arc<LinkSlot>>,
     link_actions: VecDeque<LinkAction>,
     pub(super) waiting: usize,
     /// On demand: the operations that are under way.
@@ -105,14 +106,14 @@ impl Shared {
     ) -> Self {
         let view = View {
             topology: Arc::new(sdam.seeded()),
-            pools: BTreeMap::new(),
+            pools: SortedMap::new(),
             awaited_success: None,
         };
         let attendance = sdam.scan_status().map(|_| Attendance::default());
         let core = Core {
             sdam,
-            pools: BTreeMap::new(),
-            slots: BTreeMap::new(),
+            pools: SortedMap::new(),
+            slots: SortedMap::new(),
             link_actions: VecDeque::new(),
             waiting: 0,
             attending: 0,

@@ -16,6 +16,7 @@
 pub mod address;
 pub mod auth;
 pub mod hello;
+pub mod map;
 pub mod op;
 pub mod pool;
 pub mod rng;

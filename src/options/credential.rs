@@ -2,10 +2,9 @@
 //!
 //! Specification: auth, "Connection String Options" and "Supported Authentication Methods".
 
-use std::collections::BTreeMap;
-
 use super::OptionsError;
 use crate::engine::auth::{AuthMechanism, Credential};
+use crate::engine::map::SortedMap;
 
 /// What a connection string says of a credential.
 #[derive(Clone, Default)]
@@ -15,7 +14,7 @@ pub(crate) struct CredentialParts {
     pub(crate) auth_source: Option<String>,
     pub(crate) database: Option<String>,
     pub(crate) mechanism: Option<AuthMechanism>,
-    pub(crate) properties: BTreeMap<String, String>,
+    pub(crate) properties: SortedMap<String, String>,
 }
 
 impl CredentialParts {
@@ -35,8 +34,8 @@ impl CredentialParts {
             return None;
         }
         if self.mechanism == Some(AuthMechanism::Gssapi) {
-            let name = self.properties.entry("SERVICE_NAME".to_owned());
-            name.or_insert_with(|| "mongodb".to_owned());
+            let name = "SERVICE_NAME".to_owned();
+            self.properties.get_or_insert_with(name, || "mongodb".to_owned());
         }
         Some(Credential {
             source: self.source(),
@@ -111,7 +110,7 @@ fn invalid<T>(message: String) -> Result<T, OptionsError> {
     Err(OptionsError::Credential(message))
 }
 
-fn check_gssapi(properties: &BTreeMap<String, String>) -> Result<(), OptionsError> {
+fn check_gssapi(properties: &SortedMap<String, String>) -> Result<(), OptionsError> {
     const NAME: &str = "CANONICALIZE_HOST_NAME";
     const ALLOWED: [&str; 5] = ["none", "forward", "forwardAndReverse", "true", "false"];
     if properties.get(NAME).is_some_and(|value| !ALLOWED.contains(&value.as_str())) {
@@ -120,7 +119,7 @@ fn check_gssapi(properties: &BTreeMap<String, String>) -> Result<(), OptionsErro
     Ok(())
 }
 
-fn check_oidc(properties: &BTreeMap<String, String>, user: bool) -> Result<(), OptionsError> {
+fn check_oidc(properties: &SortedMap<String, String>, user: bool) -> Result<(), OptionsError> {
     const KNOWN: [&str; 2] = ["ENVIRONMENT", "TOKEN_RESOURCE"];
     if let Some(name) = properties.keys().find(|name| !KNOWN.contains(&name.as_str())) {
         return invalid(format!(

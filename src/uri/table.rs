@@ -2,9 +2,9 @@
 //!
 //! A new option is a new row: its name, the type of its value with the range, and where it goes.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::engine::map::SortedMap;
 use crate::engine::selection::TagSet;
 use crate::options::{
     Acknowledgment, ClientOptions, Compressor, CredentialParts, ProxyOptions, ReadConcernLevel,
@@ -253,7 +253,7 @@ fn modes() -> String {
 }
 
 /// `name:value,name:value`; the value may contain colons.
-fn pairs(text: &str) -> Result<BTreeMap<String, String>, String> {
+fn pairs(text: &str) -> Result<SortedMap<String, String>, String> {
     let mut pairs = TagSet::new();
     for pair in text.split(',').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once(':').filter(|(name, _)| !name.is_empty()).ok_or(

@@ -25,9 +25,9 @@ pub(crate) fn pong(ping: &Ping) -> String {
     })
 }
 
-pub(crate) fn inserted_one(mut result: InsertManyResult) -> Result<JsValue, JsValue> {
-    let id = result.inserted_ids.pop_first().map(|(_, id)| id);
-    bytes(&doc! { "insertedId": id.unwrap_or(Bson::Null) })
+pub(crate) fn inserted_one(result: InsertManyResult) -> Result<JsValue, JsValue> {
+    let id = result.inserted_ids.into_values().next().unwrap_or(Bson::Null);
+    bytes(&doc! { "insertedId": id })
 }
 
 pub(crate) fn inserted_many(result: InsertManyResult) -> Result<JsValue, JsValue> {

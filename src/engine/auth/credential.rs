@@ -2,11 +2,11 @@
 //!
 //! Specification: auth, "MongoCredential".
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
 use super::password;
+use crate::engine::map::SortedMap;
 
 /// How the client proves who it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -79,7 +79,7 @@ pub struct Credential {
     /// How to prove it; `None` for what the server prefers.
     pub mechanism: Option<AuthMechanism>,
     /// The mechanism's own settings.
-    pub mechanism_properties: BTreeMap<String, String>,
+    pub mechanism_properties: SortedMap<String, String>,
 }
 
 impl Credential {

@@ -1,6 +1,5 @@
 //! The reply to hello or legacy hello, parsed once.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use bson::oid::ObjectId;
@@ -10,6 +9,7 @@ use bson::{DateTime, RawBsonRef, RawDocument, Timestamp};
 
 use super::{TopologyVersion, json};
 use crate::engine::address::{ServerAddress, lower_case};
+use crate::engine::map::SortedMap;
 use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
 
 /// What a server says of itself, as typed facts.
@@ -43,7 +43,7 @@ pub struct HelloReply {
     /// The member that this one takes for the primary.
     pub primary: Option<ServerAddress>,
     /// The member's tags.
-    pub tags: BTreeMap<String, String>,
+    pub tags: SortedMap<String, String>,
     /// The version of the set's configuration.
     pub set_version: Option<i64>,
     /// The id of the election that made this member primary.
@@ -344,9 +344,9 @@ fn addresses(field: &str, value: RawBsonRef<'_>) -> Result<Vec<ServerAddress>, R
     Ok(addresses)
 }
 
-fn tags(value: RawBsonRef<'_>) -> Result<BTreeMap<String, String>, ReplyError> {
+fn tags(value: RawBsonRef<'_>) -> Result<SortedMap<String, String>, ReplyError> {
     let Some(document) = value.as_document() else { return Err(wrong_type("tags", value)) };
-    let mut tags = BTreeMap::new();
+    let mut tags = SortedMap::new();
     for element in document {
         let (name, value) = element.map_err(|error| malformed("tags", &error))?;
         let value = value.as_str().ok_or_else(|| wrong_type("tags", value))?;

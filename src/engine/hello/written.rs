@@ -113,7 +113,7 @@ fn array(texts: impl Iterator<Item = String>) -> RawArrayBuf {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
+    use crate::engine::map::SortedMap;
 
     use bson::oid::ObjectId;
     use bson::{DateTime, Timestamp};
@@ -138,7 +138,7 @@ mod tests {
             passives: vec![address("/tmp/mongodb-3.sock")],
             arbiters: vec![address("c:4")],
             primary: Some(address("a:1")),
-            tags: BTreeMap::from([("dc".to_owned(), "ny".to_owned())]),
+            tags: SortedMap::from([("dc".to_owned(), "ny".to_owned())]),
             set_version: Some(i64::MAX),
             election_id: Some(ObjectId::from_bytes([1; 12])),
             last_write_date: Some(DateTime::from_millis(-1)),

@@ -1,7 +1,6 @@
 //! A bulk write: inserts, updates and deletes of one collection, in as few commands as their kinds
 //! and the server's limits allow (crud "Bulk Write").
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 
 use bson::oid::ObjectId;
@@ -17,6 +16,7 @@ use super::{
     OperationKind, ReplyFailure, Retryability, UpdateStatement, WriteFailure, WriteOptions,
     batches, reply,
 };
+use crate::engine::map::SortedMap;
 
 /// One statement of a bulk write.
 #[derive(Clone, Debug, PartialEq)]
@@ -35,7 +35,7 @@ pub struct BulkWriteResult {
     /// Documents that were inserted.
     pub inserted_count: u64,
     /// The `_id` of each document that was inserted, by the place of its model.
-    pub inserted_ids: BTreeMap<usize, Bson>,
+    pub inserted_ids: SortedMap<usize, Bson>,
     /// Documents that updates and replacements found.
     pub matched_count: u64,
     /// Documents that are different now.
@@ -45,7 +45,7 @@ pub struct BulkWriteResult {
     /// Documents that were inserted because a filter found none.
     pub upserted_count: u64,
     /// The `_id` of each of those, by the place of its model.
-    pub upserted_ids: BTreeMap<usize, Bson>,
+    pub upserted_ids: SortedMap<usize, Bson>,
 }
 
 /// Writes statements, one batch a command.

@@ -3,6 +3,7 @@
 use bson::{Document, doc, rawdoc};
 
 use super::*;
+use crate::engine::map::SortedMap;
 use crate::engine::op::testing::plain;
 use crate::engine::op::{DeleteOptions, UpdateOptions};
 
@@ -142,12 +143,12 @@ fn results_and_errors_name_the_models_in_their_own_order() {
     assert!(!bulk.advance());
     let expected = BulkWriteResult {
         inserted_count: 1,
-        inserted_ids: BTreeMap::from([(3, 2.into())]),
+        inserted_ids: SortedMap::from([(3, 2.into())]),
         matched_count: 1,
         modified_count: 1,
         deleted_count: 1,
         upserted_count: 1,
-        upserted_ids: BTreeMap::from([(4, "new".into())]),
+        upserted_ids: SortedMap::from([(4, "new".into())]),
     };
     assert_eq!(bulk.into_done(), expected);
 }

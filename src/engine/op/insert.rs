@@ -1,7 +1,6 @@
 //! `insert`: documents, in as many batches as the server's limits need (specifications crud
 //! "Insert", and bulk-write's splitting).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use bson::oid::ObjectId;
@@ -13,6 +12,7 @@ use super::{
     BuildError, CommandBuilder, CommandContext, Limits, Operation, OperationKind, ReplyFailure,
     Retryability, WriteFailure, WriteOptions, batches, reply,
 };
+use crate::engine::map::SortedMap;
 
 /// Inserts documents, one batch a command.
 ///
@@ -30,7 +30,7 @@ pub struct Insert {
     /// Documents of the batches that have ended.
     settled: usize,
     /// Those of them that were not inserted.
-    failed: BTreeSet<usize>,
+    failed: SortedMap<usize, ()>,
 }
 
 /// What one batch did.
@@ -64,7 +64,7 @@ impl Insert {
         if all.is_empty() {
             return Err(BuildError::NoDocuments);
         }
-        let (collection, documents, failed) = (collection.into(), all, BTreeSet::new());
+        let (collection, documents, failed) = (collection.into(), all, SortedMap::new());
         Ok(Self { collection, documents, ids, options, batch: 0..0, settled: 0, failed })
     }
 
@@ -92,17 +92,17 @@ impl Insert {
         if let Some(first) = failed.clone().min().filter(|_| self.options.ordered) {
             self.settled = first.min(self.batch.end);
         }
-        self.failed.extend(failed);
+        self.failed.extend(failed.map(|index| (index, ())));
     }
 
     /// The `_id` of each document that was inserted, by its place: of all batches that have
     /// ended, but for those that failed and, in an ordered insert, those behind them.
-    pub fn inserted_ids(&self) -> BTreeMap<usize, Bson> {
+    pub fn inserted_ids(&self) -> SortedMap<usize, Bson> {
         let all = (0..self.settled).map(|index| (index, self.ids[index].clone()));
         if self.failed.is_empty() {
             return all.collect();
         }
-        all.filter(|(index, _)| !self.failed.contains(index)).collect()
+        all.filter(|(index, _)| !self.failed.contains_key(index)).collect()
     }
 
     /// Refuses a document above the limit while nothing is sent yet.
@@ -264,7 +264,7 @@ mod tests {
         assert_eq!(first.keys().next().unwrap(), "_id");
         let ids = [(0, oid(1).into()), (1, "own".into()), (2, oid(2).into())];
         insert.ended(None);
-        assert_eq!(insert.inserted_ids(), BTreeMap::from(ids));
+        assert_eq!(insert.inserted_ids(), SortedMap::from(ids));
     }
 
     #[test]

@@ -3,9 +3,9 @@
 //!
 //! Specification: connection-monitoring-and-pooling "Load Balancer Mode".
 
-use std::collections::BTreeMap;
-
 use bson::oid::ObjectId;
+
+use crate::engine::map::SortedMap;
 
 /// The generation that a connection belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,13 +27,13 @@ struct Service {
 /// connections is forgotten.
 #[derive(Debug, Default)]
 pub(super) struct Services {
-    known: BTreeMap<ObjectId, Service>,
+    known: SortedMap<ObjectId, Service>,
 }
 
 impl Services {
     /// One more connection leads to this server.
     pub(super) fn enter(&mut self, service_id: ObjectId) -> Generation {
-        let service = self.known.entry(service_id).or_default();
+        let service = self.known.get_or_insert_with(service_id, Service::default);
         service.connections += 1;
         Generation { number: service.generation, service_id: Some(service_id) }
     }

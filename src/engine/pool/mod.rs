@@ -12,7 +12,7 @@ mod rate;
 mod tell;
 mod usage;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use bson::oid::ObjectId;
 
 use self::generation::Services;
 use self::rate::Making as Rate;
+use crate::engine::map::SortedMap;
 use crate::engine::time::Instant;
 
 #[cfg(test)]
@@ -128,9 +129,9 @@ pub struct Pool<C> {
     /// Connections in use, idle and being made.
     total: usize,
     /// Connections being made.
-    making: BTreeMap<u64, Making>,
+    making: SortedMap<u64, Making>,
     /// Connections that were made and that no operation has had yet.
-    unasked: BTreeSet<u64>,
+    unasked: SortedMap<u64, ()>,
     /// Connections in use that a cursor or a transaction keeps.
     cursors: usize,
     transactions: usize,
@@ -153,8 +154,8 @@ impl<C: Numbered> Pool<C> {
             services: Services::default(),
             idle: VecDeque::new(),
             total: 0,
-            making: BTreeMap::new(),
-            unasked: BTreeSet::new(),
+            making: SortedMap::new(),
+            unasked: SortedMap::new(),
             cursors: 0,
             transactions: 0,
             rate: Rate::default(),
@@ -295,7 +296,7 @@ impl<C: Numbered> Pool<C> {
         let Some(asked) = making.asked else {
             // It is checked in at once, and goes to who waits: before that, "no Thread tries to
             // start establishing a Connection".
-            self.unasked.insert(connection_id);
+            self.unasked.insert(connection_id, ());
             return;
         };
         self.checked_out(now, asked, connection_id);

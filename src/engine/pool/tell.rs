@@ -16,7 +16,7 @@ impl<C: Numbered> Pool<C> {
 
     pub(super) fn checked_in(&mut self, connection_id: u64) {
         // What nobody had asked for was never checked out.
-        if !self.unasked.remove(&connection_id) {
+        if self.unasked.remove(&connection_id).is_none() {
             self.notify(|_| PoolEventKind::ConnectionCheckedIn { connection_id });
         }
     }

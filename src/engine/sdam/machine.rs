@@ -4,7 +4,7 @@
 //! [`Event::Elapsed`] is due at [`Sdam::poll_timeout`]; later is harmless, and much later says that
 //! the process stood still ([`super::standstill`]).
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use super::topology::{TopologyDescription, TopologyType};
 use super::wire_versions;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::HelloReply;
+use crate::engine::map::SortedMap;
 use crate::engine::time::Instant;
 
 /// The topology machine.
@@ -28,7 +29,7 @@ use crate::engine::time::Instant;
 pub struct Sdam {
     pub(super) settings: SdamSettings,
     pub(super) topology: Arc<TopologyDescription>,
-    pub(super) members: BTreeMap<ServerAddress, Member>,
+    pub(super) members: SortedMap<ServerAddress, Member>,
     pub(super) actions: VecDeque<Action>,
     pub(super) failover: FailoverWatch,
     /// How the outcome at hand says that a primary was lost.
@@ -49,8 +50,8 @@ impl Sdam {
     /// A machine that knows nothing yet and does nothing before [`Event::Open`].
     pub fn new(mut settings: SdamSettings) -> Self {
         // A seed that is named twice is one seed: how many there are decides about a standalone.
-        let mut known = BTreeSet::new();
-        settings.seeds.retain(|seed| known.insert(seed.clone()));
+        let mut known = SortedMap::new();
+        settings.seeds.retain(|seed| known.insert(seed.clone(), ()).is_none());
         // Load balancers "Monitoring": no connection of its own, and none of the servers is known.
         settings.suspicion.enabled &= !settings.load_balanced;
         Self {
@@ -58,7 +59,7 @@ impl Sdam {
             scanner: settings.scan.map(Scanner::new),
             settings,
             topology: Arc::new(TopologyDescription::empty()),
-            members: BTreeMap::new(),
+            members: SortedMap::new(),
             actions: VecDeque::new(),
             failover: FailoverWatch::default(),
             detection: Detection::ServerSaidSo,
@@ -213,7 +214,7 @@ impl Sdam {
         let mut topology = TopologyDescription::clone(&self.topology);
         for server in snapshot.servers() {
             let unknown = || Arc::new(ServerDescription::unknown(server.address.clone()));
-            topology.servers.entry(server.address.clone()).or_insert_with(unknown);
+            topology.servers.get_or_insert_with(server.address.clone(), unknown);
         }
         self.install(now, topology, None);
         for server in snapshot.servers() {

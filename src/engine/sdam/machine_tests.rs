@@ -7,6 +7,7 @@ use bson::{RawDocumentBuf, rawdoc};
 
 use super::*;
 use crate::engine::hello::{ClientMetadata, EnvMetadata, OsMetadata};
+use crate::engine::map::SortedMap;
 use crate::engine::sdam::suspicion::SuspicionSettings;
 use crate::engine::sdam::{
     LinkError, MonitorSettings, RttProbe, ServerType, SetWatch, TopologyId, TopologySnapshot,
@@ -20,7 +21,7 @@ struct Rig {
     told: Vec<String>,
     events: Vec<notice::Event>,
     recorded: Vec<(Instant, Event)>,
-    sent: BTreeMap<LinkId, Vec<u8>>,
+    sent: SortedMap<LinkId, Vec<u8>>,
     opening: Vec<LinkId>,
     ready: bool,
 }
@@ -59,7 +60,7 @@ impl Rig {
             told: Vec::new(),
             events: Vec::new(),
             recorded: Vec::new(),
-            sent: BTreeMap::new(),
+            sent: SortedMap::new(),
             opening: Vec::new(),
             ready: false,
         };

@@ -177,10 +177,8 @@ fn mark_unknown(
 fn add_members(topology: &mut TopologyDescription, server: &ServerDescription) {
     for address in server.reply.members() {
         topology.left_out.remove(address);
-        topology
-            .servers
-            .entry(address.clone())
-            .or_insert_with(|| Arc::new(ServerDescription::unknown(address.clone())));
+        let unknown = || Arc::new(ServerDescription::unknown(address.clone()));
+        topology.servers.get_or_insert_with(address.clone(), unknown);
     }
 }
 

@@ -11,7 +11,6 @@
 //! every cold start its connect time-out. What is left of the scan goes on beside the operation,
 //! rests when that ends, and goes on beside the next one.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -82,7 +81,7 @@ pub(super) struct Scanner {
 struct Scan {
     began: Instant,
     /// Whose check was ordered in it.
-    ordered: BTreeSet<ServerAddress>,
+    ordered: Vec<ServerAddress>,
 }
 
 impl Scanner {
@@ -147,7 +146,7 @@ impl Sdam {
     /// The server is to be checked in this scan though it was (SD-80).
     pub(super) fn scan_again(&mut self, address: &ServerAddress) {
         if let Some(scan) = self.scanner.as_mut().and_then(|scanner| scanner.scan.as_mut()) {
-            scan.ordered.remove(address);
+            scan.ordered.retain(|ordered| ordered != address);
         }
     }
 
@@ -199,7 +198,7 @@ impl Sdam {
         let Some(scanner) = self.scanner.as_mut().filter(|_| !self.closed) else { return };
         if demand && scanner.awaits_scan() && scanner.earliest().is_none_or(|at| at <= now) {
             scanner.stale = false;
-            scanner.scan = Some(Scan { began: now, ordered: BTreeSet::new() });
+            scanner.scan = Some(Scan { began: now, ordered: Vec::new() });
         }
         let Some(scan) = scanner.scan.as_mut().filter(|_| scanner.attended) else { return };
         let left = |address: &ServerAddress| {
@@ -252,6 +251,8 @@ fn rank(server_type: ServerType) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     fn server(port: u16, server_type: ServerType, checked: Option<u64>) -> Arc<ServerDescription> {

@@ -1,6 +1,5 @@
 //! What the client believes about one server.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -12,6 +11,7 @@ use serde::{Serialize, Serializer};
 use super::link::LinkErrorKind;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::{HelloReply, TopologyVersion};
+use crate::engine::map::SortedMap;
 use crate::engine::time::Instant;
 
 /// What kind of server answers at an address (SDAM "ServerType").
@@ -222,7 +222,7 @@ impl ServerDescription {
     }
 
     /// The server's tags.
-    pub fn tags(&self) -> &BTreeMap<String, String> {
+    pub fn tags(&self) -> &SortedMap<String, String> {
         &self.reply.tags
     }
 
@@ -320,7 +320,7 @@ struct ReplyFacts<'a> {
     hosts: &'a [ServerAddress],
     passives: &'a [ServerAddress],
     arbiters: &'a [ServerAddress],
-    tags: &'a BTreeMap<String, String>,
+    tags: &'a SortedMap<String, String>,
     min_wire_version: i32,
     max_wire_version: i32,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,6 +1,5 @@
 //! What the client believes about the whole deployment.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -10,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use super::departure::Departure;
 use super::server::{ServerDescription, ServerType};
 use crate::engine::address::ServerAddress;
+use crate::engine::map::SortedMap;
 
 /// What kind of deployment the client is connected to (SDAM "TopologyType").
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -95,10 +95,10 @@ pub struct TopologyDescription {
     pub max_set_version: Option<i64>,
     /// The servers, in the order of their addresses.
     #[serde(serialize_with = "serialize_servers")]
-    pub servers: BTreeMap<ServerAddress, Arc<ServerDescription>>,
+    pub servers: SortedMap<ServerAddress, Arc<ServerDescription>>,
     /// Servers that were removed, and why; one that comes back is taken off this list.
-    #[serde(skip_serializing_if = "BTreeMap::is_empty", serialize_with = "serialize_values")]
-    pub left_out: BTreeMap<ServerAddress, Departure>,
+    #[serde(skip_serializing_if = "SortedMap::is_empty", serialize_with = "serialize_values")]
+    pub left_out: SortedMap<ServerAddress, Departure>,
     /// Why this driver cannot talk to the deployment; `None` while it can.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub compatibility_error: Option<String>,
@@ -115,8 +115,8 @@ impl TopologyDescription {
             set_name: None,
             max_election_id: None,
             max_set_version: None,
-            servers: BTreeMap::new(),
-            left_out: BTreeMap::new(),
+            servers: SortedMap::new(),
+            left_out: SortedMap::new(),
             compatibility_error: None,
             logical_session_timeout_minutes: None,
         }
@@ -151,14 +151,14 @@ impl TopologyDescription {
 }
 
 fn serialize_servers<S: Serializer>(
-    servers: &BTreeMap<ServerAddress, Arc<ServerDescription>>,
+    servers: &SortedMap<ServerAddress, Arc<ServerDescription>>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(servers.values().map(|server| &**server))
 }
 
 fn serialize_values<S: Serializer>(
-    departures: &BTreeMap<ServerAddress, Departure>,
+    departures: &SortedMap<ServerAddress, Departure>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
     serializer.collect_seq(departures.values())

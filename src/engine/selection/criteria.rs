@@ -3,7 +3,6 @@
 //! [`ReadPreference`] is the user's word; [`Criteria`] is one operation's question to
 //! [`select`](super::select). Specification: server-selection, "Read Preference".
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
@@ -15,10 +14,11 @@ use bson::{RawArrayBuf, RawDocumentBuf, Timestamp};
 use super::explain::Span;
 use super::tags::write_tag_set;
 use crate::engine::address::ServerAddress;
+use crate::engine::map::SortedMap;
 use crate::engine::sdam::{ServerDescription, ServerType, TopologyType};
 
 /// Tags that a server must have: a server matches if all of them are among its own.
-pub type TagSet = BTreeMap<String, String>;
+pub type TagSet = SortedMap<String, String>;
 
 /// Which members of a replica set may serve a read (server-selection "mode").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]

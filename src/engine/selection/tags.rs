@@ -1,12 +1,12 @@
 //! Tag sets: does a server carry the tags that a reader asks for (server-selection "tag_sets").
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use super::criteria::TagSet;
+use crate::engine::map::SortedMap;
 
 /// Whether all of `wanted` is among `tags`; an empty set matches every server (SS-18).
-pub(super) fn matches(wanted: &TagSet, tags: &BTreeMap<String, String>) -> bool {
+pub(super) fn matches(wanted: &TagSet, tags: &SortedMap<String, String>) -> bool {
     wanted.iter().all(|(name, value)| tags.get(name) == Some(value))
 }
 

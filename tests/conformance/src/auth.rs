@@ -4,6 +4,7 @@
 //! value for that key must be uninitialized."
 
 use bson::{Bson, Document};
+use portolan::SortedMap;
 use portolan::options::ClientOptions;
 
 use crate::json::{same, text};
@@ -54,10 +55,7 @@ const CONTRADICTED: [&str; 2] = [
 ];
 
 /// "A subset of properties that must match"; null where there must be none.
-fn properties(
-    expected: &Bson,
-    found: &std::collections::BTreeMap<String, String>,
-) -> Result<(), String> {
+fn properties(expected: &Bson, found: &SortedMap<String, String>) -> Result<(), String> {
     let Bson::Document(expected) = expected else {
         return same("mechanism_properties", &Bson::Null, expected)
             .and_then(|()| same("mechanism_properties", &0, &found.len()));

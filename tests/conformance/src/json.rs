@@ -1,6 +1,6 @@
 //! Test files as BSON, and their fields by type.
 
-use std::collections::BTreeMap;
+use portolan::SortedMap;
 
 use bson::{Bson, Document};
 use portolan::engine::address::ServerAddress;
@@ -45,7 +45,7 @@ pub(crate) fn address(text: &str) -> Result<ServerAddress, String> {
     text.parse().map_err(|error| format!("{text}: {error}"))
 }
 
-pub(crate) fn strings(document: &Document) -> BTreeMap<String, String> {
+pub(crate) fn strings(document: &Document) -> SortedMap<String, String> {
     let pair =
         |(name, value): (&String, &Bson)| Some((name.clone(), value.as_str().map(str::to_owned)?));
     document.iter().filter_map(pair).collect()

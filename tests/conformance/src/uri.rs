@@ -5,7 +5,7 @@
 //! Both are checked: the lenient reading against the file, the strict one to agree where nothing is
 //! wrong, and else to name the option.
 
-use std::collections::BTreeMap;
+use portolan::SortedMap;
 use std::time::Duration;
 
 use bson::{Bson, Document, bson};
@@ -196,7 +196,7 @@ fn switch(options: &ClientOptions, name: &str) -> Found {
 }
 
 fn words(options: &ClientOptions, name: &str) -> Found {
-    let set = |set: &BTreeMap<String, String>| -> Bson { Bson::Document(document(set)) };
+    let set = |set: &SortedMap<String, String>| -> Bson { Bson::Document(document(set)) };
     Some(match name {
         "appname" => options.app_name.clone().map(Bson::from),
         "compressors" => Some(options.compressors.iter().map(|c| c.as_str()).collect()),
@@ -245,6 +245,6 @@ fn tls(options: &ClientOptions, name: &str) -> Found {
     })
 }
 
-fn document(pairs: &BTreeMap<String, String>) -> Document {
+fn document(pairs: &SortedMap<String, String>) -> Document {
     pairs.iter().map(|(name, value)| (name.clone(), bson!(value.as_str()))).collect()
 }

@@ -1,6 +1,6 @@
 //! Writes of collections.
 
-use std::collections::BTreeMap;
+use portolan::SortedMap;
 
 use bson::{Bson, Document};
 use portolan::{
@@ -159,7 +159,7 @@ pub(crate) fn bulk_result(result: &BulkWriteResult) -> Document {
     }
 }
 
-fn ids(ids: BTreeMap<usize, Bson>) -> Document {
+fn ids(ids: SortedMap<usize, Bson>) -> Document {
     ids.into_iter().map(|(index, id)| (index.to_string(), id)).collect()
 }
 
