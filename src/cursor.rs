@@ -192,7 +192,8 @@ impl<T> Cursor<T> {
         Box::pin(async move {
             let shared = client.shared();
             let route = Route { budget, ..Route::pinned(&database, &address) };
-            let fetched = execute_on(shared, &mut operation, &route, session, &mut connection);
+            let fetched =
+                execute_on(shared, &mut operation, &route, session, Some(&mut connection));
             (fetched.await, connection)
         })
     }
@@ -266,7 +267,8 @@ impl<T> Cursor<T> {
         Some(Box::pin(async move {
             let budget = time.close(own, || shared.transport.now());
             let route = Route { awaited, budget, ..Route::pinned(&database, &address) };
-            let killed = execute_on(&shared, &mut operation, &route, session, &mut connection);
+            let killed =
+                execute_on(&shared, &mut operation, &route, session, Some(&mut connection));
             match killed.await {
                 // The server forgets a cursor with its connection, which was all there was to it.
                 Err(error) if pinned && matches!(error.kind(), ErrorKind::Network { .. }) => Ok(()),

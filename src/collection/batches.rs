@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::driver::execute::execute_in;
+use crate::driver::execute::execute_on;
 use crate::driver::route::Route;
 use crate::driver::shared::Shared;
 use crate::driver::work::Executable;
@@ -85,7 +85,7 @@ pub(super) async fn in_batches<B: Batched + Executable>(
     let mut session = None;
     let mut failed: Option<WriteFailure> = None;
     loop {
-        match execute_in(shared, &mut write, route, session.take()).await {
+        match execute_on(shared, &mut write, route, session.take(), None).await {
             Ok(executed) => {
                 session = executed.session;
                 write.succeeded(&executed.output);

@@ -28,6 +28,7 @@ use crate::engine::sdam::ServerType;
 use crate::engine::time::Instant;
 use crate::error::{Error, Result};
 use crate::session::OperationSession;
+use crate::transport::MaybeSend;
 
 /// What an operation gave, and where.
 pub(crate) struct Executed<T> {
@@ -44,40 +45,51 @@ pub(crate) struct Executed<T> {
     pub(crate) transaction: Option<i64>,
 }
 
+impl Executed<()> {
+    fn with<T>(self, output: T) -> Executed<T> {
+        let Self { output: (), address, server_type, sent, session, connection, transaction } =
+            self;
+        Executed { output, address, server_type, sent, session, connection, transaction }
+    }
+}
+
 /// Runs `operation` in an implicit session.
-pub(crate) async fn execute<O: Executable>(
-    shared: &Arc<Shared>,
-    operation: &mut O,
-    route: &Route<'_>,
-) -> Result<Executed<O::Output>> {
-    execute_in(shared, operation, route, None).await
+pub(crate) fn execute<'a, O: Executable>(
+    shared: &'a Arc<Shared>,
+    operation: &'a mut O,
+    route: &'a Route<'_>,
+) -> impl Future<Output = Result<Executed<O::Output>>> + MaybeSend + 'a {
+    execute_on(shared, operation, route, None, None)
 }
 
-/// Runs `operation` in `session`, or else in an implicit one of its own.
-pub(crate) async fn execute_in<O: Executable>(
-    shared: &Arc<Shared>,
-    operation: &mut O,
-    route: &Route<'_>,
-    session: Option<OperationSession>,
-) -> Result<Executed<O::Output>> {
-    execute_on(shared, operation, route, session, &mut None).await
-}
-
-/// The same on the connection that is `pinned`, if one is: it stays so, but for an operation that
-/// succeeds and leaves no cursor.
+/// Runs `operation` in `session`, or else in an implicit one of its own; on the connection that is
+/// `pinned`, if one is: it stays so, but for an operation that succeeds and leaves no cursor.
 pub(crate) async fn execute_on<O: Executable>(
     shared: &Arc<Shared>,
     operation: &mut O,
     route: &Route<'_>,
     session: Option<OperationSession>,
-    pinned: &mut Option<PooledConnection>,
+    pinned: Option<&mut Option<PooledConnection>>,
 ) -> Result<Executed<O::Output>> {
     let mut work = Typed::new(operation);
-    let mut run = Run::new(shared, &work, route, session);
-    let success = run_to_end(&mut run, &mut work, pinned).await?;
+    let executed = executed(shared, &mut work, route, session, pinned).await?;
     let output = work.into_output().expect("an attempt succeeded, and left it");
-    let transaction = run.taking.map(|taking| taking.part.number);
-    Ok(Executed { transaction, ..success.executed(output, run.session) })
+    Ok(executed.with(output))
+}
+
+/// All of it that is the same for every operation.
+async fn executed(
+    shared: &Arc<Shared>,
+    work: &mut dyn Work,
+    route: &Route<'_>,
+    session: Option<OperationSession>,
+    pinned: Option<&mut Option<PooledConnection>>,
+) -> Result<Executed<()>> {
+    let mut run = Run::new(shared, work, route, session);
+    let Success { address, server_type, sent, connection } =
+        run_to_end(&mut run, work, pinned.unwrap_or(&mut None)).await?;
+    let (session, transaction) = (run.session, run.taking.map(|taking| taking.part.number));
+    Ok(Executed { output: (), address, server_type, sent, session, connection, transaction })
 }
 
 async fn run_to_end(
@@ -138,13 +150,6 @@ pub(super) struct Success {
     pub(super) sent: Instant,
     /// What the cursor that was opened keeps.
     pub(super) connection: Option<PooledConnection>,
-}
-
-impl Success {
-    fn executed<T>(self, output: T, session: Option<OperationSession>) -> Executed<T> {
-        let Self { address, server_type, sent, connection } = self;
-        Executed { output, address, server_type, sent, session, connection, transaction: None }
-    }
 }
 
 /// How often one operation may leave a server that does not answer.

@@ -6,7 +6,7 @@ use bson::{RawDocument, RawDocumentBuf};
 
 use super::TransactionOptions;
 use crate::client_session::ClientSession;
-use crate::driver::execute::execute_in;
+use crate::driver::execute::execute_on;
 use crate::driver::pool::PooledConnection;
 use crate::driver::route::Route;
 use crate::engine::address::ServerAddress;
@@ -266,7 +266,7 @@ impl ClientSession {
         let (part, budget) = (Some(part), budget);
         let route = Route { part, budget, awaited, ..Route::write("admin", None) };
         let session = Some(OperationSession::Explicit(self.clone()));
-        let ended = execute_in(shared, &mut operation, &route, session).await;
+        let ended = execute_on(shared, &mut operation, &route, session, None).await;
         match ending {
             Ending::Commit => ended.map(drop),
             // "drivers MUST NOT propagate errors from the abortTransaction command".

@@ -64,8 +64,8 @@ export class Client {
   /** Selects a server and sends it a `ping`. */
   ping(readPreference: ReadPreference = 'primary', options: OperationOptions = {}): Promise<Ping> {
     return guarded(async () => {
-      const preference = encode(readPreferenceDocument(readPreference));
-      const json = await this.#inner.ping(preference, options.signal);
+      const request = encode({ readPreference: readPreferenceDocument(readPreference) });
+      const json = await this.#inner.run('ping', 'admin', undefined, request, options.signal);
       return JSON.parse(json) as Ping;
     });
   }
@@ -102,9 +102,10 @@ export class Database {
   /** Runs any command and answers with the server's reply. */
   runCommand(command: object, options: RunCommandOptions = {}): Promise<Document> {
     return guarded(async () => {
-      const preference = encode(readPreferenceDocument(options.readPreference ?? 'primary'));
+      const readPreference = readPreferenceDocument(options.readPreference ?? 'primary');
+      const request = encode({ command, readPreference });
       const { signal } = options;
-      return decode(await this.#inner.runCommand(this.name, encode(command), preference, signal));
+      return decode(await this.#inner.run('runCommand', this.name, undefined, request, signal));
     });
   }
 

@@ -3,7 +3,7 @@ import { type Document, decode, encode } from './bson.js';
 import { type AggregateOptions, Cursor, type FindOptions, type OperationOptions } from './cursor.js';
 import { guarded, toPortolanError } from './error.js';
 import { type ReadPreference, readPreferenceDocument } from './read-preference.js';
-import type { WasmClient } from './wasm.js';
+import type { Results, WasmClient } from './wasm.js';
 
 export interface InsertOneResult {
   insertedId: unknown;
@@ -75,7 +75,7 @@ export class Collection<T extends object = Document> {
   find(filter: object = {}, options: FindOptions = {}): Cursor<T> {
     const request = findRequest(filter, options);
     const { signal } = options;
-    return new Cursor<T>(() => this.#inner.find(this.#db, this.name, request, signal), signal);
+    return new Cursor<T>(() => this.#run('find', request, signal), signal);
   }
 
   /** The results of a pipeline over the collection; nothing is sent before the cursor is read. */
@@ -90,7 +90,7 @@ export class Collection<T extends object = Document> {
   findOne(filter: object = {}, options: FindOptions = {}): Promise<T | null> {
     return guarded(async () => {
       const request = findRequest(filter, options);
-      const bytes = await this.#inner.findOne(this.#db, this.name, request, options.signal);
+      const bytes = await this.#run('findOne', request, options.signal);
       return bytes === undefined ? null : (decode(bytes) as T);
     });
   }
@@ -99,7 +99,7 @@ export class Collection<T extends object = Document> {
   insertOne(document: T, options: OperationOptions = {}): Promise<InsertOneResult> {
     return guarded(async () => {
       const bytes = encode(document);
-      const reply = await this.#inner.insertOne(this.#db, this.name, bytes, options.signal);
+      const reply = await this.#run('insertOne', bytes, options.signal);
       return decode(reply) as unknown as InsertOneResult;
     });
   }
@@ -111,7 +111,7 @@ export class Collection<T extends object = Document> {
   ): Promise<InsertManyResult> {
     return guarded(async () => {
       const request = encode({ documents });
-      const reply = await this.#inner.insertMany(this.#db, this.name, request, options.signal);
+      const reply = await this.#run('insertMany', request, options.signal);
       const ids = decode(reply)['insertedIds'] as unknown[];
       return { insertedIds: Object.fromEntries(ids.entries()) };
     });
@@ -180,9 +180,8 @@ export class Collection<T extends object = Document> {
   /** The values that a field has in the documents that match. */
   distinct(field: string, filter: object = {}, options: DistinctOptions = {}): Promise<unknown[]> {
     return guarded(async () => {
-      const request = findRequest(filter, options);
-      const { signal } = options;
-      const reply = await this.#inner.distinct(this.#db, this.name, field, request, signal);
+      const request = findRequest(filter, options, field);
+      const reply = await this.#run('distinct', request, options.signal);
       return decode(reply)['values'] as unknown[];
     });
   }
@@ -190,7 +189,7 @@ export class Collection<T extends object = Document> {
   /** How many documents there are by the collection's metadata: quick, and not exact. */
   estimatedDocumentCount(options: OperationOptions = {}): Promise<number> {
     return guarded(() => {
-      return this.#inner.estimatedDocumentCount(this.#db, this.name, options.signal);
+      return this.#run('estimatedDocumentCount', encode({}), options.signal);
     });
   }
 
@@ -198,20 +197,28 @@ export class Collection<T extends object = Document> {
   countDocuments(filter: object = {}, options: CountOptions = {}): Promise<number> {
     return guarded(() => {
       const request = findRequest(filter, options);
-      return this.#inner.countDocuments(this.#db, this.name, request, options.signal);
+      return this.#run('countDocuments', request, options.signal);
     });
+  }
+
+  #run<O extends keyof Results>(
+    operation: O,
+    request: Uint8Array,
+    signal: AbortSignal | undefined,
+  ): Promise<Results[O]> {
+    return this.#inner.run(operation, this.#db, this.name, request, signal);
   }
 
   #update({ signal, ...request }: Request): Promise<UpdateResult> {
     return guarded(async () => {
-      const reply = await this.#inner.update(this.#db, this.name, encode(request), signal);
+      const reply = await this.#run('update', encode(request), signal);
       return counts(decode(reply)) as unknown as UpdateResult;
     });
   }
 
   #delete({ signal, ...request }: Request): Promise<DeleteResult> {
     return guarded(async () => {
-      const reply = await this.#inner.delete(this.#db, this.name, encode(request), signal);
+      const reply = await this.#run('delete', encode(request), signal);
       return counts(decode(reply)) as unknown as DeleteResult;
     });
   }
@@ -219,7 +226,7 @@ export class Collection<T extends object = Document> {
   #findOneAndModify({ signal, returnDocument, ...request }: Request): Promise<T | null> {
     return guarded(async () => {
       const bytes = encode({ ...request, after: isAfter(returnDocument) });
-      const found = await this.#inner.findOneAndModify(this.#db, this.name, bytes, signal);
+      const found = await this.#run('findOneAndModify', bytes, signal);
       return found === undefined ? null : (decode(found) as T);
     });
   }
@@ -238,7 +245,7 @@ export function aggregate<R extends object>(
 ): Cursor<R> {
   const { readPreference, signal, ...rest } = options;
   const request = encode({ ...rest, pipeline, readPreference: preferenceOf(readPreference) });
-  return new Cursor<R>(() => inner.aggregate(db, collection, request, signal), signal);
+  return new Cursor<R>(() => inner.run('aggregate', db, collection, request, signal), signal);
 }
 
 function preferenceOf(readPreference: ReadPreference | undefined): object | undefined {
@@ -251,9 +258,9 @@ function isAfter(returnDocument: string = 'before'): boolean {
   throw toPortolanError({ kind: 'invalidArgument', message });
 }
 
-function findRequest(filter: object, options: FindOptions): Uint8Array {
+function findRequest(filter: object, options: FindOptions, key?: string): Uint8Array {
   const { readPreference, signal: _, ...rest } = options;
-  return encode({ ...rest, filter, readPreference: preferenceOf(readPreference) });
+  return encode({ ...rest, key, filter, readPreference: preferenceOf(readPreference) });
 }
 
 /** Counts cross the border as int64 and are numbers here: none exceeds 2^53. */

@@ -27,80 +27,37 @@ export interface WasmModule {
 /** Where the wasm may come from when not from beside the script: an address, bytes, a module. */
 export type WasmSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;
 
+/** What the operations give. */
+export interface Results {
+  aggregate: WasmCursor;
+  countDocuments: number;
+  delete: Uint8Array;
+  distinct: Uint8Array;
+  estimatedDocumentCount: number;
+  find: WasmCursor;
+  findOne: Uint8Array | undefined;
+  findOneAndModify: Uint8Array | undefined;
+  insertMany: Uint8Array;
+  insertOne: Uint8Array;
+  /** JSON text. */
+  ping: string;
+  runCommand: Uint8Array;
+  update: Uint8Array;
+}
+
 /** Documents are raw BSON in both directions; rejections are `ErrorFacts`. */
 export interface WasmClient {
   topology(): string;
   snapshot(): string;
   warnings(): string[];
-  ping(readPreference: Uint8Array, signal?: AbortSignal): Promise<string>;
-  runCommand(
-    db: string,
-    command: Uint8Array,
-    preference: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<Uint8Array>;
-  find(
-    db: string,
-    collection: string,
-    request: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<WasmCursor>;
-  findOne(
-    db: string,
-    collection: string,
-    request: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<Uint8Array | undefined>;
-  insertOne(
-    db: string,
-    collection: string,
-    document: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<Uint8Array>;
-  insertMany(
-    db: string,
-    collection: string,
-    request: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<Uint8Array>;
-  update(
-    db: string,
-    collection: string,
-    request: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<Uint8Array>;
-  delete(
-    db: string,
-    collection: string,
-    request: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<Uint8Array>;
-  findOneAndModify(
-    db: string,
-    collection: string,
-    request: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<Uint8Array | undefined>;
-  distinct(
-    db: string,
-    collection: string,
-    field: string,
-    request: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<Uint8Array>;
-  aggregate(
+  /** Runs an operation; what each wants stands in `run.rs`. */
+  run<O extends keyof Results>(
+    operation: O,
     db: string,
     collection: string | undefined,
     request: Uint8Array,
     signal?: AbortSignal,
-  ): Promise<WasmCursor>;
-  estimatedDocumentCount(db: string, collection: string, signal?: AbortSignal): Promise<number>;
-  countDocuments(
-    db: string,
-    collection: string,
-    request: Uint8Array,
-    signal?: AbortSignal,
-  ): Promise<number>;
+  ): Promise<Results[O]>;
   close(): Promise<void>;
   free(): void;
 }

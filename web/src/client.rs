@@ -2,30 +2,25 @@
 
 use std::sync::Arc;
 
-use bson::RawDocumentBuf;
 use futures_util::StreamExt as _;
-use js_sys::{Function, JsString, Promise, Uint8Array};
+use js_sys::{Function, JsString, Promise};
 use portolan::options::Credential;
 use portolan::transport::Transport;
-use portolan::{Client, ClientOptions, Collection, Topology};
+use portolan::{Client, ClientOptions, Topology};
 use portolan_js::{Bridge, Host, Sockets, Tls};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
 use web_sys::AbortSignal;
 
-use crate::cursor::WasmCursor;
 use crate::failure::{bad_options, from_portolan, invalid};
-use crate::operation::operation;
-use crate::request::{self, Find, Pipeline, document, insert_many, read_preference};
-use crate::{json, reply};
-
-/// Ends an operation early.
-pub(crate) type Signal = Option<AbortSignal>;
+use crate::promise::promised;
+use crate::run::{self, Target};
+use crate::{json, request};
 
 /// A deployment, watched and usable until `close`.
 #[wasm_bindgen]
 pub struct WasmClient {
-    pub(crate) client: Client,
+    client: Client,
     warnings: Vec<String>,
 }
 
@@ -106,226 +101,30 @@ impl WasmClient {
         self.warnings.clone()
     }
 
-    /// Pings a server; JSON text of address, type and duration.
-    pub fn ping(&self, preference: Vec<u8>, signal: Signal) -> Promise {
-        let client = self.client.clone();
-        operation(signal, async move {
-            let preference = read_preference(preference)?;
-            let ping = client.ping(preference).await.map_err(|error| from_portolan(&error))?;
-            Ok(reply::pong(&ping).into())
-        })
-    }
-
-    /// Runs a command; the reply's bytes.
-    #[wasm_bindgen(js_name = runCommand)]
-    pub fn run_command(
+    /// Runs the operation of that name in the database `db`, over `collection` where it has one;
+    /// see [`crate::run`] for what each wants and gives.
+    ///
+    /// One method for all: a method of its own would cost each operation a kilobyte of border.
+    pub fn run(
         &self,
-        db: &str,
-        command: Vec<u8>,
-        preference: Vec<u8>,
-        signal: Signal,
-    ) -> Promise {
-        let database = self.client.database(db);
-        operation(signal, async move {
-            let command = document(command)?;
-            let preference = read_preference(preference)?;
-            let reply = database.run_command(command).read_preference(preference).raw().await;
-            reply.map(|reply| js_bytes(&reply)).map_err(|error| from_portolan(&error))
-        })
-    }
-
-    /// Opens a cursor: a [`WasmCursor`].
-    pub fn find(&self, db: &str, collection: &str, request: Vec<u8>, signal: Signal) -> Promise {
-        let collection = self.collection(db, collection);
-        operation(signal, async move {
-            let request = Find::read(request)?;
-            let mut find = collection.find(request.filter);
-            if let Some(sort) = request.sort {
-                find = find.sort(sort);
-            }
-            if let Some(projection) = request.projection {
-                find = find.projection(projection);
-            }
-            if let Some(limit) = request.limit {
-                find = find.limit(limit);
-            }
-            if let Some(skip) = request.skip {
-                find = find.skip(skip);
-            }
-            if let Some(size) = request.batch_size {
-                find = find.batch_size(size);
-            }
-            if let Some(preference) = request.read_preference {
-                find = find.read_preference(preference);
-            }
-            let cursor = find.await.map_err(|error| from_portolan(&error))?;
-            Ok(WasmCursor::new(cursor).into())
-        })
-    }
-
-    /// The first match's bytes, or `undefined`.
-    #[wasm_bindgen(js_name = findOne)]
-    pub fn find_one(
-        &self,
-        db: &str,
-        collection: &str,
-        request: Vec<u8>,
-        signal: Signal,
-    ) -> Promise {
-        let collection = self.collection(db, collection);
-        operation(signal, async move {
-            let request = Find::read(request)?;
-            let mut find = collection.find_one(request.filter);
-            if let Some(sort) = request.sort {
-                find = find.sort(sort);
-            }
-            if let Some(projection) = request.projection {
-                find = find.projection(projection);
-            }
-            if let Some(skip) = request.skip {
-                find = find.skip(skip);
-            }
-            if let Some(preference) = request.read_preference {
-                find = find.read_preference(preference);
-            }
-            let found = find.raw().await.map_err(|error| from_portolan(&error))?;
-            Ok(found.map_or(JsValue::UNDEFINED, |found| js_bytes(&found)))
-        })
-    }
-
-    /// Inserts one document; `{insertedId}`.
-    #[wasm_bindgen(js_name = insertOne)]
-    pub fn insert_one(
-        &self,
-        db: &str,
-        collection: &str,
-        bytes: Vec<u8>,
-        signal: Signal,
-    ) -> Promise {
-        let collection = self.collection(db, collection);
-        operation(signal, async move {
-            let document = document(bytes)?;
-            let result = collection.insert_raw(vec![document]).await;
-            reply::inserted_one(result.map_err(|error| from_portolan(&error))?)
-        })
-    }
-
-    /// Inserts `documents`; `{insertedIds}` in their order.
-    #[wasm_bindgen(js_name = insertMany)]
-    pub fn insert_many(
-        &self,
-        db: &str,
-        collection: &str,
-        request: Vec<u8>,
-        signal: Signal,
-    ) -> Promise {
-        let collection = self.collection(db, collection);
-        operation(signal, async move {
-            let documents = insert_many(request)?;
-            let result = collection.insert_raw(documents).await;
-            reply::inserted_many(result.map_err(|error| from_portolan(&error))?)
-        })
-    }
-
-    /// How many documents match.
-    #[wasm_bindgen(js_name = countDocuments)]
-    pub fn count_documents(
-        &self,
-        db: &str,
-        collection: &str,
-        request: Vec<u8>,
-        signal: Signal,
-    ) -> Promise {
-        let collection = self.collection(db, collection);
-        operation(signal, async move {
-            let request = Find::read(request)?;
-            let mut count = collection.count_documents(request.filter);
-            if let Some(limit) = request.limit {
-                count = count.limit(limit.unsigned_abs());
-            }
-            if let Some(skip) = request.skip {
-                count = count.skip(skip);
-            }
-            if let Some(preference) = request.read_preference {
-                count = count.read_preference(preference);
-            }
-            let number = count.await.map_err(|error| from_portolan(&error))?;
-            // A count beyond 2^53 is not to be met; JavaScript has no exact number for it.
-            Ok(JsValue::from_f64(number as f64))
-        })
-    }
-
-    /// How many documents the collection's metadata says that there are.
-    #[wasm_bindgen(js_name = estimatedDocumentCount)]
-    pub fn estimated_document_count(&self, db: &str, collection: &str, signal: Signal) -> Promise {
-        let count = self.collection(db, collection).estimated_document_count();
-        operation(signal, async move {
-            let number = count.await.map_err(|error| from_portolan(&error))?;
-            Ok(JsValue::from_f64(number as f64))
-        })
-    }
-
-    /// The values of a field; `{values}`.
-    pub fn distinct(
-        &self,
-        db: &str,
-        collection: &str,
-        field: String,
-        request: Vec<u8>,
-        signal: Signal,
-    ) -> Promise {
-        let collection = self.collection(db, collection);
-        operation(signal, async move {
-            let request = Find::read(request)?;
-            let mut distinct = collection.distinct(field, request.filter);
-            if let Some(preference) = request.read_preference {
-                distinct = distinct.read_preference(preference);
-            }
-            reply::values(distinct.await.map_err(|error| from_portolan(&error))?)
-        })
-    }
-
-    /// Runs a pipeline over the collection, else over the database: a [`WasmCursor`].
-    pub fn aggregate(
-        &self,
+        operation: &str,
         db: &str,
         collection: Option<String>,
         request: Vec<u8>,
-        signal: Signal,
+        signal: Option<AbortSignal>,
     ) -> Promise {
-        let database = self.client.database(db);
-        operation(signal, async move {
-            let request = Pipeline::read(request)?;
-            let aggregate = match collection {
-                Some(name) => database.collection::<()>(&name).aggregate(request.stages),
-                None => database.aggregate(request.stages),
-            };
-            let mut aggregate = aggregate.with_type::<()>();
-            if let Some(size) = request.batch_size {
-                aggregate = aggregate.batch_size(size);
-            }
-            if let Some(allow) = request.allow_disk_use {
-                aggregate = aggregate.allow_disk_use(allow);
-            }
-            if let Some(preference) = request.read_preference {
-                aggregate = aggregate.read_preference(preference);
-            }
-            let cursor = aggregate.await.map_err(|error| from_portolan(&error))?;
-            Ok(WasmCursor::new(cursor).into())
-        })
+        let target = Target { client: self.client.clone(), db: db.to_owned(), collection };
+        promised(signal, run::operation(operation, target, request))
     }
 
     /// Closes everything.
     pub fn close(&self) -> Promise {
         let client = self.client.clone();
-        operation(None, async move {
+        let closing = async move {
             client.shutdown().await;
             Ok(JsValue::UNDEFINED)
-        })
-    }
-
-    pub(crate) fn collection(&self, db: &str, name: &str) -> Collection<()> {
-        self.client.database(db).collection(name)
+        };
+        promised(None, Box::pin(closing))
     }
 }
 
@@ -371,8 +170,4 @@ async fn tell(mut events: Topology, listener: Function) {
         // The listener is ours (`EventFeed.push`) and catches what users' listeners throw.
         let _ = listener.call1(&JsValue::UNDEFINED, &event);
     }
-}
-
-pub(crate) fn js_bytes(document: &RawDocumentBuf) -> JsValue {
-    Uint8Array::from(document.as_bytes()).into()
 }

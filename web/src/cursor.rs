@@ -9,7 +9,7 @@ use wasm_bindgen::prelude::*;
 use web_sys::AbortSignal;
 
 use crate::failure::{from_portolan, invalid};
-use crate::operation::operation;
+use crate::promise::promised;
 
 /// The documents of one `find`. Dropping it (`free`) ends the server's cursor too.
 #[wasm_bindgen]
@@ -38,7 +38,7 @@ impl WasmCursor {
     /// A `next` that was aborted ends the cursor.
     pub fn next(&self, signal: Option<AbortSignal>) -> Promise {
         let shared = Rc::clone(&self.cursor);
-        operation(signal, async move {
+        let next = async move {
             let taken = shared.borrow_mut().take();
             let mut cursor = taken.ok_or_else(|| invalid("another next() is under way"))?;
             let item = cursor.next_raw().await;
@@ -48,6 +48,7 @@ impl WasmCursor {
                 Some(Err(error)) => Err(from_portolan(&error)),
                 None => Ok(JsValue::UNDEFINED),
             }
-        })
+        };
+        promised(signal, Box::pin(next))
     }
 }

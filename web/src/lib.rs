@@ -15,10 +15,10 @@ mod client;
 mod cursor;
 mod failure;
 mod json;
-mod modify;
-mod operation;
+mod promise;
 mod reply;
 mod request;
+mod run;
 
 pub use client::WasmClient;
 pub use cursor::WasmCursor;

@@ -15,9 +15,11 @@ use wasm_bindgen::JsValue;
 
 use crate::failure::invalid;
 
-/// The options of `find`, `findOne` and `countDocuments`.
+/// The options of `find`, `findOne`, `countDocuments` and `distinct`.
 pub(crate) struct Find {
     pub(crate) filter: Document,
+    /// The field of `distinct`.
+    pub(crate) key: Option<String>,
     pub(crate) sort: Option<Document>,
     pub(crate) projection: Option<Document>,
     pub(crate) limit: Option<i64>,
@@ -31,6 +33,7 @@ impl Find {
         let request = Request::new(bytes)?;
         Ok(Self {
             filter: request.filter()?,
+            key: request.get("key")?.and_then(|key| key.as_str()).map(str::to_owned),
             sort: request.document("sort")?,
             projection: request.document("projection")?,
             limit: request.integer("limit")?,
@@ -39,16 +42,6 @@ impl Find {
             read_preference: request.preference()?,
         })
     }
-}
-
-/// The argument of `insertMany`.
-pub(crate) fn insert_many(bytes: Vec<u8>) -> Result<Vec<RawDocumentBuf>, JsValue> {
-    let request = Request::new(bytes)?;
-    let documents = request.0.get_array("documents").map_err(invalid)?;
-    let read = |item: bson::error::Result<RawBsonRef<'_>>| {
-        expect_document(item.map_err(invalid)?, "documents").map(ToOwned::to_owned)
-    };
-    documents.into_iter().map(read).collect()
 }
 
 /// The arguments of everything that changes or deletes documents.
@@ -139,10 +132,6 @@ pub(crate) fn snapshot(given: &JsValue) -> Result<TopologySnapshot, JsValue> {
 }
 
 /// A read preference, from the document that `web/js/read-preference.ts` writes.
-pub(crate) fn read_preference(bytes: Vec<u8>) -> Result<ReadPreference, JsValue> {
-    preference(&document(bytes)?)
-}
-
 fn preference(wanted: &RawDocument) -> Result<ReadPreference, JsValue> {
     let mode: ReadPreferenceMode =
         wanted.get_str("mode").map_err(invalid)?.parse().map_err(invalid)?;
@@ -171,10 +160,10 @@ fn tag_set(set: &RawDocument) -> Result<TagSet, JsValue> {
 }
 
 /// The arguments of one call.
-struct Request(RawDocumentBuf);
+pub(crate) struct Request(RawDocumentBuf);
 
 impl Request {
-    fn new(bytes: Vec<u8>) -> Result<Self, JsValue> {
+    pub(crate) fn new(bytes: Vec<u8>) -> Result<Self, JsValue> {
         document(bytes).map(Self)
     }
 
@@ -200,6 +189,19 @@ impl Request {
         array.into_iter().map(read).collect::<Result<_, _>>().map(Some)
     }
 
+    /// The document of that name, which must be there, as it is.
+    pub(crate) fn raw(&self, name: &str) -> Result<RawDocumentBuf, JsValue> {
+        self.0.get_document(name).map(ToOwned::to_owned).map_err(invalid)
+    }
+
+    /// The documents of that array, which must be there, as they are.
+    pub(crate) fn raws(&self, name: &str) -> Result<Vec<RawDocumentBuf>, JsValue> {
+        let read = |item: bson::error::Result<RawBsonRef<'_>>| {
+            expect_document(item.map_err(invalid)?, name).map(ToOwned::to_owned)
+        };
+        self.0.get_array(name).map_err(invalid)?.into_iter().map(read).collect()
+    }
+
     fn flag(&self, name: &str) -> Result<Option<bool>, JsValue> {
         match self.get(name)? {
             None => Ok(None),
@@ -208,7 +210,7 @@ impl Request {
         }
     }
 
-    fn preference(&self) -> Result<Option<ReadPreference>, JsValue> {
+    pub(crate) fn preference(&self) -> Result<Option<ReadPreference>, JsValue> {
         let Some(value) = self.get("readPreference")? else { return Ok(None) };
         preference(expect_document(value, "readPreference")?).map(Some)
     }

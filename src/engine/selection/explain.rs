@@ -314,16 +314,17 @@ pub(super) struct Span(pub(super) Duration);
 
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (number, unit) = match self.0.as_secs_f64() {
-            seconds if seconds >= 0.9995 => (seconds, "s"),
-            seconds => (seconds * 1e3, "ms"),
-        };
+        // Whole numbers throughout: printing a float is a hundredth of a browser's module.
+        let micros = self.0.as_secs().saturating_mul(1_000_000);
+        let micros = micros.saturating_add(self.0.subsec_micros().into());
+        let (scale, unit) = if micros >= 999_500 { (1_000_000, "s") } else { (1_000, "ms") };
+        let rounded = |to: u64| micros.saturating_add(to / 2) / to;
         // One decimal, where it says something.
-        let tenths = (number * 10.0).round();
-        if tenths % 10.0 == 0.0 || number >= 100.0 {
-            write!(f, "{number:.0} {unit}")
-        } else {
-            write!(f, "{number:.1} {unit}")
+        match rounded(scale / 10) {
+            tenths if tenths < 1_000 && tenths % 10 != 0 => {
+                write!(f, "{}.{} {unit}", tenths / 10, tenths % 10)
+            }
+            _ => write!(f, "{} {unit}", rounded(scale)),
         }
     }
 }
@@ -414,5 +415,8 @@ mod tests {
         assert_eq!(said(999_900), "1 s");
         assert_eq!(said(1_234_000), "1.2 s");
         assert_eq!(said(112_400_000), "112 s");
+        assert_eq!(said(999_499), "999 ms");
+        assert_eq!(said(999_949_000), "1000 s");
+        assert_eq!(Span(Duration::MAX).to_string(), "18446744073709 s");
     }
 }

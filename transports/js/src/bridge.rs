@@ -1,7 +1,6 @@
 //! The transport: one tunnel through the bridge, dialled when needed.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
@@ -12,6 +11,7 @@ use async_trait::async_trait;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_util::FutureExt as _;
 use futures_util::future::{LocalBoxFuture, Shared, WeakShared};
+use portolan::SortedMap;
 use portolan::engine::address::ServerAddress;
 use portolan::transport::{
     BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, KeyRequest, RecordKind, Transport,
@@ -164,15 +164,15 @@ impl Bridge {
 }
 
 /// Tunnels by bridge and token, for as long as any client has one.
-type Tunnels = BTreeMap<(String, Option<String>), Weak<RefCell<Tunnel>>>;
+type Tunnels = SortedMap<(String, Option<String>), Weak<RefCell<Tunnel>>>;
 
 thread_local! {
-    static TUNNELS: RefCell<Tunnels> = const { RefCell::new(BTreeMap::new()) };
+    static TUNNELS: RefCell<Tunnels> = const { RefCell::new(SortedMap::new()) };
 }
 
 fn shared(tunnels: &mut Tunnels, url: &str, token: &Option<String>) -> Rc<RefCell<Tunnel>> {
     tunnels.retain(|_, tunnel| tunnel.strong_count() > 0);
-    let known = tunnels.entry((url.to_owned(), token.clone())).or_default();
+    let known = tunnels.get_or_insert_with((url.to_owned(), token.clone()), Weak::new);
     known.upgrade().unwrap_or_else(|| {
         let tunnel = Rc::new(RefCell::new(Tunnel::Closed));
         *known = Rc::downgrade(&tunnel);

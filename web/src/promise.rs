@@ -1,12 +1,12 @@
 //! Operations as promises that an `AbortSignal` can end.
 
 use std::cell::Cell;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, LocalBoxFuture, select};
 use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::future_to_promise;
@@ -14,16 +14,16 @@ use web_sys::AbortSignal;
 
 use crate::failure::aborted;
 
+/// What an operation does. Boxed, so that what is around it is compiled once.
+pub(crate) type Work = LocalBoxFuture<'static, Result<JsValue, JsValue>>;
+
 /// The outcome of `work`; when `signal` comes first, `work` is dropped and the promise rejected.
-pub(crate) fn operation(
-    signal: Option<AbortSignal>,
-    work: impl Future<Output = Result<JsValue, JsValue>> + 'static,
-) -> Promise {
+pub(crate) fn promised(signal: Option<AbortSignal>, work: Work) -> Promise {
     future_to_promise(async move {
         let Some(signal) = signal else { return work.await };
         let abort = Abort::of(signal);
         let outcome = {
-            let (aborted, work) = (pin!(abort.happened()), pin!(work));
+            let aborted = pin!(abort.happened());
             match select(aborted, work).await {
                 Either::Left(((), _)) => None,
                 Either::Right((outcome, _)) => Some(outcome),
