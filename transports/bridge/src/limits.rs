@@ -87,13 +87,13 @@ impl Limits {
 /// more.
 pub(crate) const SEND_BYTES: usize = 256 * 1024;
 /// Bytes of messages that a WebSocket holds until its other end takes them.
-pub(crate) const UNSENT_BYTES: usize = SEND_BYTES + PLAIN_COPY_BYTES;
-/// The copy's buffer, each way and stream, at most: two frames, for one system call.
-pub(crate) const COPY_BYTES: usize = 2 * portolan_mux::FRAME_BYTES;
-/// The same of a WebSocket without a tunnel, whose messages are as large as what is read.
-pub(crate) const PLAIN_COPY_BYTES: usize = 2 * COPY_BYTES;
-/// What one stream may hold: the credit it is given, and the copy's buffers.
-pub(crate) const STREAM_BYTES: usize = 256 * 1024 + 2 * COPY_BYTES;
+pub(crate) const UNSENT_BYTES: usize = SEND_BYTES + COPY_BYTES;
+/// What is read of a member in one system call, at most.
+pub(crate) const COPY_BYTES: usize = 256 * 1024;
+/// What a member is sent in one system call, and a message more.
+pub(crate) const GATHERED_BYTES: usize = 256 * 1024;
+/// What one stream may hold: the credit it is given, and the copy's buffer.
+pub(crate) const STREAM_BYTES: usize = 256 * 1024 + COPY_BYTES;
 
 /// Who a limit per address counts as one: an IPv4 address, or a /64 of IPv6, which one user has.
 pub(crate) fn counted_as(address: IpAddr) -> IpAddr {

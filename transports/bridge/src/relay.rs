@@ -1,17 +1,18 @@
 //! Bytes both ways between a client's stream and a member.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use futures_util::future::poll_immediate;
 use futures_util::{Sink, SinkExt as _, Stream, TryStreamExt as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::net::tcp::{ReadHalf, WriteHalf};
 use tokio::time::{Instant, sleep};
 
-use crate::limits::{COPY_BYTES, PLAIN_COPY_BYTES};
+use crate::limits::{COPY_BYTES, GATHERED_BYTES};
 use crate::server::Shared;
 
 /// What the end of one way means for the other.
@@ -38,11 +39,7 @@ pub(crate) async fn relay<R, B, W>(
     let (member_reader, member_writer) = member.split();
     let state = State::default();
     let up = up(from_client, member_writer, &state, shared);
-    let most = match halves {
-        Halves::Apart => COPY_BYTES,
-        Halves::Together => PLAIN_COPY_BYTES,
-    };
-    let down = down((member_reader, Size::new(most)), to_client, &state, shared);
+    let down = down(member_reader, to_client, &state, shared);
     // Where one side breaks, dropping both resets the other: there is nobody else to tell.
     tokio::select! {
         () = both(up, down, halves) => {}
@@ -84,24 +81,77 @@ async fn up<B: AsRef<[u8]>>(
     state: &State,
     shared: &Shared,
 ) -> io::Result<()> {
-    while let Some(bytes) = from_client.try_next().await? {
-        let bytes = bytes.as_ref();
-        state.moved(true);
-        member.write_all(bytes).await?;
-        shared.metrics.up.fetch_add(bytes.len() as u64, Ordering::Relaxed);
+    let mut pieces = Vec::new();
+    loop {
+        let ended = gather(&mut from_client, &mut pieces).await;
+        if !pieces.is_empty() {
+            state.moved(true);
+            let count = write_pieces(&mut member, &pieces).await?;
+            shared.metrics.up.fetch_add(count as u64, Ordering::Relaxed);
+            pieces.clear();
+        }
+        if let Some(ended) = ended {
+            ended?;
+            state.half_closed.store(true, Ordering::Relaxed);
+            return member.shutdown().await;
+        }
     }
-    state.half_closed.store(true, Ordering::Relaxed);
-    member.shutdown().await
+}
+
+/// Waits for a piece and takes what has come behind it, for one system call; how the pieces ended,
+/// if they did.
+async fn gather<B: AsRef<[u8]>>(
+    from_client: &mut (impl Stream<Item = io::Result<B>> + Unpin),
+    pieces: &mut Vec<B>,
+) -> Option<io::Result<()>> {
+    let mut next = Some(from_client.try_next().await);
+    let mut bytes = 0;
+    loop {
+        match next? {
+            Ok(Some(piece)) => {
+                bytes += piece.as_ref().len();
+                // The operating system takes nothing of an empty one, as of a connection that broke.
+                if !piece.as_ref().is_empty() {
+                    pieces.push(piece);
+                }
+            }
+            Ok(None) => return Some(Ok(())),
+            Err(error) => return Some(Err(error)),
+        }
+        if bytes >= GATHERED_BYTES {
+            return None;
+        }
+        next = poll_immediate(from_client.try_next()).await;
+    }
+}
+
+/// Writes all of them; how many bytes.
+async fn write_pieces<B: AsRef<[u8]>>(
+    member: &mut WriteHalf<'_>,
+    pieces: &[B],
+) -> io::Result<usize> {
+    let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece.as_ref())).collect();
+    let (mut left, mut written) = (&mut slices[..], 0);
+    while !left.is_empty() {
+        match member.write_vectored(left).await? {
+            0 => return Err(io::ErrorKind::WriteZero.into()),
+            count => {
+                written += count;
+                IoSlice::advance_slices(&mut left, count);
+            }
+        }
+    }
+    Ok(written)
 }
 
 /// What the member sends goes to the client from where it was read to.
 async fn down(
-    (mut member, mut size): (ReadHalf<'_>, Size),
+    mut member: ReadHalf<'_>,
     mut to_client: impl Sink<Bytes, Error = io::Error> + Unpin,
     state: &State,
     shared: &Shared,
 ) -> io::Result<()> {
-    let mut buffer = BytesMut::new();
+    let (mut buffer, mut size) = (BytesMut::new(), Size::new(COPY_BYTES));
     loop {
         // What was sent meanwhile is used again, where it is large enough.
         buffer.reserve(size.bytes);

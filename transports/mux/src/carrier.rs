@@ -9,7 +9,7 @@ use crate::message::Messages;
 use crate::{FRAME_BYTES, Limits};
 
 /// After so many bytes, it is the turn of those who read them: while they are in the CPU's cache.
-const TURN_BYTES: usize = 2 * FRAME_BYTES;
+const TURN_BYTES: usize = 4 * FRAME_BYTES;
 
 /// A tunnel and the messages that carry it. Dropping it ends every stream.
 #[derive(Debug)]

@@ -1,4 +1,6 @@
-//! How large a stream's window may be: as much as arrives in one round trip, and as much again.
+//! How large a stream's window may be: four times what arrives in one round trip. Credit comes back
+//! in halves of a window, so that a sender who has used up all of it sees at most a half arrive, and
+//! often less, while it waits.
 //!
 //! What a sender may send before it hears of more credit bounds it to one window in a round trip.
 //! How much would arrive in one is found without a clock: what came between a ping and its answer.
@@ -50,7 +52,7 @@ impl Windows {
 
     /// By how much a window of `window` bytes is to grow now.
     pub(crate) fn growth(&mut self, window: u32) -> u32 {
-        if self.in_one_trip < u64::from(window / 2) {
+        if self.in_one_trip < u64::from(window / 4) {
             return 0;
         }
         let most = u32::try_from(self.extra).unwrap_or(u32::MAX);

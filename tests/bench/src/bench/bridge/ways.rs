@@ -71,6 +71,9 @@ pub struct World {
 impl World {
     /// Starts the member and whichever bridges are installed; says which are not.
     pub async fn start() -> Result<Self, Failure> {
+        // They inherit it: each sees the one CPU that it will have, and starts no more threads than
+        // that needs.
+        keep_on(std::process::id(), 0)?;
         let mut world = Self { member: member::start()?, started: Vec::new() };
         for way in [Way::Tunnel, Way::Websockify, Way::Node, Way::Websocat] {
             let listen = free().await?;
