@@ -152,8 +152,11 @@ async fn known_host(State(shared): State<Arc<Shared>>, request: Request, next: N
     }
 }
 
-/// What browsers are told about every answer.
+/// What browsers are told about every answer but that to an upgrade, which is no page.
 async fn secured(mut response: Response) -> Response {
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        return response;
+    }
     for (name, value) in SECURITY_HEADERS {
         response.headers_mut().insert(name, HeaderValue::from_static(value));
     }

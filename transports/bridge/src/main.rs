@@ -9,9 +9,11 @@
 mod cli;
 
 use std::process::ExitCode;
+use std::thread;
 use std::time::Duration;
 
 use clap::Parser as _;
+use tokio::runtime::Builder;
 
 use cli::args::{Args, Command};
 
@@ -26,7 +28,12 @@ fn main() -> ExitCode {
     if !is_bridge && let Err(error) = portolan::logging::init_from_env() {
         eprintln!("portolan: no log: {error}");
     }
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    // Where there is one CPU, threads would only pass the work to each other.
+    let mut runtime = match thread::available_parallelism() {
+        Ok(cpus) if cpus.get() == 1 => Builder::new_current_thread(),
+        _ => Builder::new_multi_thread(),
+    };
+    let runtime = match runtime.enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
             eprintln!("portolan: no threads for the runtime: {error}");

@@ -42,6 +42,7 @@ pub(crate) async fn relay<R, B, W>(
     let down = down(member_reader, to_client, &state, shared);
     // Where one side breaks, dropping both resets the other: there is nobody else to tell.
     tokio::select! {
+        biased;
         () = both(up, down, halves) => {}
         () = rested(&state, shared.limits.idle) => {}
         () = drained(&state, shared) => {}
@@ -130,6 +131,10 @@ async fn write_pieces<B: AsRef<[u8]>>(
     member: &mut WriteHalf<'_>,
     pieces: &[B],
 ) -> io::Result<usize> {
+    if let [piece] = pieces {
+        member.write_all(piece.as_ref()).await?;
+        return Ok(piece.as_ref().len());
+    }
     let mut slices: Vec<_> = pieces.iter().map(|piece| IoSlice::new(piece.as_ref())).collect();
     let (mut left, mut written) = (&mut slices[..], 0);
     while !left.is_empty() {
@@ -243,7 +248,41 @@ const QUIET: Duration = Duration::from_millis(50);
 
 #[cfg(test)]
 mod tests {
+    use futures_util::{StreamExt as _, stream};
+
     use super::*;
+
+    #[tokio::test]
+    async fn what_came_before_an_end_is_written_before_it_counts() {
+        type Pieces = Vec<io::Result<&'static str>>;
+        let broke = || Err(io::ErrorKind::ConnectionReset.into());
+        let cases: [(Pieces, &[&str], Option<bool>); 4] = [
+            (vec![Ok("a"), Ok(""), Ok("b")], &["a", "b"], Some(true)),
+            (vec![Ok("a"), broke(), Ok("b")], &["a"], Some(false)),
+            (vec![broke()], &[], Some(false)),
+            (vec![], &[], Some(true)),
+        ];
+        for (given, expected, end) in cases {
+            let mut pieces = Vec::new();
+            let ended = gather(&mut stream::iter(given), &mut pieces).await;
+            assert_eq!((&pieces[..], ended.map(|ended| ended.is_ok())), (expected, end));
+        }
+        let mut rest = stream::iter([Ok("a")]).chain(stream::pending());
+        let mut pieces = Vec::new();
+        assert!(gather(&mut rest, &mut pieces).await.is_none(), "nothing more is waited for");
+        assert_eq!(pieces, ["a"]);
+    }
+
+    #[tokio::test]
+    async fn so_much_is_gathered_and_no_more() {
+        let piece = vec![7; GATHERED_BYTES / 2 + 1];
+        let mut many = stream::iter((0..5).map(|_| Ok(piece.clone())));
+        for expected in [2, 2, 1] {
+            let mut pieces = Vec::new();
+            let ended = gather(&mut many, &mut pieces).await;
+            assert_eq!((pieces.len(), ended.is_some()), (expected, expected == 1));
+        }
+    }
 
     #[test]
     fn a_buffer_grows_with_what_comes_and_shrinks_when_little_does() {

@@ -101,6 +101,20 @@ mod tests {
     }
 
     #[test]
+    fn a_window_grows_where_its_sender_waits_for_credit() {
+        let (mut windows, mut window) = (Windows::new(3 * 1024 * 1024), FIRST_WINDOW);
+        for _ in 0..200 {
+            // Of the half that was granted, a ping sees what comes behind it.
+            if let Some(number) = windows.received(window as usize / 6) {
+                windows.received(window as usize / 3);
+                windows.answered(number);
+            }
+            window += windows.growth(window);
+        }
+        assert_eq!(window as usize, FIRST_WINDOW as usize + 3 * 1024 * 1024);
+    }
+
+    #[test]
     fn a_window_rests_where_little_comes_in_a_round_trip() {
         let mut windows = Windows::new(1024 * 1024);
         for _ in 0..1000 {

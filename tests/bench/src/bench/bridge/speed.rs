@@ -13,6 +13,8 @@ use crate::table::{Table, at_least, at_most, fixed, median};
 
 /// Bytes of one transfer.
 pub const BYTES: u64 = 128 * 1024 * 1024;
+/// Transfers each way in one round.
+const TRANSFERS: usize = 3;
 /// Exchanges of 200 bytes in one turn.
 const EXCHANGES: usize = 200;
 /// Tunnels opened in one turn.
@@ -20,7 +22,7 @@ const OPENS: usize = 10;
 /// Turns of each way in one round.
 const TURNS: usize = 10;
 
-/// What one way has shown, a value for each round.
+/// What one way has shown, a value for each turn.
 #[derive(Default)]
 struct Figures {
     down: Vec<f64>,
@@ -36,11 +38,13 @@ pub async fn measure(world: &World) -> Result<(), Failure> {
     let mut another = Vec::new();
     for _ in 0..rounds() {
         world.place(true)?;
-        for (way, figures) in ways.iter().zip(&mut all) {
-            figures.down.push(down(&mut *world.open(*way).await?).await?);
-        }
-        for (way, figures) in ways.iter().zip(&mut all) {
-            figures.up.push(up(&mut *world.open(*way).await?).await?);
+        for _ in 0..TRANSFERS {
+            for (way, figures) in ways.iter().zip(&mut all) {
+                figures.down.push(down(&mut *world.open(*way).await?).await?);
+            }
+            for (way, figures) in ways.iter().zip(&mut all) {
+                figures.up.push(up(&mut *world.open(*way).await?).await?);
+            }
         }
         world.place(false)?;
         let mut streams = Vec::new();
