@@ -54,6 +54,7 @@ mod identity;
 pub mod logging;
 mod metadata;
 mod prepare;
+mod published;
 pub mod registry;
 mod resolve;
 mod session;

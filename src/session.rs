@@ -7,7 +7,6 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use arc_swap::ArcSwapOption;
 use bson::raw::cstr;
 use bson::{RawDocument, RawDocumentBuf, Timestamp};
 
@@ -15,12 +14,13 @@ use crate::client_session::ClientSession;
 use crate::driver::shared::Shared;
 use crate::engine::sdam::TopologyType;
 use crate::engine::session::{self, ServerSession};
+use crate::published::Published;
 
 /// The client's server sessions and its newest cluster time.
 #[derive(Debug, Default)]
 pub(crate) struct SessionPool {
     idle: Mutex<session::SessionPool>,
-    cluster_time: ArcSwapOption<ClusterTime>,
+    cluster_time: Published<Option<Arc<ClusterTime>>>,
 }
 
 /// A cluster time, signed by the deployment.

@@ -8,7 +8,6 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use event_listener::EventListener;
 
 use super::authenticate::Authentication;
@@ -28,6 +27,7 @@ use crate::engine::sdam::{
 };
 use crate::engine::time::Instant;
 use crate::options::ClientOptions;
+use crate::published::{Guard, Published};
 use crate::session::SessionPool;
 use crate::transport::{BoxFuture, Transport};
 
@@ -62,14 +62,14 @@ pub(crate) struct Shared {
     pub(crate) opener: Opener,
     pub(crate) options: ClientOptions,
     /// What the client says of itself in the first hello of a connection.
-    metadata: ArcSwap<ClientMetadata>,
+    metadata: Published<Arc<ClientMetadata>>,
     /// Who the client is; `None` for nobody.
     pub(crate) authentication: Option<Authentication>,
     pub(crate) sessions: SessionPool,
     /// Who listens to what happens.
     pub(crate) observers: Arc<Observers>,
     core: Mutex<Core>,
-    view: ArcSwap<View>,
+    view: Published<Arc<View>>,
     /// Notified at each new view.
     changed: event_listener::Event,
     /// Notified when the driver future has something to do.
@@ -123,12 +123,12 @@ impl Shared {
             transport,
             opener,
             options,
-            metadata: ArcSwap::from_pointee(metadata),
+            metadata: Published::new(Arc::new(metadata)),
             authentication,
             sessions: SessionPool::default(),
             observers,
             core: Mutex::new(core),
-            view: ArcSwap::from_pointee(view),
+            view: Published::new(Arc::new(view)),
             changed: event_listener::Event::new(),
             input: event_listener::Event::new(),
             attendance,
@@ -142,7 +142,7 @@ impl Shared {
     }
 
     /// The present belief.
-    pub(crate) fn view(&self) -> arc_swap::Guard<Arc<View>> {
+    pub(crate) fn view(&self) -> Guard<Arc<View>> {
         self.view.load()
     }
 

@@ -44,13 +44,22 @@ impl Instant {
     }
 }
 
+/// The nanoseconds of `duration`; those of 584 years for any that is longer. In 64 bits, which is as
+/// much as wasm32 computes with.
+pub(crate) fn nanos(duration: Duration) -> u64 {
+    const SECOND: u64 = 1_000_000_000;
+    match duration.as_secs() {
+        secs if secs < u64::MAX / SECOND => secs * SECOND + u64::from(duration.subsec_nanos()),
+        _ => u64::MAX,
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
     /// Saturates: a deadline too far away to represent never comes.
     fn add(self, duration: Duration) -> Self {
-        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
-        Self(self.0.saturating_add(nanos))
+        Self(self.0.saturating_add(nanos(duration)))
     }
 }
 

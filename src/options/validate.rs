@@ -123,7 +123,7 @@ impl ClientOptions {
             })
         };
         if self.heartbeat() < MIN_HEARTBEAT_FREQUENCY {
-            let millis = self.heartbeat().as_millis().to_string();
+            let millis = (self.heartbeat().as_millis() as u64).to_string();
             return bad("heartbeatFrequencyMS", millis, "at least 500");
         }
         if let Some(interval) =

@@ -366,7 +366,13 @@ pub(super) fn array_of(documents: &[Document]) -> Result<RawArrayBuf, BuildError
 
 /// Whole milliseconds, rounded up: a server reads 0 as "no limit".
 pub fn whole_millis(time: Duration) -> i64 {
-    i64::try_from(time.as_nanos().div_ceil(1_000_000)).unwrap_or(i64::MAX)
+    match i64::try_from(time.as_secs()) {
+        Ok(secs) => {
+            let rest = time.subsec_nanos().div_ceil(1_000_000);
+            secs.saturating_mul(1000).saturating_add(rest.into())
+        }
+        Err(_) => i64::MAX,
+    }
 }
 
 /// The longest that servers take.

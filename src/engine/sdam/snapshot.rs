@@ -18,6 +18,7 @@ use super::server::ServerDescription;
 use super::topology::TopologyDescription;
 use crate::engine::address::ServerAddress;
 use crate::engine::hello::HelloReply;
+use crate::engine::time::nanos;
 
 /// What was learned about a deployment. Made by [`TopologyDescription::snapshot`]; `serde` carries
 /// it: `{format, state}`, where the state is for this driver alone.
@@ -102,9 +103,7 @@ impl TopologyDescription {
         let server = |server: &Arc<ServerDescription>| ServerSnapshot {
             address: server.address.clone(),
             reply: server.server_type.is_known().then(|| server.reply.clone()),
-            round_trip_time: server
-                .round_trip_time
-                .and_then(|rtt| i64::try_from(rtt.as_nanos()).ok()),
+            round_trip_time: server.round_trip_time.and_then(|rtt| i64::try_from(nanos(rtt)).ok()),
         };
         TopologySnapshot {
             set_name: self.set_name.clone(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::criteria::SelectionError;
 use crate::engine::sdam::{ServerDescription, ServerType, TopologyDescription, TopologyType};
+use crate::engine::time::nanos;
 
 /// The least limit that may be asked for (smallestMaxStalenessSeconds).
 pub const SMALLEST_MAX_STALENESS: Duration = Duration::from_secs(90);
@@ -18,9 +19,9 @@ pub const IDLE_WRITE_PERIOD: Duration = Duration::from_secs(10);
 #[derive(Clone, Copy, Debug)]
 enum Reference {
     /// `P.lastUpdateTime - P.lastWriteDate`, in nanoseconds between two unrelated clocks.
-    Primary(i128),
+    Primary(i64),
     /// `SMax.lastWriteDate`, in nanoseconds of the set's clock.
-    FreshestSecondary(i128),
+    FreshestSecondary(i64),
     /// Nobody says when it last wrote.
     None,
 }
@@ -55,20 +56,20 @@ impl StalenessLimit {
 
     /// How far behind `server` may be until its next check; negative where it seems ahead. `None`
     /// where it, or what it is compared with, does not say when it last wrote.
-    pub(super) fn estimate(&self, server: &ServerDescription) -> Option<i128> {
+    pub(super) fn estimate(&self, server: &ServerDescription) -> Option<i64> {
         if !is_secondary(server) {
             return Some(0);
         }
         let behind = match self.reference {
-            Reference::Primary(primary) => lag(server)? - primary,
-            Reference::FreshestSecondary(freshest) => freshest - last_write(server)?,
+            Reference::Primary(primary) => lag(server)?.saturating_sub(primary),
+            Reference::FreshestSecondary(freshest) => freshest.saturating_sub(last_write(server)?),
             Reference::None => return None,
         };
-        Some(behind + nanos(self.heartbeat_frequency))
+        Some(behind.saturating_add(signed(nanos(self.heartbeat_frequency))))
     }
 
     pub(super) fn admits(&self, server: &ServerDescription) -> bool {
-        self.estimate(server).is_some_and(|estimate| estimate <= nanos(self.limit))
+        self.estimate(server).is_some_and(|estimate| estimate <= signed(nanos(self.limit)))
     }
 }
 
@@ -85,20 +86,20 @@ pub(super) fn validate(
 }
 
 /// `lastUpdateTime - lastWriteDate`: a client's moment minus a server's date.
-fn lag(server: &ServerDescription) -> Option<i128> {
-    Some(i128::from(server.last_update_time?.as_nanos()) - last_write(server)?)
+fn lag(server: &ServerDescription) -> Option<i64> {
+    Some(signed(server.last_update_time?.as_nanos()).saturating_sub(last_write(server)?))
 }
 
-fn last_write(server: &ServerDescription) -> Option<i128> {
-    Some(i128::from(server.last_write_date()?.timestamp_millis()) * 1_000_000)
+fn last_write(server: &ServerDescription) -> Option<i64> {
+    Some(server.last_write_date()?.timestamp_millis().saturating_mul(1_000_000))
 }
 
 fn is_secondary(server: &ServerDescription) -> bool {
     server.server_type == ServerType::RSSecondary
 }
 
-fn nanos(duration: Duration) -> i128 {
-    i128::try_from(duration.as_nanos()).unwrap_or(i128::MAX)
+fn signed(nanos: u64) -> i64 {
+    i64::try_from(nanos).unwrap_or(i64::MAX)
 }
 
 #[cfg(test)]
@@ -112,7 +113,7 @@ mod tests {
         topology_type: TopologyType,
         members: &[(ServerType, u64, i64)],
         index: usize,
-    ) -> i128 {
+    ) -> i64 {
         let servers: Vec<_> = members
             .iter()
             .enumerate()
