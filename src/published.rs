@@ -6,8 +6,8 @@ pub(crate) use arc_swap::{ArcSwapAny as Published, Guard};
 #[cfg(target_arch = "wasm32")]
 pub(crate) use alone::{Guard, Published};
 
-/// What is used of `arc-swap`, where nothing runs beside anything: a lock that is never contended is
-/// a tenth of its code.
+/// What is used of `arc-swap`, where nothing runs beside anything: a lock that is never contended
+/// is a tenth of its code.
 #[cfg(target_arch = "wasm32")]
 mod alone {
     use std::sync::{Mutex, MutexGuard, PoisonError};

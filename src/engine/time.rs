@@ -44,8 +44,8 @@ impl Instant {
     }
 }
 
-/// The nanoseconds of `duration`; those of 584 years for any that is longer. In 64 bits, which is as
-/// much as wasm32 computes with.
+/// The nanoseconds of `duration`; those of 584 years for any that is longer. In 64 bits, which is
+/// as much as wasm32 computes with.
 pub(crate) fn nanos(duration: Duration) -> u64 {
     const SECOND: u64 = 1_000_000_000;
     match duration.as_secs() {

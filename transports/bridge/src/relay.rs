@@ -111,7 +111,7 @@ async fn gather<B: AsRef<[u8]>>(
         match next? {
             Ok(Some(piece)) => {
                 bytes += piece.as_ref().len();
-                // The operating system takes nothing of an empty one, as of a connection that broke.
+                // Of an empty one the system takes nothing, as where a connection broke.
                 if !piece.as_ref().is_empty() {
                     pieces.push(piece);
                 }

@@ -1,6 +1,5 @@
-//! How large a stream's window may be: four times what arrives in one round trip. Credit comes back
-//! in halves of a window, so that a sender who has used up all of it sees at most a half arrive, and
-//! often less, while it waits.
+//! How large a stream's window may be: four times what arrives in one round trip. Credit comes
+//! back in halves of a window: of a sender who waits for it, a round trip sees a half at most.
 //!
 //! What a sender may send before it hears of more credit bounds it to one window in a round trip.
 //! How much would arrive in one is found without a clock: what came between a ping and its answer.
