@@ -92,8 +92,8 @@ pub(crate) const UNSENT_BYTES: usize = SEND_BYTES + COPY_BYTES;
 pub(crate) const COPY_BYTES: usize = 256 * 1024;
 /// What a member is sent in one system call, and a message more.
 pub(crate) const GATHERED_BYTES: usize = 256 * 1024;
-/// What one stream may hold: the credit it is given, and the copy's buffer.
-pub(crate) const STREAM_BYTES: usize = 256 * 1024 + COPY_BYTES;
+/// What one stream may hold: the credit it is given, and what is copied, each way.
+pub(crate) const STREAM_BYTES: usize = 256 * 1024 + COPY_BYTES + GATHERED_BYTES;
 
 /// Who a limit per address counts as one: an IPv4 address, or a /64 of IPv6, which one user has.
 pub(crate) fn counted_as(address: IpAddr) -> IpAddr {
