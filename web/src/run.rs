@@ -32,6 +32,18 @@ impl Target {
     }
 }
 
+/// The builder with the options that were given. The builders are types of their own, with methods
+/// of the same names.
+macro_rules! given {
+    ($action:expr, { $($option:ident: $value:expr),+ $(,)? }) => {{
+        let mut action = $action;
+        $(if let Some(value) = $value {
+            action = action.$option(value);
+        })+
+        action
+    }};
+}
+
 /// The operation of that name, ready to be polled.
 pub(crate) fn operation(name: &str, target: Target, request: Vec<u8>) -> Work {
     match name {
@@ -74,44 +86,26 @@ async fn run_command(target: Target, request: Vec<u8>) -> Outcome {
 /// Opens a cursor: a [`WasmCursor`].
 async fn find(target: Target, request: Vec<u8>) -> Outcome {
     let request = Find::read(request)?;
-    let mut find = target.collection().find(request.filter);
-    if let Some(sort) = request.sort {
-        find = find.sort(sort);
-    }
-    if let Some(projection) = request.projection {
-        find = find.projection(projection);
-    }
-    if let Some(limit) = request.limit {
-        find = find.limit(limit);
-    }
-    if let Some(skip) = request.skip {
-        find = find.skip(skip);
-    }
-    if let Some(size) = request.batch_size {
-        find = find.batch_size(size);
-    }
-    if let Some(preference) = request.read_preference {
-        find = find.read_preference(preference);
-    }
+    let find = given!(target.collection().find(request.filter), {
+        sort: request.sort,
+        projection: request.projection,
+        limit: request.limit,
+        skip: request.skip,
+        batch_size: request.batch_size,
+        read_preference: request.read_preference,
+    });
     Ok(WasmCursor::new(find.await.map_err(failed)?).into())
 }
 
 /// The first match's bytes, or `undefined`.
 async fn find_one(target: Target, request: Vec<u8>) -> Outcome {
     let request = Find::read(request)?;
-    let mut find = target.collection().find_one(request.filter);
-    if let Some(sort) = request.sort {
-        find = find.sort(sort);
-    }
-    if let Some(projection) = request.projection {
-        find = find.projection(projection);
-    }
-    if let Some(skip) = request.skip {
-        find = find.skip(skip);
-    }
-    if let Some(preference) = request.read_preference {
-        find = find.read_preference(preference);
-    }
+    let find = given!(target.collection().find_one(request.filter), {
+        sort: request.sort,
+        projection: request.projection,
+        skip: request.skip,
+        read_preference: request.read_preference,
+    });
     found(find.raw().await)
 }
 
@@ -131,16 +125,11 @@ async fn insert_many(target: Target, request: Vec<u8>) -> Outcome {
 /// How many documents match.
 async fn count_documents(target: Target, request: Vec<u8>) -> Outcome {
     let request = Find::read(request)?;
-    let mut count = target.collection().count_documents(request.filter);
-    if let Some(limit) = request.limit {
-        count = count.limit(limit.unsigned_abs());
-    }
-    if let Some(skip) = request.skip {
-        count = count.skip(skip);
-    }
-    if let Some(preference) = request.read_preference {
-        count = count.read_preference(preference);
-    }
+    let count = given!(target.collection().count_documents(request.filter), {
+        limit: request.limit.map(i64::unsigned_abs),
+        skip: request.skip,
+        read_preference: request.read_preference,
+    });
     count.await.map(number).map_err(failed)
 }
 
@@ -153,10 +142,9 @@ async fn estimated_document_count(target: Target) -> Outcome {
 async fn distinct(target: Target, request: Vec<u8>) -> Outcome {
     let request = Find::read(request)?;
     let key = request.key.ok_or_else(|| invalid("there is no key"))?;
-    let mut distinct = target.collection().distinct(key, request.filter);
-    if let Some(preference) = request.read_preference {
-        distinct = distinct.read_preference(preference);
-    }
+    let distinct = given!(target.collection().distinct(key, request.filter), {
+        read_preference: request.read_preference,
+    });
     reply::values(distinct.await.map_err(failed)?)
 }
 
@@ -167,16 +155,11 @@ async fn aggregate(target: Target, request: Vec<u8>) -> Outcome {
         Some(_) => target.collection().aggregate(request.stages),
         None => target.database().aggregate(request.stages),
     };
-    let mut aggregate = aggregate.with_type::<()>();
-    if let Some(size) = request.batch_size {
-        aggregate = aggregate.batch_size(size);
-    }
-    if let Some(allow) = request.allow_disk_use {
-        aggregate = aggregate.allow_disk_use(allow);
-    }
-    if let Some(preference) = request.read_preference {
-        aggregate = aggregate.read_preference(preference);
-    }
+    let aggregate = given!(aggregate.with_type::<()>(), {
+        batch_size: request.batch_size,
+        allow_disk_use: request.allow_disk_use,
+        read_preference: request.read_preference,
+    });
     Ok(WasmCursor::new(aggregate.await.map_err(failed)?).into())
 }
 
@@ -190,18 +173,12 @@ async fn update(target: Target, request: Vec<u8>) -> Outcome {
             collection.replace_raw(filter, document).upsert(upsert).into_future()
         }
         (Some(Change::Update(update)), false) => {
-            let mut action = collection.update_one(filter, update).upsert(upsert);
-            if let Some(filters) = array_filters {
-                action = action.array_filters(filters);
-            }
-            action.into_future()
+            let action = collection.update_one(filter, update).upsert(upsert);
+            given!(action, { array_filters: array_filters }).into_future()
         }
         (Some(Change::Update(update)), true) => {
-            let mut action = collection.update_many(filter, update).upsert(upsert);
-            if let Some(filters) = array_filters {
-                action = action.array_filters(filters);
-            }
-            action.into_future()
+            let action = collection.update_many(filter, update).upsert(upsert);
+            given!(action, { array_filters: array_filters }).into_future()
         }
     };
     reply::updated(updating.await.map_err(failed)?)
@@ -230,32 +207,23 @@ fn modified(
     let Modify { filter, change, upsert, sort, projection, after, array_filters, .. } = request;
     let upsert = upsert.unwrap_or_default();
     let which = if after { ReturnDocument::After } else { ReturnDocument::Before };
-    // The builders are types of their own, with the same methods.
-    macro_rules! with_options {
-        ($action:expr) => {{
-            let mut action = $action;
-            if let Some(sort) = sort {
-                action = action.sort(sort);
-            }
-            if let Some(projection) = projection {
-                action = action.projection(projection);
-            }
-            action
-        }};
-    }
     match change {
-        None => Box::pin(with_options!(collection.find_one_and_delete(filter)).raw()),
+        None => Box::pin(
+            given!(collection.find_one_and_delete(filter), { sort: sort, projection: projection })
+                .raw(),
+        ),
         Some(Change::Replacement(document)) => {
-            let action = with_options!(collection.find_one_and_replace_raw(filter, document));
+            let action = collection.find_one_and_replace_raw(filter, document);
+            let action = given!(action, { sort: sort, projection: projection });
             Box::pin(action.upsert(upsert).return_document(which).raw())
         }
         Some(Change::Update(update)) => {
-            let action = with_options!(collection.find_one_and_update(filter, update));
-            let mut action = action.upsert(upsert).return_document(which);
-            if let Some(filters) = array_filters {
-                action = action.array_filters(filters);
-            }
-            Box::pin(action.raw())
+            let action = given!(collection.find_one_and_update(filter, update), {
+                sort: sort,
+                projection: projection,
+                array_filters: array_filters,
+            });
+            Box::pin(action.upsert(upsert).return_document(which).raw())
         }
     }
 }
