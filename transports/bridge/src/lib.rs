@@ -20,6 +20,7 @@
 
 mod address;
 mod auth;
+mod awake;
 mod demo;
 mod deployment;
 mod dial;

@@ -37,6 +37,8 @@ struct Inner {
     /// Since when the other end takes nothing.
     stuck: Option<Instant>,
     flood: Flood,
+    /// Bytes of data, both ways.
+    moved: u64,
     /// What reading failed with, as far as the other end should know.
     failed: Option<CloseReason>,
 }
@@ -55,6 +57,7 @@ impl Messages {
             heard: now,
             stuck: None,
             flood,
+            moved: 0,
             failed: None,
         })))
     }
@@ -78,6 +81,11 @@ impl Messages {
     pub(crate) fn send(&self, cx: &mut Context<'_>) {
         // Where that fails, reading does too, and says why.
         drop(self.locked(|inner| inner.poll_send(cx)));
+    }
+
+    /// How many bytes of data have gone either way.
+    pub(crate) fn moved(&self) -> u64 {
+        self.locked(|inner| inner.moved)
     }
 
     /// Why the messages ended.
@@ -126,7 +134,10 @@ impl Inner {
                         return Poll::Ready(Some(Err(io::ErrorKind::QuotaExceeded.into())));
                     }
                     match message {
-                        Message::Binary(bytes) => return Poll::Ready(Some(Ok(bytes))),
+                        Message::Binary(bytes) => {
+                            self.moved += bytes.len() as u64;
+                            return Poll::Ready(Some(Ok(bytes)));
+                        }
                         Message::Ping(_) | Message::Pong(_) | Message::Frame(_) => {}
                         Message::Close(_) => return Poll::Ready(None),
                         Message::Text(_) => return Poll::Ready(Some(Err(text_message()))),
@@ -154,6 +165,11 @@ impl Inner {
         }
         let sent = self.socket.poll_flush(cx);
         self.took(sent)
+    }
+
+    fn send_bare(&mut self, message: Bytes) -> Result<(), Error> {
+        self.moved += message.len() as u64;
+        self.socket.send_bare(message)
     }
 
     /// Ready where there is room for one more message.
@@ -218,7 +234,7 @@ impl Sink<Bytes> for Messages {
     }
 
     fn start_send(self: Pin<&mut Self>, message: Bytes) -> io::Result<()> {
-        self.locked(|inner| inner.socket.send_bare(message)).map_err(failed)
+        self.locked(|inner| inner.send_bare(message)).map_err(failed)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -244,8 +260,11 @@ impl portolan_mux::Messages for Messages {
 
     fn send(&mut self, frame: Frame) -> io::Result<()> {
         self.locked(|inner| match frame.into_parts() {
-            (Some(header), body) => inner.socket.send(&header, body),
-            (None, whole) => inner.socket.send_bare(whole),
+            (Some(header), body) => {
+                inner.moved += body.len() as u64;
+                inner.socket.send(&header, body)
+            }
+            (None, whole) => inner.send_bare(whole),
         })
         .map_err(failed)
     }

@@ -5,6 +5,7 @@
 //! the answer's status: 403 where the target may not be dialled, 502 where it cannot be, 504 where
 //! it does not answer.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use portolan_mux::{CloseReason, RefusalCode, Target};
 use tokio::net::TcpStream;
 
 use crate::auth::DEFAULT_DEPLOYMENT;
+use crate::awake::Awake;
 use crate::dial::dial;
 use crate::flood::Flood;
 use crate::guard::{Peer, admit, plain, socket_places};
@@ -70,8 +72,9 @@ async fn serve(socket: Socket, member: TcpStream, shared: &Shared, lifetime: Opt
     let flood = Flood::new(shared.limits.pings_per_second, false);
     let messages = Messages::new(socket, shared.limits.idle, flood);
     let halves = (messages.clone(), messages.clone());
+    let relay = pin!(relay(halves, member, Halves::Together, shared));
     let ended = tokio::select! {
-        () = relay(halves, member, Halves::Together, shared) => messages.ended(),
+        () = Awake::new(relay, || messages.moved()) => messages.ended(),
         () = expired(lifetime) => CloseReason::Expired,
     };
     messages

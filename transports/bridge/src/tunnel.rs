@@ -23,6 +23,7 @@ use tokio::time::{Instant, timeout};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 
 use crate::auth::DEFAULT_DEPLOYMENT;
+use crate::awake::Awake;
 use crate::dial::dial;
 use crate::eager::Eager;
 use crate::flood::Flood;
@@ -65,10 +66,11 @@ pub(crate) async fn upgrade(
             let _held = shared.metrics.tunnels.hold();
             let flood = Flood::new(shared.limits.pings_per_second, true);
             let messages = Messages::new(socket, shared.limits.idle, flood);
-            let rest = messages.clone();
+            let (rest, counted) = (messages.clone(), messages.clone());
             let serve = session.serve(messages, lifetime);
             // Frames that come together are sent together, and none waits for one that may come.
-            Eager::new(serve, move |cx: &mut Context<'_>| rest.send(cx)).await;
+            let eager = Eager::new(serve, move |cx: &mut Context<'_>| rest.send(cx));
+            Awake::new(eager, move || counted.moved()).await;
         })
     }))
 }
