@@ -77,9 +77,10 @@ impl Limits {
         TunnelLimits { streams: self.streams, extra_window_bytes: self.tunnel_window }
     }
 
-    /// What one WebSocket may hold beside its streams: window, messages unsent, one being read.
+    /// What one WebSocket may hold beside its streams: window, messages unsent, one being read and
+    /// what comes behind it.
     pub(crate) fn socket_bytes(&self) -> usize {
-        self.tunnel_window + UNSENT_BYTES + self.frame
+        self.tunnel_window + UNSENT_BYTES + self.frame + AHEAD_BYTES
     }
 }
 
@@ -88,6 +89,8 @@ impl Limits {
 pub(crate) const SEND_BYTES: usize = 256 * 1024;
 /// Bytes of messages that a WebSocket holds until its other end takes them.
 pub(crate) const UNSENT_BYTES: usize = SEND_BYTES + COPY_BYTES;
+/// What is read of a WebSocket before it is asked for, where much comes.
+pub(crate) const AHEAD_BYTES: usize = 64 * 1024;
 /// What is read of a member in one system call, at most.
 pub(crate) const COPY_BYTES: usize = 256 * 1024;
 /// What a member is sent in one system call, and a message more.

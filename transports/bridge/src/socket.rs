@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
 use futures_util::{SinkExt as _, StreamExt as _};
 use hyper::upgrade::Upgraded;
 use hyper_util::rt::TokioIo;
@@ -18,6 +18,9 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::{Role, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{Error, Message};
+use tokio_util::io::poll_read_buf;
+
+use crate::limits::AHEAD_BYTES;
 
 /// One WebSocket.
 pub(crate) struct Socket<S = TokioIo<Upgraded>> {
@@ -34,7 +37,14 @@ impl Socket {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     async fn over(io: S, config: WebSocketConfig) -> Self {
-        let past = Past { io, frames: VecDeque::new(), unsent: 0, mid_frame: false };
+        let past = Past {
+            io,
+            ahead: BytesMut::new(),
+            in_bulk: false,
+            frames: VecDeque::new(),
+            unsent: 0,
+            mid_frame: false,
+        };
         let inner = WebSocketStream::from_raw_socket(past, Role::Server, Some(config)).await;
         Self { inner, closing: false }
     }
@@ -109,6 +119,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
 /// The connection below, and the frames of data that go past the WebSocket's own.
 struct Past<S> {
     io: S,
+    /// What was read before the WebSocket asked for it.
+    ahead: BytesMut,
+    /// The last read took all that there was room for.
+    in_bulk: bool,
     frames: VecDeque<Frame>,
     unsent: usize,
     /// The last that the WebSocket itself sent went in part: nothing may come between.
@@ -213,7 +227,25 @@ impl<S: AsyncRead + Unpin> AsyncRead for Past<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_read(cx, buf)
+        let this = &mut *self;
+        if this.ahead.is_empty() {
+            if !this.in_bulk {
+                ready!(Pin::new(&mut this.io).poll_read(cx, buf))?;
+                this.in_bulk = buf.remaining() == 0;
+                return Poll::Ready(Ok(()));
+            }
+            this.ahead.reserve(AHEAD_BYTES);
+            let mut room = (&mut this.ahead).limit(AHEAD_BYTES);
+            let count = ready!(poll_read_buf(Pin::new(&mut this.io), cx, &mut room))?;
+            this.in_bulk = count > buf.remaining();
+        }
+        let count = this.ahead.len().min(buf.remaining());
+        buf.put_slice(&this.ahead[..count]);
+        this.ahead.advance(count);
+        if this.ahead.is_empty() && !this.in_bulk {
+            this.ahead = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 
@@ -344,6 +376,43 @@ mod tests {
         };
         let ((), held) = tokio::join!(goodbye, count);
         assert!(held > 0 && held <= ANSWER_BYTES + 1000, "{held} bytes of answers");
+    }
+
+    #[tokio::test]
+    async fn what_is_read_ahead_is_heard_in_its_order_and_then_let_go() {
+        let (server, client) = tokio::io::duplex(300_000);
+        let mut server = Socket::over(server, sized(100_000)).await;
+        let mut client = Client::from_raw_socket(client, Role::Client, None).await;
+        // More than a read takes and less, more than is read ahead and less, twice.
+        let lengths = [10, 9_000, 30_000, 8_178, 0, 90_000, 1, 70_000, 65_536, 3].repeat(2);
+        let say = async {
+            for (number, length) in lengths.iter().enumerate() {
+                client.send(Message::Binary(vec![number as u8; *length].into())).await.unwrap();
+            }
+        };
+        let (mut most, mut heard) = (0, Vec::new());
+        let hear = async {
+            while heard.len() < lengths.len() {
+                match poll_fn(|cx| server.poll_next(cx)).await.unwrap().unwrap() {
+                    Message::Binary(bytes) => {
+                        assert!(bytes.iter().all(|byte| usize::from(*byte) == heard.len()));
+                        heard.push(bytes.len());
+                    }
+                    other => panic!("{other:?}"),
+                }
+                most = most.max(server.inner.get_ref().ahead.len());
+            }
+        };
+        tokio::join!(say, hear);
+        assert_eq!(heard, lengths);
+        assert!(most > 0 && most <= AHEAD_BYTES, "{most} bytes were read ahead");
+        client.send(Message::Binary(vec![0; 200].into())).await.unwrap();
+        poll_fn(|cx| server.poll_next(cx)).await.unwrap().unwrap();
+        assert_eq!(
+            server.inner.get_ref().ahead.capacity(),
+            0,
+            "nothing is kept while little comes"
+        );
     }
 
     #[tokio::test]

@@ -89,9 +89,10 @@ pub(crate) fn sized(frame: usize) -> WebSocketConfig {
 /// place of those that find no room.
 pub(crate) const ANSWER_BYTES: usize = 64 * 1024;
 
-/// What one read of a WebSocket takes, at most. The buffer is filled with zeros before each read,
-/// and every WebSocket keeps one: larger is slower for small messages, and costs idle tunnels.
-const READ_BYTES: usize = 64 * 1024;
+/// What a WebSocket asks for at once. It fills its buffer with zeros each time, whatever comes, and
+/// keeps it: a larger one is slower for small messages, and costs idle tunnels. Where much comes it
+/// is read ahead, [`AHEAD_BYTES`](crate::limits::AHEAD_BYTES) at a time.
+const READ_BYTES: usize = 8 * 1024;
 
 /// Ends when `lifetime` is over; never without one.
 pub(crate) async fn expired(lifetime: Option<Duration>) {

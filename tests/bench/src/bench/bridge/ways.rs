@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest as _;
+use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 use tokio_util::compat::{Compat, FuturesAsyncReadCompatExt as _};
 use tokio_util::io::{CopyToBytes, SinkWriter, StreamReader};
@@ -171,6 +172,10 @@ impl World {
     }
 }
 
+/// Whichever bridge: the client's buffer is filled with zeros before each look at the socket, and at
+/// its usual 128 KiB that is a tenth of a round trip.
+const READ_BYTES: usize = 32 * 1024;
+
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
 
 async fn socket(url: &str, protocol: Option<&str>) -> Result<Socket, Failure> {
@@ -178,7 +183,8 @@ async fn socket(url: &str, protocol: Option<&str>) -> Result<Socket, Failure> {
     if let Some(protocol) = protocol {
         request.headers_mut().insert("sec-websocket-protocol", protocol.parse()?);
     }
-    Ok(tokio_tungstenite::connect_async_with_config(request, None, true).await?.0)
+    let config = WebSocketConfig::default().read_buffer_size(READ_BYTES);
+    Ok(tokio_tungstenite::connect_async_with_config(request, Some(config), true).await?.0)
 }
 
 /// A WebSocket's binary messages.
@@ -204,7 +210,11 @@ trait Messages<T>:
 {
 }
 impl<S, T> Messages<T> for S where
-    S: Stream<Item = io::Result<bytes::Bytes>> + Sink<T, Error = io::Error> + Unpin + Send + 'static
+    S: Stream<Item = io::Result<bytes::Bytes>>
+        + Sink<T, Error = io::Error>
+        + Unpin
+        + Send
+        + 'static
 {
 }
 
