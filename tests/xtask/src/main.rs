@@ -11,6 +11,7 @@ mod cadence;
 mod count;
 mod demo;
 mod fuzz;
+mod likeness;
 mod paths;
 mod report;
 mod run;

@@ -97,40 +97,71 @@ const SOURCE: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
 ///
 /// When the bytes are no WebAssembly module.
 pub(crate) fn import_modules(module: &[u8]) -> Result<Vec<String>, String> {
-    let mut reader = Reader(module.strip_prefix(b"\0asm\x01\0\0\0").ok_or("no wasm header")?);
-    while !reader.0.is_empty() {
-        let id = reader.byte()?;
-        let length = reader.number()?;
-        let section = reader.take(length)?;
-        if id == IMPORT_SECTION {
-            return Reader(section).imports();
-        }
+    let mut modules: Vec<String> = Vec::new();
+    for section in sections(module)?.iter().filter(|section| section.id == IMPORT_SECTION) {
+        Reader(section.content).imports(|module, _| {
+            if !modules.contains(&module) {
+                modules.push(module);
+            }
+        })?;
     }
-    Ok(Vec::new())
+    Ok(modules)
 }
 
 const IMPORT_SECTION: u8 = 2;
 
+/// A part of a module.
+pub(crate) struct Section<'a> {
+    pub(crate) id: u8,
+    pub(crate) content: &'a [u8],
+    /// The same with its header.
+    pub(crate) whole: &'a [u8],
+}
+
+/// The parts of `module`.
+///
+/// # Errors
+///
+/// When the bytes are no WebAssembly module.
+pub(crate) fn sections(module: &[u8]) -> Result<Vec<Section<'_>>, String> {
+    let mut reader = Reader(module.strip_prefix(b"\0asm\x01\0\0\0").ok_or("no wasm header")?);
+    let mut sections = Vec::new();
+    while !reader.0.is_empty() {
+        let before = reader.0;
+        let id = reader.byte()?;
+        let length = reader.number()?;
+        let content = reader.take(length)?;
+        sections.push(Section { id, content, whole: &before[..before.len() - reader.0.len()] });
+    }
+    Ok(sections)
+}
+
 /// Reads the binary format, only as far as the imports.
-struct Reader<'a>(&'a [u8]);
+pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    fn imports(&mut self) -> Result<Vec<String>, String> {
-        let mut modules: Vec<String> = Vec::new();
+    /// Calls `each` with the module of every import and whether it is a function.
+    fn imports(&mut self, mut each: impl FnMut(String, bool)) -> Result<(), String> {
         for _ in 0..self.number()? {
             let module = self.name()?;
             self.name()?;
-            self.skip_description()?;
-            if !modules.contains(&module) {
-                modules.push(module);
-            }
+            let kind = self.byte()?;
+            self.skip_description(kind)?;
+            each(module, kind == FUNCTION);
         }
-        Ok(modules)
+        Ok(())
     }
 
-    fn skip_description(&mut self) -> Result<(), String> {
-        match self.byte()? {
-            0 => self.number().map(|_| ()),
+    /// How many functions an import section has.
+    pub(crate) fn imported_functions(&mut self) -> Result<usize, String> {
+        let mut functions = 0;
+        self.imports(|_, is_function| functions += usize::from(is_function))?;
+        Ok(functions)
+    }
+
+    fn skip_description(&mut self, kind: u8) -> Result<(), String> {
+        match kind {
+            FUNCTION => self.number().map(|_| ()),
             1 => {
                 self.byte()?;
                 self.skip_limits()
@@ -150,7 +181,7 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    fn name(&mut self) -> Result<String, String> {
+    pub(crate) fn name(&mut self) -> Result<String, String> {
         let length = self.number()?;
         Ok(String::from_utf8_lossy(self.take(length)?).into_owned())
     }
@@ -160,7 +191,7 @@ impl<'a> Reader<'a> {
     }
 
     /// An unsigned LEB128 number.
-    fn number(&mut self) -> Result<usize, String> {
+    pub(crate) fn number(&mut self) -> Result<usize, String> {
         let mut value = 0;
         for shift in (0..usize::BITS).step_by(7) {
             let byte = self.byte()?;
@@ -172,7 +203,7 @@ impl<'a> Reader<'a> {
         Err("a number is too long".into())
     }
 
-    fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
+    pub(crate) fn take(&mut self, length: usize) -> Result<&'a [u8], String> {
         if length > self.0.len() {
             return Err("the module ends early".into());
         }
@@ -181,6 +212,8 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 }
+
+const FUNCTION: u8 = 0;
 
 #[cfg(test)]
 mod tests {

@@ -8,6 +8,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
+use crate::likeness::named_by_place;
 use crate::paths::Paths;
 use crate::run;
 use crate::setup::{self, Component};
@@ -86,16 +87,31 @@ pub(crate) fn build(
     let _ = fs::remove_file(&stamp);
     for (module, name) in [(module, "portolan_web"), (tls, "portolan_tls")] {
         bind(paths, &module, &web.join("pkg"), name, run)?;
-        // npm's binaryen: Debian's is too old for the tables that wasm-bindgen makes.
-        let mut optimize = Command::new(web.join("node_modules/.bin/wasm-opt"));
-        let bound = web.join("pkg").join(format!("{name}_bg.wasm"));
-        optimize.args(SMALLEST).args(WASM_FEATURES).arg(&bound).arg("-o").arg(&bound);
-        run(&mut optimize)?;
+        shrink(&web, &web.join("pkg").join(format!("{name}_bg.wasm")), run)?;
     }
     for folder in [web.clone(), web.join("dashboard")] {
         run(Command::new("npm").args(["run", "build"]).current_dir(folder))?;
     }
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
+}
+
+/// Makes `module` as small as it gets, in its place.
+fn shrink(
+    web: &Path,
+    module: &Path,
+    run: &mut dyn FnMut(&mut Command) -> Result<(), String>,
+) -> Result<(), String> {
+    // npm's binaryen: Debian's is too old for the tables that wasm-bindgen makes.
+    let optimizer = web.join("node_modules/.bin/wasm-opt");
+    let mut pass = |passes: &[&str]| {
+        let mut optimize = Command::new(&optimizer);
+        run(optimize.args(passes).args(WASM_FEATURES).arg(module).arg("-o").arg(module))
+    };
+    pass(&SMALLEST)?;
+    let shown = |error| format!("{}: {error}", module.display());
+    let named = named_by_place(&fs::read(module).map_err(|error| shown(error.to_string()))?);
+    fs::write(module, named.map_err(shown)?).map_err(|error| shown(error.to_string()))?;
+    pass(&["--reorder-functions-by-name"])
 }
 
 /// Only the npm package's scripts, which need no wasm to be built.
