@@ -33,7 +33,8 @@ pub struct Error {
 
 #[derive(Clone)]
 struct Inner {
-    kind: ErrorKind,
+    /// Shared, so that a label more costs no copy of it.
+    kind: Arc<ErrorKind>,
     labels: Vec<String>,
     partial: Option<Box<BulkWriteResult>>,
 }
@@ -127,7 +128,11 @@ pub enum ErrorKind {
 
 impl Error {
     pub(crate) fn new(kind: ErrorKind) -> Self {
-        Self { inner: Arc::new(Inner { kind, labels: Vec::new(), partial: None }) }
+        Self::labelled(kind, Vec::new())
+    }
+
+    fn labelled(kind: ErrorKind, labels: Vec<String>) -> Self {
+        Self { inner: Arc::new(Inner { kind: Arc::new(kind), labels, partial: None }) }
     }
 
     pub(crate) fn invalid_argument(message: impl Into<String>) -> Self {
@@ -147,13 +152,12 @@ impl Error {
                 ErrorKind::Reply { address: address.clone(), message: malformed.to_string() }
             }
         };
-        Self { inner: Arc::new(Inner { kind, labels, partial: None }) }
+        Self::labelled(kind, labels)
     }
 
     pub(crate) fn of_writes(failure: WriteFailure) -> Self {
         let labels = failure.labels.clone();
-        let kind = ErrorKind::Write(Box::new(failure));
-        Self { inner: Arc::new(Inner { kind, labels, partial: None }) }
+        Self::labelled(ErrorKind::Write(Box::new(failure)), labels)
     }
 
     /// What waiting cannot mend.
@@ -169,7 +173,7 @@ impl Error {
         }
         let labels = cause.labels().to_vec();
         let kind = ErrorKind::OperationTimeout { timeout, cause };
-        Self { inner: Arc::new(Inner { kind, labels, partial: None }) }
+        Self::labelled(kind, labels)
     }
 
     pub(crate) fn with_label(mut self, label: &str) -> Self {
@@ -192,7 +196,7 @@ impl Error {
         failure.message = "REDACTED".to_owned();
         failure.raw = bson::RawDocumentBuf::new();
         let mut redacted = self.clone();
-        Arc::make_mut(&mut redacted.inner).kind = ErrorKind::Command(failure);
+        Arc::make_mut(&mut redacted.inner).kind = Arc::new(ErrorKind::Command(failure));
         redacted
     }
 

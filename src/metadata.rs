@@ -21,6 +21,10 @@ impl Client {
 
 /// Whether the process runs on a function platform or in a container.
 pub(crate) fn environment() -> EnvMetadata {
+    if cfg!(target_os = "unknown") {
+        // wasm32 in a JavaScript runtime: there are neither variables nor files.
+        return EnvMetadata::default();
+    }
     let dockerenv = cfg!(target_os = "linux") && std::path::Path::new("/.dockerenv").exists();
     EnvMetadata::detect(|name| std::env::var(name).ok(), dockerenv)
 }

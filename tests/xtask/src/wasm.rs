@@ -68,9 +68,12 @@ impl Toolchain {
 }
 
 /// A panic is a trap without a text, and `Debug` of our types names the variant only: both are for
-/// whoever works on this project, and a tenth of the module.
+/// whoever works on this project, and a tenth of the module. What rustc inlines before LLVM sees it
+/// is a copy in each instance of a generic function: with less of it than for speed the module is
+/// smaller, and with none it is larger again.
 const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none \
-                     -Zfmt-debug=shallow -Zmir-opt-level=3";
+                     -Zfmt-debug=shallow -Zmir-opt-level=3 -Zinline-mir-threshold=15 \
+                     -Zinline-mir-hint-threshold=25";
 
 /// The same for the module of TLS, whose certificates' names come out of `Debug`.
 const SMALL_WITH_TEXTS: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none";
