@@ -1,7 +1,7 @@
 //! The order in which a module's functions compress best: like beside like.
 //!
-//! What gzip has seen is forgotten 32 KiB later, and an optimiser puts the functions that are called
-//! most first, wherever their likes are. Functions of the same generic code are much alike: beside
+//! What gzip has seen is forgotten 32 KiB later, and an optimiser puts the functions first that are
+//! called most, wherever their likes are. Functions of the same generic code are much alike: beside
 //! each other, they cost a thirtieth of the module less.
 
 use std::collections::{HashMap, VecDeque};

@@ -172,8 +172,8 @@ impl World {
     }
 }
 
-/// Whichever bridge: the client's buffer is filled with zeros before each look at the socket, and at
-/// its usual 128 KiB that is a tenth of a round trip.
+/// Whichever bridge: the client's buffer is filled with zeros before each look at the socket, and
+/// at its usual 128 KiB that is a tenth of a round trip.
 const READ_BYTES: usize = 32 * 1024;
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
