@@ -14,13 +14,7 @@ use crate::web;
 
 /// Every suite. A root test target that no row here names belongs to `core`.
 const SUITES: &[Suite] = &[
-    Suite {
-        name: "fmt",
-        about: "rustfmt",
-        needs: &[],
-        kind: Kind::Check,
-        work: |paths, log| log.run(paths.cargo().args(["fmt", "--all", "--check"])),
-    },
+    Suite { name: "fmt", about: "rustfmt", needs: &[], kind: Kind::Check, work: formatted },
     Suite {
         name: "clippy",
         about: "clippy, warnings are errors",
@@ -275,6 +269,16 @@ fn exists(paths: &Paths, suite: &str) -> bool {
         "transports" => !transport_targets(paths).is_empty(),
         _ => true,
     }
+}
+
+/// Cargo sees one workspace at a time.
+const WORKSPACES: [&str; 3] =
+    ["Cargo.toml", "tests/bench/Cargo.toml", "tests/fuzz/targets/Cargo.toml"];
+
+fn formatted(paths: &Paths, log: &mut Log) -> Result<(), String> {
+    WORKSPACES.iter().try_for_each(|manifest| {
+        log.run(paths.cargo().args(["fmt", "--all", "--check", "--manifest-path", manifest]))
+    })
 }
 
 fn clippy(paths: &Paths, log: &mut Log) -> Result<(), String> {

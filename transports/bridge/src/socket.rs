@@ -236,7 +236,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Past<S> {
             }
             this.ahead.reserve(AHEAD_BYTES);
             let mut room = (&mut this.ahead).limit(AHEAD_BYTES);
-            let count = ready!(poll_read_buf(Pin::new(&mut this.io), cx, &mut room))?;
+            let read = poll_read_buf(Pin::new(&mut this.io), cx, &mut room);
+            if read.is_pending() {
+                // It may be long until more comes.
+                this.ahead = BytesMut::new();
+            }
+            let count = ready!(read)?;
             this.in_bulk = count > buf.remaining();
         }
         let count = this.ahead.len().min(buf.remaining());
@@ -406,13 +411,13 @@ mod tests {
         tokio::join!(say, hear);
         assert_eq!(heard, lengths);
         assert!(most > 0 && most <= AHEAD_BYTES, "{most} bytes were read ahead");
-        client.send(Message::Binary(vec![0; 200].into())).await.unwrap();
-        poll_fn(|cx| server.poll_next(cx)).await.unwrap().unwrap();
-        assert_eq!(
-            server.inner.get_ref().ahead.capacity(),
-            0,
-            "nothing is kept while little comes"
-        );
+        for length in [50_000, 200] {
+            client.send(Message::Binary(vec![0; length].into())).await.unwrap();
+            poll_fn(|cx| server.poll_next(cx)).await.unwrap().unwrap();
+            let rests = poll_fn(|cx| Poll::Ready(server.poll_next(cx).is_pending())).await;
+            let kept = server.inner.get_ref().ahead.capacity();
+            assert_eq!((rests, kept), (true, 0), "nothing is kept behind {length} bytes");
+        }
     }
 
     #[tokio::test]
