@@ -68,12 +68,9 @@ impl Toolchain {
 }
 
 /// A panic is a trap without a text, and `Debug` of our types names the variant only: both are for
-/// whoever works on this project, and a tenth of the module. What rustc inlines before LLVM sees it
-/// is a copy in each instance of a generic function: with less of it than for speed the module is
-/// smaller, and with none it is larger again.
+/// whoever works on this project, and a tenth of the module.
 const SMALL: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none \
-                     -Zfmt-debug=shallow -Zmir-opt-level=3 -Zinline-mir-threshold=15 \
-                     -Zinline-mir-hint-threshold=25";
+                     -Zfmt-debug=shallow";
 
 /// The same for the module of TLS, whose certificates' names come out of `Debug`.
 const SMALL_WITH_TEXTS: &str = "-Zunstable-options -Cpanic=immediate-abort -Zlocation-detail=none";
