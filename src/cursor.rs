@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bson::{Bson, RawDocument, RawDocumentBuf};
+use bson::{RawDocument, RawDocumentBuf};
 use futures_util::Stream;
 use serde::de::DeserializeOwned;
 
@@ -17,7 +17,7 @@ use crate::driver::route::Route;
 use crate::engine::address::ServerAddress;
 use crate::engine::op::retry::SYSTEM_OVERLOADED_ERROR;
 use crate::engine::op::{
-    Batch, CursorReply, CursorTime, GetMore, KillCursors, Namespace, TimeBudget,
+    Batch, CursorReply, CursorTime, GetMore, KillCursors, Namespace, TimeBudget, ValueArgument,
     get_more_batch_size,
 };
 use crate::error::{Error, ErrorKind, Result};
@@ -41,7 +41,7 @@ pub struct Cursor<T> {
     id: i64,
     batch: Batch,
     bounds: Bounds,
-    comment: Option<Bson>,
+    comment: Option<ValueArgument>,
     time: CursorTime,
     /// The time of the step of the iteration that is under way.
     step: Option<TimeBudget>,
@@ -66,7 +66,7 @@ type Killing = BoxFuture<'static, Result<()>>;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct CursorSettings {
     pub(crate) bounds: Bounds,
-    pub(crate) comment: Option<Bson>,
+    pub(crate) comment: Option<ValueArgument>,
     pub(crate) time: CursorTime,
 }
 

@@ -7,8 +7,6 @@ mod list;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::Document;
-
 pub use command::{Command, RunCommand, RunCommandRaw, RunCursorCommand};
 pub use define::{CreateCollection, DropCollection, DropDatabase, ModifyCollection};
 pub use list::{
@@ -18,6 +16,7 @@ pub use list::{
 
 use crate::client::Client;
 use crate::collection::{Aggregate, Collection, Source};
+use crate::engine::op::DocumentArgument;
 use crate::engine::selection::ReadPreference;
 use crate::options::{CollectionOptions, DatabaseOptions, Defaults, ReadConcern, WriteConcern};
 
@@ -84,8 +83,11 @@ impl Database {
     }
 
     /// Runs a pipeline that begins with the database itself, as `$currentOp` or `$documents` do.
-    pub fn aggregate(&self, pipeline: impl IntoIterator<Item = Document>) -> Aggregate {
-        Aggregate::new(Source::Database(self.clone()), pipeline)
+    pub fn aggregate(
+        &self,
+        pipeline: impl IntoIterator<Item = impl Into<DocumentArgument>>,
+    ) -> Aggregate {
+        Aggregate::new(Source::Database(self.clone()), pipeline.into_iter().collect())
     }
 
     /// Which servers may serve the reads of its collections, unless those say otherwise.

@@ -8,9 +8,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::collection::BulkWriteResult;
 use crate::engine::address::ServerAddress;
 use crate::engine::auth::{AuthError, AuthFailure};
-use crate::engine::op::{BuildError, BulkWriteResult, CommandFailure, ReplyFailure, WriteFailure};
+use crate::engine::op::{BuildError, CommandFailure, ReplyFailure, WriteFailure, Written};
 pub use crate::engine::pool::{InUse, PoolError};
 pub use crate::engine::sdam::TlsProblem;
 use crate::engine::selection::{Hint, Verdict};
@@ -36,7 +37,7 @@ struct Inner {
     /// Shared, so that a label more costs no copy of it.
     kind: Arc<ErrorKind>,
     labels: Vec<String>,
-    partial: Option<Box<BulkWriteResult>>,
+    partial: Option<Box<Written>>,
 }
 
 /// What happened.
@@ -184,8 +185,8 @@ impl Error {
     }
 
     /// With what was written in spite of it.
-    pub(crate) fn with_partial_result(mut self, result: BulkWriteResult) -> Self {
-        Arc::make_mut(&mut self.inner).partial = Some(Box::new(result));
+    pub(crate) fn with_partial_result(mut self, written: Written) -> Self {
+        Arc::make_mut(&mut self.inner).partial = Some(Box::new(written));
         self
     }
 
@@ -258,8 +259,9 @@ impl Error {
     /// Of an `insert_many` or `bulk_write`: what the servers said that was written before the
     /// error, or beside it (crud "BulkWriteException"). A command that got no answer does not
     /// count.
-    pub fn partial_result(&self) -> Option<&BulkWriteResult> {
-        self.inner.partial.as_deref()
+    pub fn partial_result(&self) -> Option<BulkWriteResult> {
+        // An `_id` that is no BSON was sent by no server, and taken by none.
+        self.inner.partial.as_deref().and_then(|written| BulkWriteResult::of(written.clone()).ok())
     }
 
     /// For a selection error: every server, with the reason why it was not chosen.

@@ -75,13 +75,14 @@ pub use bson;
 pub use client::{Client, Ping};
 pub use client_session::{ClientSession, SessionOptions, StartSession};
 pub use collection::{
-    Aggregate, BulkWrite, BulkWriteResult, Collection, CountDocuments, CreateIndex,
+    Aggregate, ArrayArgument, BulkWrite, BulkWriteResult, Collection, CountDocuments, CreateIndex,
     CreateIndexResult, CreateIndexes, CreateIndexesResult, CursorType, DeleteMany, DeleteManyModel,
-    DeleteOne, DeleteOneModel, DeleteResult, Distinct, DropIndex, DropIndexes,
+    DeleteOne, DeleteOneModel, DeleteResult, Distinct, DocumentArgument, DropIndex, DropIndexes,
     EstimatedDocumentCount, Find, FindOne, FindOneAndDelete, FindOneAndReplace, FindOneAndUpdate,
     Hint, IndexModel, InsertMany, InsertManyResult, InsertOne, InsertOneModel, InsertOneResult,
     ListIndexNames, ListIndexes, ReplaceOne, ReplaceOneModel, ReturnDocument, UpdateMany,
-    UpdateManyModel, UpdateModifications, UpdateOne, UpdateOneModel, UpdateResult, WriteModel,
+    UpdateManyModel, UpdateModifications, UpdateOne, UpdateOneModel, UpdateResult, ValueArgument,
+    WriteModel,
 };
 pub use cursor::{CloseCursor, Cursor};
 pub use database::{

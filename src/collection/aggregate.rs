@@ -3,14 +3,17 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use bson::{Bson, Document};
+use bson::Document;
 
 use super::Collection;
 use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings};
 use crate::database::Database;
 use crate::driver::execute::execute;
-use crate::engine::op::{self, AggregateOptions, CursorTime, CursorTimeOptions, Hint, TimeoutMode};
+use crate::engine::op::{
+    self, AggregateOptions, ArrayArgument, CursorTime, CursorTimeOptions, DocumentArgument, Hint,
+    TimeoutMode, ValueArgument,
+};
 use crate::engine::selection::ReadPreference;
 use crate::error::Result;
 use crate::options::{Defaults, ReadConcern, WriteConcern};
@@ -25,7 +28,7 @@ use crate::settings::{Settings, awaited, setters};
 #[derive(Debug)]
 pub struct Aggregate<T = Document> {
     source: Source,
-    pipeline: Vec<Document>,
+    pipeline: ArrayArgument,
     options: AggregateOptions,
     settings: Settings,
     time: CursorTimeOptions,
@@ -76,10 +79,10 @@ impl<T> Clone for Aggregate<T> {
 }
 
 impl Aggregate {
-    pub(crate) fn new(source: Source, pipeline: impl IntoIterator<Item = Document>) -> Self {
+    pub(crate) fn new(source: Source, pipeline: ArrayArgument) -> Self {
         Self {
             source,
-            pipeline: pipeline.into_iter().collect(),
+            pipeline,
             options: AggregateOptions::default(),
             settings: Settings::default(),
             time: CursorTimeOptions::default(),
@@ -101,11 +104,11 @@ impl<T> Aggregate<T> {
         /// Which index the first stage uses.
         hint: Hint => options.hint;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// Variables for expressions in the stages (`let`).
-        let_vars: Document => options.let_vars;
+        let_vars: DocumentArgument => options.let_vars;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
         /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
         /// What `timeout` bounds: by default everything up to the cursor's end. Not with `$out` and

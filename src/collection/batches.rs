@@ -7,7 +7,7 @@ use crate::driver::route::Route;
 use crate::driver::shared::Shared;
 use crate::driver::work::Executable;
 use crate::engine::op::{
-    BatchOutput, BulkWrite, BulkWriteResult, Insert, InsertOutput, Operation, WriteFailure,
+    BatchOutput, BulkWrite, Insert, InsertOutput, Operation, WriteFailure, Written,
 };
 use crate::error::{Error, ErrorKind, Result};
 
@@ -24,7 +24,7 @@ pub(super) trait Batched: Operation {
     fn failed(&mut self, failure: &WriteFailure);
 
     /// What was written so far.
-    fn so_far(&self) -> BulkWriteResult;
+    fn so_far(&self) -> Written;
 }
 
 impl Batched for Insert {
@@ -44,10 +44,10 @@ impl Batched for Insert {
         self.ended(Some(failure));
     }
 
-    fn so_far(&self) -> BulkWriteResult {
+    fn so_far(&self) -> Written {
         let inserted_ids = self.inserted_ids();
         let inserted_count = inserted_ids.len() as u64;
-        BulkWriteResult { inserted_count, inserted_ids, ..BulkWriteResult::default() }
+        Written { inserted_count, inserted_ids, ..Written::default() }
     }
 }
 
@@ -68,7 +68,7 @@ impl Batched for BulkWrite {
         Self::failed(self, failure);
     }
 
-    fn so_far(&self) -> BulkWriteResult {
+    fn so_far(&self) -> Written {
         self.done().clone()
     }
 }

@@ -2,17 +2,59 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document};
+use bson::{Bson, RawBson};
 
 use super::Collection;
 use super::batches::in_batches;
 use super::models::WriteModel;
 use crate::client_session::ClientSession;
-use crate::engine::op::{BulkWriteResult, Statement, WriteOptions};
-use crate::error::Result;
+use crate::engine::map::SortedMap;
+use crate::engine::op::{DocumentArgument, Statement, ValueArgument, WriteOptions, Written};
+use crate::error::{Error, Result};
 use crate::identity::object_id;
 use crate::options::WriteConcern;
 use crate::settings::{Settings, awaited, setters};
+
+/// What a bulk write did.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BulkWriteResult {
+    /// Documents that were inserted.
+    pub inserted_count: u64,
+    /// The `_id` of each document that was inserted, by the place of its model.
+    pub inserted_ids: SortedMap<usize, Bson>,
+    /// Documents that updates and replacements found.
+    pub matched_count: u64,
+    /// Documents that are different now.
+    pub modified_count: u64,
+    /// Documents that were removed.
+    pub deleted_count: u64,
+    /// Documents that were inserted because a filter found none.
+    pub upserted_count: u64,
+    /// The `_id` of each of those, by the place of its model.
+    pub upserted_ids: SortedMap<usize, Bson>,
+}
+
+impl BulkWriteResult {
+    /// # Errors
+    ///
+    /// An `_id` is no BSON.
+    pub(crate) fn of(written: Written) -> bson::error::Result<Self> {
+        Ok(Self {
+            inserted_count: written.inserted_count,
+            inserted_ids: ids(written.inserted_ids)?,
+            matched_count: written.matched_count,
+            modified_count: written.modified_count,
+            deleted_count: written.deleted_count,
+            upserted_count: written.upserted_count,
+            upserted_ids: ids(written.upserted_ids)?,
+        })
+    }
+}
+
+/// What was sent or answered, as users read it.
+pub(super) fn ids(raw: SortedMap<usize, RawBson>) -> bson::error::Result<SortedMap<usize, Bson>> {
+    raw.into_iter().map(|(index, id)| Ok((index, Bson::try_from(id)?))).collect()
+}
 
 /// Inserts, updates and deletes, in as few commands as their kinds and the server's limits allow;
 /// `.await` runs it.
@@ -46,9 +88,9 @@ impl BulkWrite {
         /// Whether the collection's validation is passed over, by inserts and updates.
         bypass_document_validation: bool => options.bypass_document_validation;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// Variables for expressions in filters and updates (`let`).
-        let_vars: Document => options.let_vars;
+        let_vars: DocumentArgument => options.let_vars;
         /// How safe the writes must be; by default the collection's write concern.
         write_concern: WriteConcern => settings.write_concern;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
@@ -69,7 +111,8 @@ impl BulkWrite {
         let shared = self.collection.database().client().shared();
         let mut route = self.collection.write_route(&self.settings)?;
         route.operation_id = Some(shared.observers.next_operation_id());
-        Ok(in_batches(shared, bulk, &route).await?.into_done())
+        let bulk = in_batches(shared, bulk, &route).await?;
+        BulkWriteResult::of(bulk.into_done()).map_err(Error::bson)
     }
 }
 

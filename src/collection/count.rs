@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document};
-
 use super::Collection;
 use crate::client_session::ClientSession;
 use crate::driver::execute::execute;
-use crate::engine::op::{self, CountOptions, EstimatedCountOptions, Hint};
+use crate::engine::op::{
+    self, CountOptions, DocumentArgument, EstimatedCountOptions, Hint, ValueArgument,
+};
 use crate::engine::selection::ReadPreference;
 use crate::error::Result;
 use crate::options::ReadConcern;
@@ -18,13 +18,13 @@ use crate::settings::{Settings, awaited, setters};
 #[derive(Clone, Debug)]
 pub struct CountDocuments {
     collection: Collection<()>,
-    filter: Document,
+    filter: DocumentArgument,
     options: CountOptions,
     settings: Settings,
 }
 
 impl CountDocuments {
-    pub(super) fn new(collection: Collection<()>, filter: Document) -> Self {
+    pub(super) fn new(collection: Collection<()>, filter: DocumentArgument) -> Self {
         let (options, settings) = (CountOptions::default(), Settings::default());
         Self { collection, filter, options, settings }
     }
@@ -37,9 +37,9 @@ impl CountDocuments {
         /// Which index is used.
         hint: Hint => options.hint;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
         /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
         /// Which servers may answer; by default the collection's read preference.
@@ -86,7 +86,7 @@ impl EstimatedDocumentCount {
 
     setters! {
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
         /// Which servers may answer; by default the collection's read preference.

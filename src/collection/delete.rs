@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document};
-
 use super::Collection;
 use crate::client_session::ClientSession;
 use crate::driver::execute::execute;
-use crate::engine::op::{self, DeleteOptions, DeleteStatement, Hint, WriteOptions};
+use crate::engine::op::{
+    self, DeleteOptions, DeleteStatement, DocumentArgument, Hint, ValueArgument, WriteOptions,
+};
 use crate::error::Result;
 use crate::options::WriteConcern;
 use crate::settings::{Settings, awaited, setters};
@@ -26,14 +26,14 @@ macro_rules! delete {
         #[derive(Clone, Debug)]
         pub struct $name {
             collection: Collection<()>,
-            filter: Document,
+            filter: DocumentArgument,
             options: DeleteOptions,
             command: WriteOptions,
             settings: Settings,
         }
 
         impl $name {
-            pub(super) fn new(collection: Collection<()>, filter: Document) -> Self {
+            pub(super) fn new(collection: Collection<()>, filter: DocumentArgument) -> Self {
                 let (options, command) = (DeleteOptions::default(), WriteOptions::default());
                 Self { collection, filter, options, command, settings: Settings::default() }
             }
@@ -42,11 +42,11 @@ macro_rules! delete {
                 /// Which index is used.
                 hint: Hint => options.hint;
                 /// Appears in the server's log and profile.
-                comment: Bson => command.comment;
+                comment: ValueArgument => command.comment;
                 /// Variables for expressions in the filter (`let`).
-                let_vars: Document => command.let_vars;
+                let_vars: DocumentArgument => command.let_vars;
                 /// Rules for comparing texts.
-                collation: Document => options.collation;
+                collation: DocumentArgument => options.collation;
                 /// How safe the write must be; by default the collection's write concern.
                 write_concern: WriteConcern => settings.write_concern;
                 /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document};
+use bson::{Bson, RawArrayBuf};
 
 use super::Collection;
 use crate::client_session::ClientSession;
 use crate::driver::execute::execute;
-use crate::engine::op::{self, DistinctOptions, Hint};
+use crate::engine::op::{self, DistinctOptions, DocumentArgument, Hint, ValueArgument};
 use crate::engine::selection::ReadPreference;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::ReadConcern;
 use crate::settings::{Settings, awaited, setters};
 
@@ -19,13 +19,13 @@ use crate::settings::{Settings, awaited, setters};
 pub struct Distinct {
     collection: Collection<()>,
     field: String,
-    filter: Document,
+    filter: DocumentArgument,
     options: DistinctOptions,
     settings: Settings,
 }
 
 impl Distinct {
-    pub(super) fn new(collection: Collection<()>, field: String, filter: Document) -> Self {
+    pub(super) fn new(collection: Collection<()>, field: String, filter: DocumentArgument) -> Self {
         let (options, settings) = (DistinctOptions::default(), Settings::default());
         Self { collection, field, filter, options, settings }
     }
@@ -34,9 +34,9 @@ impl Distinct {
         /// Which index is used; servers of 7.1 and later.
         hint: Hint => options.hint;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
         /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
         /// Which servers may answer; by default the collection's read preference.
@@ -52,6 +52,18 @@ impl Distinct {
     }
 
     async fn run(self) -> Result<Vec<Bson>> {
+        let values = self.raw().await?;
+        let all: bson::error::Result<_> =
+            values.into_iter().map(|value| Bson::try_from(value?)).collect();
+        all.map_err(Error::bson)
+    }
+
+    /// Runs it; the values in the bytes of the answer, read by nobody.
+    ///
+    /// # Errors
+    ///
+    /// As by `.await`, but for what only reading finds.
+    pub async fn raw(self) -> Result<RawArrayBuf> {
         let collection = self.collection.name().to_owned();
         let (field, filter, options) = (self.field, self.filter, self.options);
         let mut operation = op::Distinct { collection, field, filter, options };

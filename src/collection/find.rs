@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::RawDocumentBuf;
 use serde::de::DeserializeOwned;
 
 use super::Collection;
@@ -10,7 +10,8 @@ use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings, decode};
 use crate::driver::execute::execute;
 use crate::engine::op::{
-    self, Batch, CursorTime, CursorTimeOptions, CursorType, FindOptions, Hint, TimeoutMode,
+    self, Batch, CursorTime, CursorTimeOptions, CursorType, DocumentArgument, FindOptions, Hint,
+    TimeoutMode, ValueArgument,
 };
 use crate::engine::selection::ReadPreference;
 use crate::error::Result;
@@ -23,14 +24,14 @@ use crate::transport::MaybeSend;
 #[derive(Clone, Debug)]
 pub struct Find<T> {
     collection: Collection<T>,
-    filter: Document,
+    filter: DocumentArgument,
     options: FindOptions,
     settings: Settings,
     time: CursorTimeOptions,
 }
 
 impl<T> Find<T> {
-    pub(super) fn new(collection: Collection<T>, filter: Document) -> Self {
+    pub(super) fn new(collection: Collection<T>, filter: DocumentArgument) -> Self {
         let (options, settings) = (FindOptions::default(), Settings::default());
         let time = CursorTimeOptions::default();
         Self { collection, filter, options, settings, time }
@@ -45,23 +46,23 @@ impl<T> Find<T> {
 
     setters! {
         /// The order of the results.
-        sort: Document => options.sort;
+        sort: DocumentArgument => options.sort;
         /// Results at most; 0 for all. A negative number is one batch of at most that many.
         limit: i64 => options.limit;
         /// Results to leave out at the beginning.
         skip: u64 => options.skip;
         /// Which fields the results have.
-        projection: Document => options.projection;
+        projection: DocumentArgument => options.projection;
         /// Documents a batch.
         batch_size: u32 => options.batch_size;
         /// Which index is used.
         hint: Hint => options.hint;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
         /// Variables for expressions in the filter (`let`).
-        let_vars: Document => options.let_vars;
+        let_vars: DocumentArgument => options.let_vars;
         /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
         /// Whether the server may write temporary files.
@@ -75,9 +76,9 @@ impl<T> Find<T> {
         /// ([`CursorType::TailableAwait`]); less than `timeout`.
         max_await_time: Duration => time.max_await_time;
         /// The least values of the index's keys, all of them, in their order; needs a hint.
-        min: Document => options.min;
+        min: DocumentArgument => options.min;
         /// What the values of the index's keys stay below; needs a hint.
-        max: Document => options.max;
+        max: DocumentArgument => options.max;
         /// Whether only the keys of the index come back.
         return_key: bool => options.return_key;
         /// Whether each result says where it is stored (`$recordId`).
@@ -120,40 +121,40 @@ awaited!(for<T: 'static> Find<T> => Cursor<T>);
 #[derive(Clone, Debug)]
 pub struct FindOne<T> {
     collection: Collection<T>,
-    filter: Document,
+    filter: DocumentArgument,
     options: FindOptions,
     settings: Settings,
 }
 
 impl<T> FindOne<T> {
-    pub(super) fn new(collection: Collection<T>, filter: Document) -> Self {
+    pub(super) fn new(collection: Collection<T>, filter: DocumentArgument) -> Self {
         let (options, settings) = (FindOptions::default(), Settings::default());
         Self { collection, filter, options, settings }
     }
 
     setters! {
         /// The order in which the first is the first.
-        sort: Document => options.sort;
+        sort: DocumentArgument => options.sort;
         /// Documents to leave out before the first.
         skip: u64 => options.skip;
         /// Which fields the result has.
-        projection: Document => options.projection;
+        projection: DocumentArgument => options.projection;
         /// Which index is used.
         hint: Hint => options.hint;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
         /// How long the server may work on it. Deprecated: `timeout` overrides it.
         max_time: Duration => options.max_time;
         /// Variables for expressions in the filter (`let`).
-        let_vars: Document => options.let_vars;
+        let_vars: DocumentArgument => options.let_vars;
         /// Whether the server may write temporary files.
         allow_disk_use: bool => options.allow_disk_use;
         /// The least values of the index's keys, all of them, in their order; needs a hint.
-        min: Document => options.min;
+        min: DocumentArgument => options.min;
         /// What the values of the index's keys stay below; needs a hint.
-        max: Document => options.max;
+        max: DocumentArgument => options.max;
         /// Whether only the keys of the index come back.
         return_key: bool => options.return_key;
         /// Whether each result says where it is stored (`$recordId`).

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::RawDocumentBuf;
 use serde::de::DeserializeOwned;
 
 use super::Collection;
@@ -10,7 +10,8 @@ use crate::client_session::ClientSession;
 use crate::cursor::decode;
 use crate::driver::execute::execute;
 use crate::engine::op::{
-    FindAndModify, FindAndModifyOptions, Hint, ReturnDocument, UpdateModifications,
+    ArrayArgument, DocumentArgument, FindAndModify, FindAndModifyOptions, Hint, ReturnDocument,
+    UpdateModifications, ValueArgument,
 };
 use crate::error::Result;
 use crate::options::WriteConcern;
@@ -21,13 +22,13 @@ use crate::transport::MaybeSend;
 #[derive(Clone, Debug)]
 struct Parts<T> {
     collection: Collection<T>,
-    filter: Document,
+    filter: DocumentArgument,
     options: FindAndModifyOptions,
     settings: Settings,
 }
 
 impl<T> Parts<T> {
-    fn new(collection: Collection<T>, filter: Document) -> Self {
+    fn new(collection: Collection<T>, filter: DocumentArgument) -> Self {
         let (options, settings) = (FindAndModifyOptions::default(), Settings::default());
         Self { collection, filter, options, settings }
     }
@@ -46,7 +47,7 @@ macro_rules! find_and_modify {
         impl<T> $name<T> {
             pub(super) fn new(
                 collection: Collection<T>,
-                filter: Document,
+                filter: DocumentArgument,
                 $($field: $type,)?
             ) -> Self {
                 Self { parts: Parts::new(collection, filter), $($field,)? }
@@ -54,18 +55,18 @@ macro_rules! find_and_modify {
 
             setters! {
                 /// The order in which the first is the first.
-                sort: Document => parts.options.sort;
+                sort: DocumentArgument => parts.options.sort;
                 /// Which fields the result has.
-                projection: Document => parts.options.projection;
+                projection: DocumentArgument => parts.options.projection;
                 $($own)*
                 /// Which index is used.
                 hint: Hint => parts.options.hint;
                 /// Appears in the server's log and profile.
-                comment: Bson => parts.options.comment;
+                comment: ValueArgument => parts.options.comment;
                 /// Variables for expressions in the filter and the update (`let`).
-                let_vars: Document => parts.options.let_vars;
+                let_vars: DocumentArgument => parts.options.let_vars;
                 /// Rules for comparing texts.
-                collation: Document => parts.options.collation;
+                collation: DocumentArgument => parts.options.collation;
                 /// How long the server may work on it. Deprecated: `timeout` overrides it.
                 max_time: Duration => parts.options.max_time;
                 /// How safe the write must be; by default the collection's write concern.
@@ -114,7 +115,7 @@ find_and_modify! {
         /// Whether a document is inserted where the filter finds none.
         upsert: bool => parts.options.upsert;
         /// Which elements of arrays are changed.
-        array_filters: Vec<Document> => parts.options.array_filters;
+        array_filters: ArrayArgument => parts.options.array_filters;
         /// Whether the collection's validation is passed over.
         bypass_document_validation: bool => parts.options.bypass_document_validation;
     }

@@ -10,7 +10,9 @@ use super::Collection;
 use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings};
 use crate::driver::execute::execute;
-use crate::engine::op::{self, CursorTime, CursorTimeOptions, Definition, TimeoutMode, index_name};
+use crate::engine::op::{
+    self, CursorTime, CursorTimeOptions, Definition, TimeoutMode, ValueArgument, index_name,
+};
 use crate::error::{Error, Result};
 use crate::options::WriteConcern;
 use crate::settings::{Settings, awaited, fields, setters};
@@ -270,7 +272,7 @@ impl ListIndexes {
         /// Documents a batch.
         batch_size: u32 => options.batch_size;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
         /// The session that it belongs to.
@@ -300,7 +302,7 @@ awaited!(ListIndexes => Cursor<IndexModel>);
 impl ListIndexNames {
     setters! {
         /// Appears in the server's log and profile.
-        comment: Bson => 0.options.comment;
+        comment: ValueArgument => 0.options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => 0.settings.timeout;
         /// The session that it belongs to.

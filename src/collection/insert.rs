@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use bson::{Bson, RawDocumentBuf};
+use bson::{Bson, RawBson, RawDocumentBuf};
 
 use super::Collection;
 use super::batches::in_batches;
+use super::bulk_write::ids;
 use crate::client_session::ClientSession;
 use crate::engine::map::SortedMap;
-use crate::engine::op::{Insert, WriteOptions};
-use crate::error::Result;
+use crate::engine::op::{Insert, ValueArgument, WriteOptions};
+use crate::error::{Error, Result};
 use crate::identity::object_id;
 use crate::options::WriteConcern;
 use crate::settings::{Settings, awaited, setters};
@@ -48,7 +49,7 @@ impl InsertOne {
         /// Whether the collection's validation is passed over.
         bypass_document_validation: bool => 0.options.bypass_document_validation;
         /// Appears in the server's log and profile.
-        comment: Bson => 0.options.comment;
+        comment: ValueArgument => 0.options.comment;
         #[doc(hidden)]
         raw_data: bool => 0.options.raw_data;
     }
@@ -96,12 +97,22 @@ impl InsertMany {
         /// Whether the collection's validation is passed over.
         bypass_document_validation: bool => options.bypass_document_validation;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         #[doc(hidden)]
         raw_data: bool => options.raw_data;
     }
 
     async fn run(self) -> Result<InsertManyResult> {
+        let inserted_ids = ids(self.raw().await?).map_err(Error::bson)?;
+        Ok(InsertManyResult { inserted_ids })
+    }
+
+    /// Runs it; the ids in the bytes that were sent.
+    ///
+    /// # Errors
+    ///
+    /// As by `.await`.
+    pub async fn raw(self) -> Result<SortedMap<usize, RawBson>> {
         let documents = self.documents.into_iter().collect::<Result<Vec<_>>>()?;
         let name = self.collection.name();
         let several = documents.len() > 1;
@@ -110,7 +121,7 @@ impl InsertMany {
         let mut route = self.collection.write_route(&self.settings)?;
         route.operation_id = several.then(|| shared.observers.next_operation_id());
         let insert = in_batches(shared, insert, &route).await?;
-        Ok(InsertManyResult { inserted_ids: insert.inserted_ids() })
+        Ok(insert.inserted_ids())
     }
 }
 

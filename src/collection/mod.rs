@@ -17,12 +17,12 @@ use std::marker::PhantomData;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bson::{Document, RawDocumentBuf};
+use bson::RawDocumentBuf;
 use serde::Serialize;
 
 pub use aggregate::Aggregate;
 pub(crate) use aggregate::Source;
-pub use bulk_write::BulkWrite;
+pub use bulk_write::{BulkWrite, BulkWriteResult};
 pub use count::{CountDocuments, EstimatedDocumentCount};
 pub use delete::{DeleteMany, DeleteOne, DeleteResult};
 pub use distinct::Distinct;
@@ -42,7 +42,8 @@ pub use update::{ReplaceOne, UpdateMany, UpdateOne, UpdateResult};
 use crate::database::Database;
 use crate::driver::route::Route;
 pub use crate::engine::op::{
-    BulkWriteResult, CursorType, Hint, ReturnDocument, UpdateModifications,
+    ArrayArgument, CursorType, DocumentArgument, Hint, ReturnDocument, UpdateModifications,
+    ValueArgument,
 };
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};
@@ -131,13 +132,13 @@ impl<T> Collection<T> {
     }
 
     /// All documents that `filter` finds.
-    pub fn find(&self, filter: Document) -> Find<T> {
-        Find::new(self.clone(), filter)
+    pub fn find(&self, filter: impl Into<DocumentArgument>) -> Find<T> {
+        Find::new(self.clone(), filter.into())
     }
 
     /// The first document that `filter` finds.
-    pub fn find_one(&self, filter: Document) -> FindOne<T> {
-        FindOne::new(self.clone(), filter)
+    pub fn find_one(&self, filter: impl Into<DocumentArgument>) -> FindOne<T> {
+        FindOne::new(self.clone(), filter.into())
     }
 
     /// Inserts one document; without `_id` it gets a new ObjectId.
@@ -168,36 +169,40 @@ impl<T> Collection<T> {
     /// Changes the first document that `filter` finds.
     pub fn update_one(
         &self,
-        filter: Document,
+        filter: impl Into<DocumentArgument>,
         update: impl Into<UpdateModifications>,
     ) -> UpdateOne {
-        UpdateOne::new(self.untyped(), filter, update.into())
+        UpdateOne::new(self.untyped(), filter.into(), update.into())
     }
 
     /// Changes all documents that `filter` finds.
     pub fn update_many(
         &self,
-        filter: Document,
+        filter: impl Into<DocumentArgument>,
         update: impl Into<UpdateModifications>,
     ) -> UpdateMany {
-        UpdateMany::new(self.untyped(), filter, update.into())
+        UpdateMany::new(self.untyped(), filter.into(), update.into())
     }
 
     /// Puts `replacement` in the place of the first document that `filter` finds; the `_id` stays.
     pub fn replace_one(
         &self,
-        filter: Document,
+        filter: impl Into<DocumentArgument>,
         replacement: impl std::borrow::Borrow<T>,
     ) -> ReplaceOne
     where
         T: Serialize,
     {
-        ReplaceOne::new(self.untyped(), filter, serialized(replacement.borrow()))
+        ReplaceOne::new(self.untyped(), filter.into(), serialized(replacement.borrow()))
     }
 
     /// [`Collection::replace_one`] by a document that is BSON already, whatever `T` is.
-    pub fn replace_raw(&self, filter: Document, replacement: RawDocumentBuf) -> ReplaceOne {
-        ReplaceOne::new(self.untyped(), filter, Ok(replacement))
+    pub fn replace_raw(
+        &self,
+        filter: impl Into<DocumentArgument>,
+        replacement: RawDocumentBuf,
+    ) -> ReplaceOne {
+        ReplaceOne::new(self.untyped(), filter.into(), Ok(replacement))
     }
 
     /// Many writes at once: inserts, updates, replacements and deletes.
@@ -225,59 +230,66 @@ impl<T> Collection<T> {
     }
 
     /// Removes the first document that `filter` finds, and gives it.
-    pub fn find_one_and_delete(&self, filter: Document) -> FindOneAndDelete<T> {
-        FindOneAndDelete::new(self.clone(), filter)
+    pub fn find_one_and_delete(&self, filter: impl Into<DocumentArgument>) -> FindOneAndDelete<T> {
+        FindOneAndDelete::new(self.clone(), filter.into())
     }
 
     /// Changes the first document that `filter` finds, and gives it.
     pub fn find_one_and_update(
         &self,
-        filter: Document,
+        filter: impl Into<DocumentArgument>,
         update: impl Into<UpdateModifications>,
     ) -> FindOneAndUpdate<T> {
-        FindOneAndUpdate::new(self.clone(), filter, update.into())
+        FindOneAndUpdate::new(self.clone(), filter.into(), update.into())
     }
 
     /// Puts `replacement` in the place of the first document that `filter` finds, and gives that
     /// document.
     pub fn find_one_and_replace(
         &self,
-        filter: Document,
+        filter: impl Into<DocumentArgument>,
         replacement: impl std::borrow::Borrow<T>,
     ) -> FindOneAndReplace<T>
     where
         T: Serialize,
     {
-        FindOneAndReplace::new(self.clone(), filter, serialized(replacement.borrow()))
+        FindOneAndReplace::new(self.clone(), filter.into(), serialized(replacement.borrow()))
     }
 
     /// [`Collection::find_one_and_replace`] by a document that is BSON already, whatever `T` is.
     pub fn find_one_and_replace_raw(
         &self,
-        filter: Document,
+        filter: impl Into<DocumentArgument>,
         replacement: RawDocumentBuf,
     ) -> FindOneAndReplace<T> {
-        FindOneAndReplace::new(self.clone(), filter, Ok(replacement))
+        FindOneAndReplace::new(self.clone(), filter.into(), Ok(replacement))
     }
 
     /// The results of a pipeline over the collection.
-    pub fn aggregate(&self, pipeline: impl IntoIterator<Item = Document>) -> Aggregate {
-        Aggregate::new(Source::Collection(self.untyped()), pipeline)
+    pub fn aggregate(
+        &self,
+        pipeline: impl IntoIterator<Item = impl Into<DocumentArgument>>,
+    ) -> Aggregate {
+        Aggregate::new(Source::Collection(self.untyped()), pipeline.into_iter().collect())
     }
 
     /// The values that a field has in the documents that `filter` finds.
-    pub fn distinct(&self, field_name: impl Into<String>, filter: Document) -> Distinct {
-        Distinct::new(self.untyped(), field_name.into(), filter)
+    pub fn distinct(
+        &self,
+        field_name: impl Into<String>,
+        filter: impl Into<DocumentArgument>,
+    ) -> Distinct {
+        Distinct::new(self.untyped(), field_name.into(), filter.into())
     }
 
     /// Removes the first document that `filter` finds.
-    pub fn delete_one(&self, filter: Document) -> DeleteOne {
-        DeleteOne::new(self.untyped(), filter)
+    pub fn delete_one(&self, filter: impl Into<DocumentArgument>) -> DeleteOne {
+        DeleteOne::new(self.untyped(), filter.into())
     }
 
     /// Removes all documents that `filter` finds.
-    pub fn delete_many(&self, filter: Document) -> DeleteMany {
-        DeleteMany::new(self.untyped(), filter)
+    pub fn delete_many(&self, filter: impl Into<DocumentArgument>) -> DeleteMany {
+        DeleteMany::new(self.untyped(), filter.into())
     }
 
     /// How many documents the collection has, by its metadata: quick, and not always exact.
@@ -316,8 +328,8 @@ impl<T> Collection<T> {
     }
 
     /// How many documents `filter` finds.
-    pub fn count_documents(&self, filter: Document) -> CountDocuments {
-        CountDocuments::new(self.untyped(), filter)
+    pub fn count_documents(&self, filter: impl Into<DocumentArgument>) -> CountDocuments {
+        CountDocuments::new(self.untyped(), filter.into())
     }
 
     fn shared_name(&self) -> Arc<str> {

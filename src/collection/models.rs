@@ -1,11 +1,11 @@
 //! The writes of a bulk write, one by one (crud "WriteModel").
 
-use bson::{Document, RawDocumentBuf};
+use bson::RawDocumentBuf;
 use serde::Serialize;
 
 use crate::engine::op::{
-    DeleteOptions, DeleteStatement, Hint, Statement, UpdateModifications, UpdateOptions,
-    UpdateStatement,
+    ArrayArgument, DeleteOptions, DeleteStatement, DocumentArgument, Hint, Statement,
+    UpdateModifications, UpdateOptions, UpdateStatement,
 };
 use crate::error::{Error, Result};
 use crate::settings::setters;
@@ -37,7 +37,7 @@ pub struct InsertOneModel {
 /// The change of the first document that a filter finds.
 #[derive(Clone, Debug)]
 pub struct UpdateOneModel {
-    filter: Document,
+    filter: DocumentArgument,
     update: UpdateModifications,
     options: UpdateOptions,
 }
@@ -45,7 +45,7 @@ pub struct UpdateOneModel {
 /// The change of all documents that a filter finds.
 #[derive(Clone, Debug)]
 pub struct UpdateManyModel {
-    filter: Document,
+    filter: DocumentArgument,
     update: UpdateModifications,
     options: UpdateOptions,
 }
@@ -53,7 +53,7 @@ pub struct UpdateManyModel {
 /// The replacement of the first document that a filter finds.
 #[derive(Clone, Debug)]
 pub struct ReplaceOneModel {
-    filter: Document,
+    filter: DocumentArgument,
     replacement: Result<RawDocumentBuf>,
     options: UpdateOptions,
 }
@@ -61,14 +61,14 @@ pub struct ReplaceOneModel {
 /// The removal of the first document that a filter finds.
 #[derive(Clone, Debug)]
 pub struct DeleteOneModel {
-    filter: Document,
+    filter: DocumentArgument,
     options: DeleteOptions,
 }
 
 /// The removal of all documents that a filter finds.
 #[derive(Clone, Debug)]
 pub struct DeleteManyModel {
-    filter: Document,
+    filter: DocumentArgument,
     options: DeleteOptions,
 }
 
@@ -131,47 +131,53 @@ impl InsertOneModel {
 
 impl UpdateOneModel {
     /// Applies `update` to the first document that `filter` finds.
-    pub fn new(filter: Document, update: impl Into<UpdateModifications>) -> Self {
-        Self { filter, update: update.into(), options: UpdateOptions::default() }
+    pub fn new(
+        filter: impl Into<DocumentArgument>,
+        update: impl Into<UpdateModifications>,
+    ) -> Self {
+        Self { filter: filter.into(), update: update.into(), options: UpdateOptions::default() }
     }
 
     setters! {
         /// Whether a document is inserted where the filter finds none.
         upsert: bool => options.upsert;
         /// Which elements of arrays are changed.
-        array_filters: Vec<Document> => options.array_filters;
+        array_filters: ArrayArgument => options.array_filters;
         /// Which index is used.
         hint: Hint => options.hint;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
         /// The order in which the first is the first; servers of 8.0 and later.
-        sort: Document => options.sort;
+        sort: DocumentArgument => options.sort;
     }
 }
 
 impl UpdateManyModel {
     /// Applies `update` to all documents that `filter` finds.
-    pub fn new(filter: Document, update: impl Into<UpdateModifications>) -> Self {
-        Self { filter, update: update.into(), options: UpdateOptions::default() }
+    pub fn new(
+        filter: impl Into<DocumentArgument>,
+        update: impl Into<UpdateModifications>,
+    ) -> Self {
+        Self { filter: filter.into(), update: update.into(), options: UpdateOptions::default() }
     }
 
     setters! {
         /// Whether a document is inserted where the filter finds none.
         upsert: bool => options.upsert;
         /// Which elements of arrays are changed.
-        array_filters: Vec<Document> => options.array_filters;
+        array_filters: ArrayArgument => options.array_filters;
         /// Which index is used.
         hint: Hint => options.hint;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
     }
 }
 
 impl ReplaceOneModel {
     /// Puts `replacement` in the place of the first document that `filter` finds.
-    pub fn new(filter: Document, replacement: impl Serialize) -> Self {
+    pub fn new(filter: impl Into<DocumentArgument>, replacement: impl Serialize) -> Self {
         let replacement = serialized(replacement);
-        Self { filter, replacement, options: UpdateOptions::default() }
+        Self { filter: filter.into(), replacement, options: UpdateOptions::default() }
     }
 
     setters! {
@@ -180,36 +186,36 @@ impl ReplaceOneModel {
         /// Which index is used.
         hint: Hint => options.hint;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
         /// The order in which the first is the first; servers of 8.0 and later.
-        sort: Document => options.sort;
+        sort: DocumentArgument => options.sort;
     }
 }
 
 impl DeleteOneModel {
     /// Removes the first document that `filter` finds.
-    pub fn new(filter: Document) -> Self {
-        Self { filter, options: DeleteOptions::default() }
+    pub fn new(filter: impl Into<DocumentArgument>) -> Self {
+        Self { filter: filter.into(), options: DeleteOptions::default() }
     }
 
     setters! {
         /// Which index is used.
         hint: Hint => options.hint;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
     }
 }
 
 impl DeleteManyModel {
     /// Removes all documents that `filter` finds.
-    pub fn new(filter: Document) -> Self {
-        Self { filter, options: DeleteOptions::default() }
+    pub fn new(filter: impl Into<DocumentArgument>) -> Self {
+        Self { filter: filter.into(), options: DeleteOptions::default() }
     }
 
     setters! {
         /// Which index is used.
         hint: Hint => options.hint;
         /// Rules for comparing texts.
-        collation: Document => options.collation;
+        collation: DocumentArgument => options.collation;
     }
 }

@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{Bson, RawDocumentBuf};
 
 use super::Collection;
 use crate::client_session::ClientSession;
 use crate::driver::execute::execute;
 use crate::engine::op::{
-    self, Hint, UpdateModifications, UpdateOptions, UpdateStatement, WriteOptions,
+    self, ArrayArgument, DocumentArgument, Hint, UpdateModifications, UpdateOptions, UpdateOutput,
+    UpdateStatement, ValueArgument, WriteOptions,
 };
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::options::WriteConcern;
 use crate::settings::{Settings, awaited, setters};
 
@@ -29,7 +30,7 @@ pub struct UpdateResult {
 #[derive(Clone, Debug)]
 struct Parts<U> {
     collection: Collection<()>,
-    filter: Document,
+    filter: DocumentArgument,
     update: U,
     options: UpdateOptions,
     command: WriteOptions,
@@ -37,7 +38,7 @@ struct Parts<U> {
 }
 
 impl<U> Parts<U> {
-    fn new(collection: Collection<()>, filter: Document, update: U) -> Self {
+    fn new(collection: Collection<()>, filter: DocumentArgument, update: U) -> Self {
         let (options, command) = (UpdateOptions::default(), WriteOptions::default());
         Self { collection, filter, update, options, command, settings: Settings::default() }
     }
@@ -53,7 +54,7 @@ macro_rules! update {
         impl $name {
             pub(super) fn new(
                 collection: Collection<()>,
-                filter: Document,
+                filter: DocumentArgument,
                 update: $update,
             ) -> Self {
                 Self(Parts::new(collection, filter, update))
@@ -68,11 +69,11 @@ macro_rules! update {
                 /// Which index is used.
                 hint: Hint => 0.options.hint;
                 /// Appears in the server's log and profile.
-                comment: Bson => 0.command.comment;
+                comment: ValueArgument => 0.command.comment;
                 /// Variables for expressions in the filter and the update (`let`).
-                let_vars: Document => 0.command.let_vars;
+                let_vars: DocumentArgument => 0.command.let_vars;
                 /// Rules for comparing texts.
-                collation: Document => 0.options.collation;
+                collation: DocumentArgument => 0.options.collation;
                 /// How safe the write must be; by default the collection's write concern.
                 write_concern: WriteConcern => 0.settings.write_concern;
                 /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
@@ -84,6 +85,18 @@ macro_rules! update {
             }
 
             async fn run(self) -> Result<UpdateResult> {
+                let UpdateOutput { matched_count, modified_count, upserted_id } = self.raw().await?;
+                let upserted_id = upserted_id.map(Bson::try_from).transpose();
+                let upserted_id = upserted_id.map_err(Error::bson)?;
+                Ok(UpdateResult { matched_count, modified_count, upserted_id })
+            }
+
+            /// Runs it; the id in the bytes of the answer.
+            ///
+            /// # Errors
+            ///
+            /// As by `.await`.
+            pub async fn raw(self) -> Result<UpdateOutput> {
                 let Parts { collection, filter, update, options, command, settings } = self.0;
                 let statement = UpdateStatement::$method(filter, update.given()?, options)?;
                 run(&collection, statement, command, &settings).await
@@ -98,9 +111,9 @@ update! {
     /// The change of one document; `.await` runs it.
     UpdateOne, UpdateModifications, one, {
         /// Which elements of arrays are changed.
-        array_filters: Vec<Document> => 0.options.array_filters;
+        array_filters: ArrayArgument => 0.options.array_filters;
         /// The order in which the first is the first; servers of 8.0 and later.
-        sort: Document => 0.options.sort;
+        sort: DocumentArgument => 0.options.sort;
     }
 }
 
@@ -108,7 +121,7 @@ update! {
     /// The change of all documents that a filter finds; `.await` runs it. It is never tried again.
     UpdateMany, UpdateModifications, many, {
         /// Which elements of arrays are changed.
-        array_filters: Vec<Document> => 0.options.array_filters;
+        array_filters: ArrayArgument => 0.options.array_filters;
     }
 }
 
@@ -116,7 +129,7 @@ update! {
     /// The replacement of one document; `.await` runs it.
     ReplaceOne, Result<RawDocumentBuf>, replace, {
         /// The order in which the first is the first; servers of 8.0 and later.
-        sort: Document => 0.options.sort;
+        sort: DocumentArgument => 0.options.sort;
     }
 }
 
@@ -147,15 +160,10 @@ async fn run(
     statement: UpdateStatement,
     options: WriteOptions,
     settings: &Settings,
-) -> Result<UpdateResult> {
+) -> Result<UpdateOutput> {
     let name = collection.name().to_owned();
     let mut operation = op::Update { collection: name, statement, options };
     let client = collection.database().client();
     let route = collection.write_route(settings)?;
-    let output = execute(client.shared(), &mut operation, &route).await?.output;
-    Ok(UpdateResult {
-        matched_count: output.matched_count,
-        modified_count: output.modified_count,
-        upserted_id: output.upserted_id,
-    })
+    Ok(execute(client.shared(), &mut operation, &route).await?.output)
 }

@@ -3,13 +3,15 @@
 use std::marker::PhantomData;
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{Document, RawDocumentBuf};
 
 use super::Database;
 use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings};
 use crate::driver::execute::execute;
-use crate::engine::op::{self, CursorTime, CursorTimeOptions, CursorType, TimeoutMode};
+use crate::engine::op::{
+    self, CursorTime, CursorTimeOptions, CursorType, TimeoutMode, ValueArgument,
+};
 use crate::engine::selection::ReadPreference;
 use crate::error::{Error, Result};
 use crate::settings::{Settings, awaited, setters};
@@ -103,7 +105,7 @@ awaited!(RunCommandRaw => RawDocumentBuf);
 pub struct RunCursorCommand<T = Document> {
     command: RunCommand,
     batch_size: Option<u32>,
-    comment: Option<Bson>,
+    comment: Option<ValueArgument>,
     time: CursorTimeOptions,
     read: PhantomData<fn() -> T>,
 }
@@ -137,7 +139,7 @@ impl<T> RunCursorCommand<T> {
         /// for [`CursorType::TailableAwait`], and less than that.
         max_time: Duration => time.max_await_time;
         /// Appears in the server's log and profile with each fetch; servers of 4.4 and later.
-        comment: Bson => comment;
+        comment: ValueArgument => comment;
         /// How long it may take as a whole (`timeoutMS`); by default as the database says.
         ///
         /// Where there is a time-out, `maxTimeMS` is added to the command: leave it out of your

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document};
+use bson::Document;
 use futures_util::TryStreamExt;
 use serde::{Deserialize, Serialize};
 
@@ -11,7 +11,9 @@ use crate::client::Client;
 use crate::client_session::ClientSession;
 use crate::cursor::{Bounds, Cursor, CursorSettings, decode};
 use crate::driver::execute::execute;
-use crate::engine::op::{self, CursorTime, CursorTimeOptions, TimeoutMode};
+use crate::engine::op::{
+    self, CursorTime, CursorTimeOptions, DocumentArgument, TimeoutMode, ValueArgument,
+};
 use crate::error::Result;
 use crate::settings::{Settings, awaited, setters};
 
@@ -86,11 +88,11 @@ impl Client {
 impl ListDatabases {
     setters! {
         /// Which databases.
-        filter: Document => options.filter;
+        filter: DocumentArgument => options.filter;
         /// Whether only databases are given that the user may see.
         authorized_databases: bool => options.authorized_databases;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
         /// The session that it belongs to.
@@ -110,11 +112,11 @@ awaited!(ListDatabases => Vec<DatabaseSpecification>);
 impl ListDatabaseNames {
     setters! {
         /// Which databases.
-        filter: Document => 0.options.filter;
+        filter: DocumentArgument => 0.options.filter;
         /// Whether only databases are given that the user may see.
         authorized_databases: bool => 0.options.authorized_databases;
         /// Appears in the server's log and profile.
-        comment: Bson => 0.options.comment;
+        comment: ValueArgument => 0.options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => 0.settings.timeout;
         /// The session that it belongs to.
@@ -160,11 +162,11 @@ impl Database {
 impl ListCollections {
     setters! {
         /// Which collections.
-        filter: Document => options.filter;
+        filter: DocumentArgument => options.filter;
         /// Documents a batch.
         batch_size: u32 => options.batch_size;
         /// Appears in the server's log and profile.
-        comment: Bson => options.comment;
+        comment: ValueArgument => options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => settings.timeout;
         /// The session that it belongs to.
@@ -197,11 +199,11 @@ awaited!(ListCollections => Cursor<CollectionSpecification>);
 impl ListCollectionNames {
     setters! {
         /// Which collections.
-        filter: Document => 0.options.filter;
+        filter: DocumentArgument => 0.options.filter;
         /// Whether only collections are given that the user may see.
         authorized_collections: bool => 0.options.authorized_collections;
         /// Appears in the server's log and profile.
-        comment: Bson => 0.options.comment;
+        comment: ValueArgument => 0.options.comment;
         /// How long it may take as a whole (`timeoutMS`); zero for as long as it likes.
         timeout: Duration => 0.settings.timeout;
         /// The session that it belongs to.

@@ -66,7 +66,7 @@ pub(crate) fn check(
 
 /// What was written in spite of the error.
 fn partial_result(error: &Error) -> Option<Bson> {
-    error.partial_result().map(|result| Bson::Document(bulk_result(result)))
+    error.partial_result().map(|result| Bson::Document(bulk_result(&result)))
 }
 
 /// "not derived from a server response".

@@ -1,12 +1,12 @@
 //! What JavaScript gets: results of operations as small BSON documents.
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::{RawArrayBuf, RawBson, RawDocument, rawdoc};
 use js_sys::Uint8Array;
-use portolan::{DeleteResult, InsertManyResult, Ping, ServerAddress, ServerType, UpdateResult};
+use portolan::engine::op::UpdateOutput;
+use portolan::{DeleteResult, Ping, ServerAddress, ServerType, SortedMap};
 use serde::Serialize;
 use wasm_bindgen::JsValue;
 
-use crate::failure::invalid;
 use crate::json;
 
 /// The outcome of a ping, as JSON text.
@@ -25,38 +25,40 @@ pub(crate) fn pong(ping: &Ping) -> String {
     })
 }
 
-pub(crate) fn inserted_one(result: InsertManyResult) -> Result<JsValue, JsValue> {
-    let id = result.inserted_ids.into_values().next().unwrap_or(Bson::Null);
-    bytes(&doc! { "insertedId": id })
+pub(crate) fn inserted_one(ids: SortedMap<usize, RawBson>) -> JsValue {
+    bytes(&rawdoc! { "insertedId": ids.into_values().next().unwrap_or(RawBson::Null) })
 }
 
-pub(crate) fn inserted_many(result: InsertManyResult) -> Result<JsValue, JsValue> {
+pub(crate) fn inserted_many(ids: SortedMap<usize, RawBson>) -> JsValue {
     // Indexes are 0, 1, 2... in order, so that an array holds the map.
-    let ids: Vec<Bson> = result.inserted_ids.into_values().collect();
-    bytes(&doc! { "insertedIds": ids })
+    let mut array = RawArrayBuf::new();
+    for id in ids.into_values() {
+        array.push(id);
+    }
+    bytes(&rawdoc! { "insertedIds": array })
 }
 
-pub(crate) fn updated(result: UpdateResult) -> Result<JsValue, JsValue> {
-    bytes(&doc! {
+pub(crate) fn updated(result: UpdateOutput) -> JsValue {
+    bytes(&rawdoc! {
         "matchedCount": count(result.matched_count),
         "modifiedCount": count(result.modified_count),
-        "upsertedId": result.upserted_id.unwrap_or(Bson::Null),
+        "upsertedId": result.upserted_id.unwrap_or(RawBson::Null),
     })
 }
 
-pub(crate) fn deleted(result: &DeleteResult) -> Result<JsValue, JsValue> {
-    bytes(&doc! { "deletedCount": count(result.deleted_count) })
+pub(crate) fn deleted(result: &DeleteResult) -> JsValue {
+    bytes(&rawdoc! { "deletedCount": count(result.deleted_count) })
 }
 
-pub(crate) fn values(values: Vec<Bson>) -> Result<JsValue, JsValue> {
-    bytes(&doc! { "values": values })
+pub(crate) fn values(values: RawArrayBuf) -> JsValue {
+    bytes(&rawdoc! { "values": values })
 }
 
 fn count(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 
-fn bytes(document: &Document) -> Result<JsValue, JsValue> {
-    let raw = RawDocumentBuf::try_from(document).map_err(invalid)?;
-    Ok(Uint8Array::from(raw.as_bytes()).into())
+/// A document's bytes, for JavaScript to read.
+pub(crate) fn bytes(document: &RawDocument) -> JsValue {
+    Uint8Array::from(document.as_bytes()).into()
 }

@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use bson::raw::RawBsonRef;
-use bson::{Document, RawDocument, RawDocumentBuf};
+use bson::{RawArray, RawDocument, RawDocumentBuf};
 use js_sys::Reflect;
 use portolan::engine::selection::{ReadPreferenceMode, TagSet};
 use portolan::options::TopologySnapshot;
@@ -17,11 +17,11 @@ use crate::failure::invalid;
 
 /// The options of `find`, `findOne`, `countDocuments` and `distinct`.
 pub(crate) struct Find {
-    pub(crate) filter: Document,
+    pub(crate) filter: RawDocumentBuf,
     /// The field of `distinct`.
     pub(crate) key: Option<String>,
-    pub(crate) sort: Option<Document>,
-    pub(crate) projection: Option<Document>,
+    pub(crate) sort: Option<RawDocumentBuf>,
+    pub(crate) projection: Option<RawDocumentBuf>,
     pub(crate) limit: Option<i64>,
     pub(crate) skip: Option<u64>,
     pub(crate) batch_size: Option<u32>,
@@ -46,14 +46,14 @@ impl Find {
 
 /// The arguments of everything that changes or deletes documents.
 pub(crate) struct Modify {
-    pub(crate) filter: Document,
+    pub(crate) filter: RawDocumentBuf,
     pub(crate) change: Option<Change>,
     /// All matches, not the first.
     pub(crate) many: bool,
     pub(crate) upsert: Option<bool>,
-    pub(crate) array_filters: Option<Vec<Document>>,
-    pub(crate) sort: Option<Document>,
-    pub(crate) projection: Option<Document>,
+    pub(crate) array_filters: Option<Vec<RawDocumentBuf>>,
+    pub(crate) sort: Option<RawDocumentBuf>,
+    pub(crate) projection: Option<RawDocumentBuf>,
     /// Whether the document is wanted as it is afterwards.
     pub(crate) after: bool,
 }
@@ -73,7 +73,7 @@ impl Modify {
                 Some(Change::Update(stages.into()))
             }
             (Some(value), _) => {
-                Some(Change::Update(owned(expect_document(value, "update")?)?.into()))
+                Some(Change::Update(expect_document(value, "update")?.to_owned().into()))
             }
             (None, Some(value)) => {
                 let replacement = expect_document(value, "replacement")?;
@@ -96,7 +96,7 @@ impl Modify {
 
 /// The arguments of `aggregate`.
 pub(crate) struct Pipeline {
-    pub(crate) stages: Vec<Document>,
+    pub(crate) stages: Vec<RawDocumentBuf>,
     pub(crate) batch_size: Option<u32>,
     pub(crate) allow_disk_use: Option<bool>,
     pub(crate) read_preference: Option<ReadPreference>,
@@ -171,22 +171,19 @@ impl Request {
         self.0.get(name).map_err(invalid)
     }
 
-    fn filter(&self) -> Result<Document, JsValue> {
+    fn filter(&self) -> Result<RawDocumentBuf, JsValue> {
         self.document("filter")?.ok_or_else(|| invalid("there is no filter"))
     }
 
-    fn document(&self, name: &str) -> Result<Option<Document>, JsValue> {
+    fn document(&self, name: &str) -> Result<Option<RawDocumentBuf>, JsValue> {
         let value = self.get(name)?;
-        value.map(|value| owned(expect_document(value, name)?)).transpose()
+        value.map(|value| expect_document(value, name).map(ToOwned::to_owned)).transpose()
     }
 
-    fn documents(&self, name: &str) -> Result<Option<Vec<Document>>, JsValue> {
+    fn documents(&self, name: &str) -> Result<Option<Vec<RawDocumentBuf>>, JsValue> {
         let Some(value) = self.get(name)? else { return Ok(None) };
         let array = value.as_array().ok_or_else(|| invalid(format!("{name} is no array")))?;
-        let read = |item: bson::error::Result<RawBsonRef<'_>>| {
-            owned(expect_document(item.map_err(invalid)?, name)?)
-        };
-        array.into_iter().map(read).collect::<Result<_, _>>().map(Some)
+        each(array, name).map(Some)
     }
 
     /// The document of that name, which must be there, as it is.
@@ -196,10 +193,7 @@ impl Request {
 
     /// The documents of that array, which must be there, as they are.
     pub(crate) fn raws(&self, name: &str) -> Result<Vec<RawDocumentBuf>, JsValue> {
-        let read = |item: bson::error::Result<RawBsonRef<'_>>| {
-            expect_document(item.map_err(invalid)?, name).map(ToOwned::to_owned)
-        };
-        self.0.get_array(name).map_err(invalid)?.into_iter().map(read).collect()
+        each(self.0.get_array(name).map_err(invalid)?, name)
     }
 
     fn flag(&self, name: &str) -> Result<Option<bool>, JsValue> {
@@ -246,6 +240,9 @@ fn expect_document<'a>(value: RawBsonRef<'a>, name: &str) -> Result<&'a RawDocum
     value.as_document().ok_or_else(|| invalid(format!("{name} is no document")))
 }
 
-fn owned(document: &RawDocument) -> Result<Document, JsValue> {
-    Document::try_from(document).map_err(invalid)
+fn each(array: &RawArray, name: &str) -> Result<Vec<RawDocumentBuf>, JsValue> {
+    let read = |item: bson::error::Result<RawBsonRef<'_>>| {
+        expect_document(item.map_err(invalid)?, name).map(ToOwned::to_owned)
+    };
+    array.into_iter().map(read).collect()
 }

@@ -1,15 +1,14 @@
 //! The operations, by name: what each wants as a BSON document, and what it gives.
 
 use bson::RawDocumentBuf;
-use futures_util::future::LocalBoxFuture;
-use js_sys::Uint8Array;
+use futures_util::future::{FutureExt as _, LocalBoxFuture};
 use portolan::{Client, Collection, Database, Error, ReturnDocument};
 use wasm_bindgen::JsValue;
 
 use crate::cursor::WasmCursor;
 use crate::failure::{from_portolan, invalid};
 use crate::promise::Work;
-use crate::reply;
+use crate::reply::{self, bytes};
 use crate::request::{Change, Find, Modify, Pipeline, Request, document};
 
 type Outcome = Result<JsValue, JsValue>;
@@ -111,15 +110,15 @@ async fn find_one(target: Target, request: Vec<u8>) -> Outcome {
 
 /// Inserts the document that the request is; `{insertedId}`.
 async fn insert_one(target: Target, request: Vec<u8>) -> Outcome {
-    let inserted = target.collection().insert_raw(vec![document(request)?]).await;
-    reply::inserted_one(inserted.map_err(failed)?)
+    let inserted = target.collection().insert_raw(vec![document(request)?]).raw().await;
+    inserted.map(reply::inserted_one).map_err(failed)
 }
 
 /// Inserts `documents`; `{insertedIds}` in their order.
 async fn insert_many(target: Target, request: Vec<u8>) -> Outcome {
     let documents = Request::new(request)?.raws("documents")?;
-    let inserted = target.collection().insert_raw(documents).await;
-    reply::inserted_many(inserted.map_err(failed)?)
+    let inserted = target.collection().insert_raw(documents).raw().await;
+    inserted.map(reply::inserted_many).map_err(failed)
 }
 
 /// How many documents match.
@@ -145,7 +144,7 @@ async fn distinct(target: Target, request: Vec<u8>) -> Outcome {
     let distinct = given!(target.collection().distinct(key, request.filter), {
         read_preference: request.read_preference,
     });
-    reply::values(distinct.await.map_err(failed)?)
+    distinct.raw().await.map(reply::values).map_err(failed)
 }
 
 /// Runs a pipeline over the collection, else over the database: a [`WasmCursor`].
@@ -170,18 +169,18 @@ async fn update(target: Target, request: Vec<u8>) -> Outcome {
     let updating = match (change, many) {
         (None, _) => return Err(invalid("there is no update")),
         (Some(Change::Replacement(document)), _) => {
-            collection.replace_raw(filter, document).upsert(upsert).into_future()
+            collection.replace_raw(filter, document).upsert(upsert).raw().boxed_local()
         }
         (Some(Change::Update(update)), false) => {
             let action = collection.update_one(filter, update).upsert(upsert);
-            given!(action, { array_filters: array_filters }).into_future()
+            given!(action, { array_filters: array_filters }).raw().boxed_local()
         }
         (Some(Change::Update(update)), true) => {
             let action = collection.update_many(filter, update).upsert(upsert);
-            given!(action, { array_filters: array_filters }).into_future()
+            given!(action, { array_filters: array_filters }).raw().boxed_local()
         }
     };
-    reply::updated(updating.await.map_err(failed)?)
+    updating.await.map(reply::updated).map_err(failed)
 }
 
 /// Deletes the first match, or all; `{deletedCount}`.
@@ -191,7 +190,7 @@ async fn delete(target: Target, request: Vec<u8>) -> Outcome {
         false => target.collection().delete_one(filter).into_future(),
         true => target.collection().delete_many(filter).into_future(),
     };
-    reply::deleted(&deleting.await.map_err(failed)?)
+    deleting.await.map(|deleted| reply::deleted(&deleted)).map_err(failed)
 }
 
 /// Changes, replaces or deletes the first match, and gives it: its bytes, or `undefined`.
@@ -234,10 +233,6 @@ fn failed(error: Error) -> JsValue {
 
 fn found(found: Result<Option<RawDocumentBuf>, Error>) -> Outcome {
     Ok(found.map_err(failed)?.map_or(JsValue::UNDEFINED, |found| bytes(&found)))
-}
-
-fn bytes(document: &RawDocumentBuf) -> JsValue {
-    Uint8Array::from(document.as_bytes()).into()
 }
 
 /// A count beyond 2^53 is not to be met; JavaScript has no exact number for it.

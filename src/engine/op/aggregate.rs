@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use bson::raw::cstr;
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{RawBsonRef, RawDocumentBuf};
 
-use super::builder::array_of;
 use super::{
-    BuildError, CommandBuilder, CommandContext, CursorReply, Hint, Operation, OperationKind,
-    ReplyFailure, Retryability,
+    ArrayArgument, BuildError, CommandBuilder, CommandContext, CursorReply, DocumentArgument, Hint,
+    Operation, OperationKind, ReplyFailure, Retryability, ValueArgument,
 };
 
 /// A pipeline over a collection, or over a database.
@@ -17,7 +16,7 @@ pub struct Aggregate {
     /// The collection; none: the database.
     pub collection: Option<String>,
     /// The stages.
-    pub pipeline: Vec<Document>,
+    pub pipeline: ArrayArgument,
     /// How.
     pub options: AggregateOptions,
 }
@@ -30,11 +29,11 @@ pub struct AggregateOptions {
     /// Which index the first stage uses.
     pub hint: Option<Hint>,
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
     /// Variables for the stages (`let`).
-    pub let_vars: Option<Document>,
+    pub let_vars: Option<DocumentArgument>,
     /// How texts compare.
-    pub collation: Option<Document>,
+    pub collation: Option<DocumentArgument>,
     /// How long the server may work on it.
     pub max_time: Option<Duration>,
     /// Whether stages may use the disk.
@@ -48,8 +47,10 @@ pub struct AggregateOptions {
 impl Aggregate {
     /// Whether the pipeline writes: its last stage is `$out` or `$merge`.
     pub fn writes(&self) -> bool {
-        let stage = self.pipeline.last().and_then(|stage| stage.keys().next());
-        stage.is_some_and(|name| name == "$out" || name == "$merge")
+        let Ok(stages) = self.pipeline.get() else { return false };
+        let Some(Ok(RawBsonRef::Document(stage))) = stages.into_iter().last() else { return false };
+        let Some(Ok(first)) = stage.iter_elements().next() else { return false };
+        matches!(first.key().as_str(), "$out" | "$merge")
     }
 
     /// "Drivers MUST NOT specify a batchSize of zero in an aggregate command that includes an $out
@@ -88,7 +89,7 @@ impl Operation for Aggregate {
             Some(collection) => into.append(cstr!("aggregate"), collection.as_str()),
             None => into.append(cstr!("aggregate"), 1),
         }
-        into.append(cstr!("pipeline"), array_of(&self.pipeline)?);
+        into.array(cstr!("pipeline"), Some(&self.pipeline))?;
         into.append(cstr!("cursor"), self.cursor());
         into.hint(options.hint.as_ref())?;
         into.bson(cstr!("comment"), options.comment.as_ref())?;
@@ -116,13 +117,13 @@ impl Operation for Aggregate {
 
 #[cfg(test)]
 mod tests {
-    use bson::{doc, rawdoc};
+    use bson::{Bson, Document, doc, rawdoc};
 
     use super::*;
     use crate::engine::op::testing::{command, plain};
 
     fn aggregate(pipeline: Vec<Document>, options: AggregateOptions) -> Aggregate {
-        Aggregate { collection: Some("ports".into()), pipeline, options }
+        Aggregate { collection: Some("ports".into()), pipeline: pipeline.into(), options }
     }
 
     #[test]
@@ -131,10 +132,10 @@ mod tests {
             vec![doc! { "$match": { "a": 1 } }],
             AggregateOptions {
                 batch_size: Some(0),
-                hint: Some(Hint::Keys(doc! { "a": 1 })),
+                hint: Some(doc! { "a": 1 }.into()),
                 comment: Some("why".into()),
-                let_vars: Some(doc! { "v": 1 }),
-                collation: Some(doc! { "locale": "pt" }),
+                let_vars: Some(doc! { "v": 1 }.into()),
+                collation: Some(doc! { "locale": "pt" }.into()),
                 max_time: Some(Duration::from_millis(20)),
                 allow_disk_use: Some(false),
                 bypass_document_validation: Some(true),

@@ -4,7 +4,7 @@
 use std::ops::Range;
 
 use bson::raw::cstr;
-use bson::{Bson, RawBson, RawDocumentBuf};
+use bson::{RawBson, RawDocumentBuf};
 
 use super::{Limits, WriteOptions};
 
@@ -32,21 +32,16 @@ pub(super) fn batch_end(
 
 /// Bytes of a command that are not statements.
 pub(super) fn reserved(collection: &str, options: &WriteOptions) -> usize {
-    let comment = options.comment.as_ref().map_or(0, length_of);
-    let variables = options.let_vars.clone().map(Bson::Document);
-    COMMAND_ROOM + collection.len() + comment + variables.as_ref().map_or(0, length_of)
+    let comment = options.comment.as_ref().map_or(0, |comment| comment.get().map_or(0, length_of));
+    let variables = options.let_vars.as_ref().and_then(|variables| variables.get().ok());
+    let variables = variables.map_or(0, |variables| variables.as_bytes().len());
+    COMMAND_ROOM + collection.len() + comment + variables
 }
 
-fn length_of(value: &Bson) -> usize {
-    match RawBson::try_from(value.clone()) {
-        Ok(raw) => {
-            let mut document = RawDocumentBuf::new();
-            document.append(cstr!(""), raw);
-            document.as_bytes().len()
-        }
-        // `build` gives the error.
-        Err(_) => 0,
-    }
+fn length_of(value: &RawBson) -> usize {
+    let mut document = RawDocumentBuf::new();
+    document.append(cstr!(""), value);
+    document.as_bytes().len()
 }
 
 /// Bytes of a message that are not documents: headers, and a body with session, cluster time and

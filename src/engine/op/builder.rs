@@ -5,9 +5,12 @@ use std::fmt;
 use std::time::Duration;
 
 use bson::raw::{BindRawBsonRef, CStr, cstr};
-use bson::{Bson, Document, RawArrayBuf, RawBson, RawBsonRef, RawDocument, RawDocumentBuf};
+use bson::{Document, RawArrayBuf, RawDocument, RawDocumentBuf};
 
-use super::{CommandContext, MaxTime, TransactionPlace};
+use super::argument::{EMPTY, append};
+use super::{
+    ArrayArgument, CommandContext, DocumentArgument, MaxTime, TransactionPlace, ValueArgument,
+};
 use crate::engine::wire::{Flags, OpMsgBuilder, WireError};
 
 /// Why a command cannot be sent: always the caller's documents.
@@ -105,9 +108,15 @@ impl From<bson::error::Error> for BuildError {
 #[derive(Clone, Debug, PartialEq)]
 pub enum Hint {
     /// The index of these keys.
-    Keys(Document),
+    Keys(DocumentArgument),
     /// The index of this name.
     Name(String),
+}
+
+impl From<Document> for Hint {
+    fn from(keys: Document) -> Self {
+        Self::Keys(keys.into())
+    }
 }
 
 /// A command: its body, and the documents that travel beside it.
@@ -174,8 +183,12 @@ impl<'a> CommandBuilder<'a> {
     /// # Errors
     ///
     /// If it is no BSON.
-    pub fn document(&mut self, key: &CStr, value: Option<&Document>) -> Result<(), BuildError> {
-        append_document(&mut self.body, key, value)
+    pub fn document(
+        &mut self,
+        key: &CStr,
+        value: Option<&DocumentArgument>,
+    ) -> Result<(), BuildError> {
+        append(&mut self.body, key, value)
     }
 
     /// Appends a value that is there.
@@ -183,11 +196,17 @@ impl<'a> CommandBuilder<'a> {
     /// # Errors
     ///
     /// If it is no BSON.
-    pub fn bson(&mut self, key: &CStr, value: Option<&Bson>) -> Result<(), BuildError> {
-        if let Some(value) = value {
-            self.body.append(key, RawBson::try_from(value.clone())?);
-        }
-        Ok(())
+    pub fn bson(&mut self, key: &CStr, value: Option<&ValueArgument>) -> Result<(), BuildError> {
+        append(&mut self.body, key, value)
+    }
+
+    /// Appends an array of documents that is there.
+    ///
+    /// # Errors
+    ///
+    /// If one of them is no BSON.
+    pub fn array(&mut self, key: &CStr, value: Option<&ArrayArgument>) -> Result<(), BuildError> {
+        append(&mut self.body, key, value)
     }
 
     /// Appends a hint that is there.
@@ -299,49 +318,6 @@ impl<'a> CommandBuilder<'a> {
     }
 }
 
-/// Appends a document that is there to any raw document.
-pub(super) fn append_document(
-    into: &mut RawDocumentBuf,
-    key: &CStr,
-    value: Option<&Document>,
-) -> Result<(), BuildError> {
-    if let Some(value) = value {
-        into.append(key, raw_document(value)?);
-    }
-    Ok(())
-}
-
-/// A document as raw BSON; one of scalars, as most filters are, with a single allocation.
-fn raw_document(document: &Document) -> Result<RawDocumentBuf, BuildError> {
-    if !document.values().all(|value| scalar(value).is_some()) {
-        return Ok(RawDocumentBuf::try_from(document)?);
-    }
-    let mut bytes = Vec::with_capacity(USUAL_DOCUMENT);
-    bytes.extend_from_slice(&EMPTY);
-    let mut raw = RawDocumentBuf::from_bytes(bytes)?;
-    for (key, value) in document {
-        if let Some(value) = scalar(value) {
-            raw.append(<&CStr>::try_from(key.as_str())?, value);
-        }
-    }
-    Ok(raw)
-}
-
-/// The value, where it is of the kinds that filters are mostly made of.
-fn scalar(value: &Bson) -> Option<RawBsonRef<'_>> {
-    Some(match value {
-        Bson::Double(value) => RawBsonRef::Double(*value),
-        Bson::String(value) => RawBsonRef::String(value),
-        Bson::Boolean(value) => RawBsonRef::Boolean(*value),
-        Bson::Null => RawBsonRef::Null,
-        Bson::Int32(value) => RawBsonRef::Int32(*value),
-        Bson::Int64(value) => RawBsonRef::Int64(*value),
-        Bson::ObjectId(value) => RawBsonRef::ObjectId(*value),
-        Bson::DateTime(value) => RawBsonRef::DateTime(*value),
-        _ => return None,
-    })
-}
-
 /// Appends a hint that is there to any raw document.
 pub(super) fn append_hint(
     into: &mut RawDocumentBuf,
@@ -349,19 +325,10 @@ pub(super) fn append_hint(
 ) -> Result<(), BuildError> {
     match hint {
         None => {}
-        Some(Hint::Keys(keys)) => append_document(into, cstr!("hint"), Some(keys))?,
+        Some(Hint::Keys(keys)) => append(into, cstr!("hint"), Some(keys))?,
         Some(Hint::Name(name)) => into.append(cstr!("hint"), name.as_str()),
     }
     Ok(())
-}
-
-/// Raw documents as one array.
-pub(super) fn array_of(documents: &[Document]) -> Result<RawArrayBuf, BuildError> {
-    let mut array = RawArrayBuf::new();
-    for document in documents {
-        array.push(RawDocumentBuf::try_from(document)?);
-    }
-    Ok(array)
 }
 
 /// Whole milliseconds, rounded up: a server reads 0 as "no limit".
@@ -382,12 +349,6 @@ const RAW_DATA_SINCE: i32 = 27;
 
 /// Most commands fit without a second allocation.
 const USUAL_LENGTH: usize = 256;
-
-/// Most filters do.
-const USUAL_DOCUMENT: usize = 64;
-
-/// The bytes of the empty document.
-const EMPTY: [u8; 5] = [5, 0, 0, 0, 0];
 
 #[cfg(test)]
 mod tests {
@@ -448,25 +409,10 @@ mod tests {
     }
 
     #[test]
-    fn a_document_of_scalars_has_the_same_bytes_either_way() {
-        let scalars = doc! {
-            "a": 1, "b": 2_i64, "c": 0.5, "d": "text", "e": true, "f": Bson::Null,
-            "g": bson::oid::ObjectId::from_bytes([3; 12]),
-            "h": bson::DateTime::from_millis(-5),
-        };
-        let nested = doc! { "a": 1, "b": { "$in": [1, 2] } };
-        for document in [doc! {}, scalars, nested] {
-            let expected = RawDocumentBuf::try_from(&document).unwrap();
-            assert_eq!(raw_document(&document).unwrap(), expected);
-        }
-        assert!(raw_document(&doc! { "a\0b": 1 }).is_err());
-    }
-
-    #[test]
     fn errors_say_what_to_do() {
         let too_large = BuildError::DocumentTooLarge { index: 3, length: 20, max: 16 };
         assert!(too_large.to_string().contains("document 3 has 20 bytes"));
-        let key_with_zero = doc! { "a\0b": 1 };
+        let key_with_zero = doc! { "a\0b": 1 }.into();
         let mut builder = CommandBuilder::new();
         let error = builder.document(cstr!("filter"), Some(&key_with_zero)).unwrap_err();
         assert!(matches!(error, BuildError::BadBson(_)));

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bson::oid::ObjectId;
 use bson::raw::cstr;
-use bson::{Bson, RawDocument, RawDocumentBuf};
+use bson::{RawBson, RawDocument, RawDocumentBuf};
 
 use super::insert::identified;
 use super::reply::ReplyFields;
@@ -29,13 +29,13 @@ pub enum Statement {
     Delete(Box<DeleteStatement>),
 }
 
-/// What a bulk write did.
+/// What a bulk write, or an insert, has done.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct BulkWriteResult {
+pub struct Written {
     /// Documents that were inserted.
     pub inserted_count: u64,
     /// The `_id` of each document that was inserted, by the place of its model.
-    pub inserted_ids: SortedMap<usize, Bson>,
+    pub inserted_ids: SortedMap<usize, RawBson>,
     /// Documents that updates and replacements found.
     pub matched_count: u64,
     /// Documents that are different now.
@@ -45,7 +45,7 @@ pub struct BulkWriteResult {
     /// Documents that were inserted because a filter found none.
     pub upserted_count: u64,
     /// The `_id` of each of those, by the place of its model.
-    pub upserted_ids: SortedMap<usize, Bson>,
+    pub upserted_ids: SortedMap<usize, RawBson>,
 }
 
 /// Writes statements, one batch a command.
@@ -64,7 +64,7 @@ pub struct BulkWrite {
     batch: Range<usize>,
     /// Whether the server's limits were looked at for it.
     prepared: bool,
-    done: BulkWriteResult,
+    done: Written,
 }
 
 /// What is known of a statement beside its bytes.
@@ -77,7 +77,7 @@ struct Fact {
     multi: bool,
     hint: Option<Hint>,
     /// The `_id` of an insert.
-    id: Option<Bson>,
+    id: Option<RawBson>,
 }
 
 /// What one batch did.
@@ -86,7 +86,7 @@ pub struct BatchOutput {
     n: u64,
     n_modified: u64,
     /// By their places in the batch.
-    upserted: Vec<(usize, Bson)>,
+    upserted: Vec<(usize, RawBson)>,
 }
 
 impl BulkWrite {
@@ -112,7 +112,7 @@ impl BulkWrite {
             all.sort_by_key(|(fact, _)| fact.command);
         }
         let (facts, statements) = all.into_iter().unzip();
-        let (collection, done) = (collection.into(), BulkWriteResult::default());
+        let (collection, done) = (collection.into(), Written::default());
         let (batch, prepared) = (0..0, false);
         let mut bulk = Self { collection, options, statements, facts, batch, prepared, done };
         bulk.choose(&Limits::default());
@@ -125,12 +125,12 @@ impl BulkWrite {
     }
 
     /// What was done so far.
-    pub fn done(&self) -> &BulkWriteResult {
+    pub fn done(&self) -> &Written {
         &self.done
     }
 
     /// What was done in all.
-    pub fn into_done(self) -> BulkWriteResult {
+    pub fn into_done(self) -> Written {
         self.done
     }
 

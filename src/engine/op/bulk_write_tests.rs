@@ -15,15 +15,15 @@ fn update(multi: bool) -> Statement {
     let (filter, set, options) =
         (doc! { "a": 1 }, doc! { "$set": { "b": 2 } }, UpdateOptions::default());
     let statement = match multi {
-        false => UpdateStatement::one(filter, set, options),
-        true => UpdateStatement::many(filter, set, options),
+        false => UpdateStatement::one(filter.into(), set, options),
+        true => UpdateStatement::many(filter.into(), set, options),
     };
     Statement::Update(Box::new(statement.unwrap()))
 }
 
 fn delete(multi: bool) -> Statement {
     let options = DeleteOptions::default();
-    Statement::Delete(Box::new(DeleteStatement { filter: doc! { "a": 1 }, multi, options }))
+    Statement::Delete(Box::new(DeleteStatement { filter: doc! { "a": 1 }.into(), multi, options }))
 }
 
 fn bulk(statements: Vec<Statement>, ordered: bool) -> BulkWrite {
@@ -81,7 +81,7 @@ fn a_document_above_the_limit_stops_everything_before_it_is_sent() {
     let error = bulk(vec![delete(false), large], true).prepare(&limits).unwrap_err();
     assert!(matches!(error, BuildError::DocumentTooLarge { index: 1, max: 100, .. }), "{error}");
     let wide = UpdateStatement::replace(
-        doc! { "t": "x".repeat(60) },
+        doc! { "t": "x".repeat(60) }.into(),
         rawdoc! { "t": "x".repeat(60) },
         UpdateOptions::default(),
     );
@@ -141,7 +141,7 @@ fn results_and_errors_name_the_models_in_their_own_order() {
     assert!(bulk.advance());
     assert_eq!(answer(&mut bulk, rawdoc! { "ok": 1, "n": 1 }), None);
     assert!(!bulk.advance());
-    let expected = BulkWriteResult {
+    let expected = Written {
         inserted_count: 1,
         inserted_ids: SortedMap::from([(3, 2.into())]),
         matched_count: 1,

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use bson::{Bson, Document, RawDocumentBuf, doc};
+use bson::raw::{CStr, cstr};
+use bson::{RawArrayBuf, RawBson, RawDocumentBuf, rawdoc};
 
 use super::reply::integer;
 use super::{
-    Aggregate, AggregateOptions, BuildError, CommandBuilder, CommandContext, CursorReply, Hint,
-    Operation, OperationKind, ReplyFailure, Retryability,
+    Aggregate, AggregateOptions, BuildError, CommandBuilder, CommandContext, CursorReply,
+    DocumentArgument, Hint, Operation, OperationKind, ReplyFailure, Retryability, ValueArgument,
 };
 
 /// Counts the documents that a filter finds.
@@ -26,9 +27,9 @@ pub struct CountOptions {
     /// Which index is used.
     pub hint: Option<Hint>,
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
     /// How texts compare.
-    pub collation: Option<Document>,
+    pub collation: Option<DocumentArgument>,
     /// How long the server may work on it.
     pub max_time: Option<Duration>,
     /// Whether a time series is read as it is stored (`rawData`).
@@ -37,14 +38,28 @@ pub struct CountOptions {
 
 impl CountDocuments {
     /// Counts in a collection.
-    pub fn new(collection: impl Into<String>, filter: Document, options: CountOptions) -> Self {
-        let mut pipeline = vec![doc! { "$match": filter }];
-        for (stage, count) in [("$skip", options.skip), ("$limit", options.limit)] {
-            if let Some(count) = count.filter(|count| *count > 0) {
-                pipeline.push(doc! { stage: i64::try_from(count).unwrap_or(i64::MAX) });
+    pub fn new(
+        collection: impl Into<String>,
+        filter: DocumentArgument,
+        options: CountOptions,
+    ) -> Self {
+        let counts = [(cstr!("$skip"), options.skip), (cstr!("$limit"), options.limit)];
+        let pipeline = filter.map(|filter| {
+            let mut stages = RawArrayBuf::new();
+            let mut stage = |key: &CStr, value: RawBson| {
+                let mut stage = RawDocumentBuf::new();
+                stage.append(key, value);
+                stages.push(stage);
+            };
+            stage(cstr!("$match"), filter.into());
+            for (key, count) in counts {
+                if let Some(count) = count.filter(|count| *count > 0) {
+                    stage(key, i64::try_from(count).unwrap_or(i64::MAX).into());
+                }
             }
-        }
-        pipeline.push(doc! { "$group": { "_id": 1, "n": { "$sum": 1 } } });
+            stage(cstr!("$group"), rawdoc! { "_id": 1, "n": { "$sum": 1 } }.into());
+            stages
+        });
         let options = AggregateOptions {
             hint: options.hint,
             comment: options.comment,
@@ -97,7 +112,7 @@ impl Operation for CountDocuments {
 
 #[cfg(test)]
 mod tests {
-    use bson::rawdoc;
+    use bson::{doc, rawdoc};
 
     use super::*;
     use crate::engine::op::testing::plain;
@@ -105,7 +120,7 @@ mod tests {
     #[test]
     fn the_pipeline_is_the_specification_s() {
         let options = CountOptions { limit: Some(5), skip: Some(2), ..CountOptions::default() };
-        let operation = CountDocuments::new("ports", doc! { "a": 1 }, options);
+        let operation = CountDocuments::new("ports", doc! { "a": 1 }.into(), options);
         let expected = doc! {
             "aggregate": "ports",
             "pipeline": [
@@ -116,13 +131,13 @@ mod tests {
         };
         assert_eq!(plain(&operation), expected);
         let options = CountOptions { limit: Some(0), skip: Some(0), ..CountOptions::default() };
-        let all = plain(&CountDocuments::new("ports", doc! {}, options));
+        let all = plain(&CountDocuments::new("ports", doc! {}.into(), options));
         assert_eq!(all.get_array("pipeline").unwrap().len(), 2);
     }
 
     #[test]
     fn no_group_means_none() {
-        let operation = CountDocuments::new("ports", doc! {}, CountOptions::default());
+        let operation = CountDocuments::new("ports", doc! {}.into(), CountOptions::default());
         let context = CommandContext::new("harbour");
         let read = |reply| operation.read(reply, &context);
         let ns = "harbour.ports";

@@ -9,9 +9,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use bson::raw::{CStr, cstr};
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{Bson, Document, RawArrayBuf, RawBson, RawDocumentBuf};
 
-use super::builder::array_of;
 use super::{
     BuildError, CommandBuilder, CommandContext, Operation, OperationKind, ReplyFailure, reply,
 };
@@ -101,6 +100,14 @@ pub fn index_name(keys: &Document) -> Result<String, BuildError> {
     if name.is_empty() { Err(BuildError::NoKeys) } else { Ok(name) }
 }
 
+fn indexes(documents: &[Document]) -> Result<RawArrayBuf, BuildError> {
+    let mut array = RawArrayBuf::new();
+    for document in documents {
+        array.push(RawDocumentBuf::try_from(document)?);
+    }
+    Ok(array)
+}
+
 impl Operation for Definition {
     type Output = ();
 
@@ -122,7 +129,7 @@ impl Operation for Definition {
             None => into.append(self.command, 1),
         }
         if !self.indexes.is_empty() {
-            into.append(cstr!("indexes"), array_of(&self.indexes)?);
+            into.append(cstr!("indexes"), indexes(&self.indexes)?);
         }
         for (key, value) in &self.options {
             match (key.as_str(), value) {
@@ -136,7 +143,9 @@ impl Operation for Definition {
                 ("commitQuorum", _) if context.max_wire_version < COMMIT_QUORUM_SINCE => {
                     return Err(BuildError::TooOld { what: "commitQuorum", since: "4.4" });
                 }
-                (key, value) => into.bson(<&CStr>::try_from(key)?, Some(value))?,
+                (key, value) => {
+                    into.append(<&CStr>::try_from(key)?, RawBson::try_from(value.clone())?)
+                }
             }
         }
         into.write_concern(context);

@@ -1,13 +1,14 @@
 //! `delete`: removes documents (specification crud "Delete").
 
+use bson::RawDocumentBuf;
 use bson::raw::cstr;
-use bson::{Document, RawDocumentBuf};
 
-use super::builder::{append_document, append_hint};
+use super::argument::append;
+use super::builder::append_hint;
 use super::write_options::{WriteCommand, check_hint};
 use super::{
-    BuildError, CommandBuilder, CommandContext, Hint, Operation, OperationKind, ReplyFailure,
-    Retryability, WriteOptions, reply,
+    BuildError, CommandBuilder, CommandContext, DocumentArgument, Hint, Operation, OperationKind,
+    ReplyFailure, Retryability, WriteOptions, reply,
 };
 
 /// Removes the first document, or all, that a filter finds.
@@ -25,7 +26,7 @@ pub struct Delete {
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeleteStatement {
     /// Which documents.
-    pub filter: Document,
+    pub filter: DocumentArgument,
     /// Whether all of them; only one document is a write that can be retried.
     pub multi: bool,
     /// How.
@@ -38,7 +39,7 @@ pub struct DeleteOptions {
     /// Which index is used.
     pub hint: Option<Hint>,
     /// How texts compare.
-    pub collation: Option<Document>,
+    pub collation: Option<DocumentArgument>,
 }
 
 /// What a delete did.
@@ -51,9 +52,9 @@ pub struct DeleteOutput {
 impl DeleteStatement {
     pub(super) fn to_raw(&self) -> Result<RawDocumentBuf, BuildError> {
         let mut statement = RawDocumentBuf::new();
-        append_document(&mut statement, cstr!("q"), Some(&self.filter))?;
+        append(&mut statement, cstr!("q"), Some(&self.filter))?;
         statement.append(cstr!("limit"), i32::from(!self.multi));
-        append_document(&mut statement, cstr!("collation"), self.options.collation.as_ref())?;
+        append(&mut statement, cstr!("collation"), self.options.collation.as_ref())?;
         append_hint(&mut statement, self.options.hint.as_ref())?;
         Ok(statement)
     }
@@ -107,8 +108,11 @@ mod tests {
     use crate::engine::op::testing::{command, plain};
 
     fn delete(multi: bool) -> Delete {
-        let statement =
-            DeleteStatement { filter: doc! { "a": 1 }, multi, options: DeleteOptions::default() };
+        let statement = DeleteStatement {
+            filter: doc! { "a": 1 }.into(),
+            multi,
+            options: DeleteOptions::default(),
+        };
         Delete { collection: "ports".into(), statement, options: WriteOptions::default() }
     }
 
@@ -130,12 +134,12 @@ mod tests {
     fn every_option_has_its_place() {
         let mut operation = delete(false);
         operation.statement.options = DeleteOptions {
-            hint: Some(Hint::Keys(doc! { "a": 1 })),
-            collation: Some(doc! { "locale": "pt" }),
+            hint: Some(doc! { "a": 1 }.into()),
+            collation: Some(doc! { "locale": "pt" }.into()),
         };
         operation.options = WriteOptions {
             comment: Some("why".into()),
-            let_vars: Some(doc! { "v": 1 }),
+            let_vars: Some(doc! { "v": 1 }.into()),
             bypass_document_validation: Some(true),
             ..WriteOptions::default()
         };

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use bson::raw::cstr;
-use bson::{Bson, Document, RawDocumentBuf};
+use bson::{RawArrayBuf, RawDocumentBuf};
 
 use super::{
-    BuildError, CommandBuilder, CommandContext, Hint, Operation, OperationKind, ReplyFailure,
-    Retryability, reply,
+    BuildError, CommandBuilder, CommandContext, DocumentArgument, Hint, Operation, OperationKind,
+    ReplyFailure, Retryability, ValueArgument, reply,
 };
 
 /// The values that a field has in the documents that a filter finds.
@@ -18,7 +18,7 @@ pub struct Distinct {
     /// The field, with dots for fields inside.
     pub field: String,
     /// Which documents.
-    pub filter: Document,
+    pub filter: DocumentArgument,
     /// How.
     pub options: DistinctOptions,
 }
@@ -29,9 +29,9 @@ pub struct DistinctOptions {
     /// Which index is used; servers of 7.1 and later.
     pub hint: Option<Hint>,
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
     /// How texts compare.
-    pub collation: Option<Document>,
+    pub collation: Option<DocumentArgument>,
     /// How long the server may work on it.
     pub max_time: Option<Duration>,
     /// Whether a time series is read as it is stored (`rawData`).
@@ -39,7 +39,7 @@ pub struct DistinctOptions {
 }
 
 impl Operation for Distinct {
-    type Output = Vec<Bson>;
+    type Output = RawArrayBuf;
 
     fn name(&self) -> &str {
         "distinct"
@@ -79,32 +79,28 @@ impl Operation for Distinct {
         reply::check(&reply)?;
         let values = reply.get_array("values");
         let values = values.map_err(|error| ReplyFailure::malformed("values", error))?;
-        let value = |value: Result<bson::RawBsonRef<'_>, bson::error::Error>| {
-            value.and_then(Bson::try_from)
-        };
-        let all: Result<Vec<Bson>, _> = values.into_iter().map(value).collect();
-        all.map_err(|error| ReplyFailure::malformed("values", error))
+        Ok(values.to_owned())
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use bson::{doc, rawdoc};
+    use bson::{doc, rawbson, rawdoc};
 
     use super::*;
     use crate::engine::op::testing::{command, plain};
 
     fn distinct(options: DistinctOptions) -> Distinct {
         let (collection, field) = ("ports".into(), "a.b".into());
-        Distinct { collection, field, filter: doc! { "c": 1 }, options }
+        Distinct { collection, field, filter: doc! { "c": 1 }.into(), options }
     }
 
     #[test]
     fn every_option_has_its_field() {
         let options = DistinctOptions {
-            hint: Some(Hint::Keys(doc! { "a": 1 })),
+            hint: Some(doc! { "a": 1 }.into()),
             comment: Some("why".into()),
-            collation: Some(doc! { "locale": "pt" }),
+            collation: Some(doc! { "locale": "pt" }.into()),
             max_time: Some(Duration::from_millis(20)),
             raw_data: Some(false),
         };
@@ -130,7 +126,7 @@ mod tests {
         let operation = distinct(DistinctOptions::default());
         let context = CommandContext::new("harbour");
         let values = operation.read(rawdoc! { "ok": 1, "values": [1, "x", null] }, &context);
-        assert_eq!(values, Ok(vec![1.into(), "x".into(), Bson::Null]));
+        assert_eq!(values, Ok(rawbson!([1, "x", null]).as_array().unwrap().to_owned()));
         let error = operation.read(rawdoc! { "ok": 1 }, &context).unwrap_err();
         assert!(matches!(error, ReplyFailure::Malformed { .. }));
     }

@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
+use bson::RawDocumentBuf;
 use bson::raw::cstr;
-use bson::{Bson, RawDocumentBuf};
 
 use super::{
     BuildError, CommandBuilder, CommandContext, Operation, OperationKind, ReplyFailure,
-    Retryability, reply,
+    Retryability, ValueArgument, reply,
 };
 
 /// Counts a whole collection without looking at its documents.
@@ -24,7 +24,7 @@ pub struct EstimatedDocumentCount {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct EstimatedCountOptions {
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
     /// How long the server may work on it.
     pub max_time: Option<Duration>,
     /// Whether a time series is counted as it is stored (`rawData`).

@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bson::RawDocumentBuf;
 use bson::raw::cstr;
-use bson::{Bson, Document, RawDocumentBuf};
 
 use super::{
-    BuildError, CommandBuilder, CommandContext, CursorReply, CursorType, Hint, Operation,
-    OperationKind, ReplyFailure, Retryability,
+    BuildError, CommandBuilder, CommandContext, CursorReply, CursorType, DocumentArgument, Hint,
+    Operation, OperationKind, ReplyFailure, Retryability, ValueArgument,
 };
 
 /// A query.
@@ -17,7 +17,7 @@ pub struct Find {
     /// The collection.
     pub collection: Arc<str>,
     /// Which documents.
-    pub filter: Document,
+    pub filter: DocumentArgument,
     /// How.
     pub options: FindOptions,
 }
@@ -26,13 +26,13 @@ pub struct Find {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FindOptions {
     /// The order of the results.
-    pub sort: Option<Document>,
+    pub sort: Option<DocumentArgument>,
     /// The largest number of results; 0: all; negative: that many in a single batch.
     pub limit: Option<i64>,
     /// Results that are passed over first.
     pub skip: Option<u64>,
     /// Which fields come back.
-    pub projection: Option<Document>,
+    pub projection: Option<DocumentArgument>,
     /// Documents of one batch; 0: as the server likes.
     pub batch_size: Option<u32>,
     /// Whether the cursor is closed after its first batch.
@@ -40,11 +40,11 @@ pub struct FindOptions {
     /// Which index is used.
     pub hint: Option<Hint>,
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
     /// Variables for the filter (`let`).
-    pub let_vars: Option<Document>,
+    pub let_vars: Option<DocumentArgument>,
     /// How texts compare.
-    pub collation: Option<Document>,
+    pub collation: Option<DocumentArgument>,
     /// Whether the cursor ends with the last document.
     pub cursor_type: CursorType,
     /// How long the server may work on it.
@@ -56,9 +56,9 @@ pub struct FindOptions {
     /// Whether results come without the shards that are down.
     pub allow_partial_results: Option<bool>,
     /// The least values of an index's keys.
-    pub min: Option<Document>,
+    pub min: Option<DocumentArgument>,
     /// What the values of an index's keys stay below.
-    pub max: Option<Document>,
+    pub max: Option<DocumentArgument>,
     /// Whether only the keys of the index come back.
     pub return_key: Option<bool>,
     /// Whether each result says where it is stored.
@@ -70,7 +70,11 @@ pub struct FindOptions {
 impl Find {
     /// A query for the first document ("findOne API details": limit 1, a single batch, no batch
     /// size). Of the options, those that only make sense for many documents are passed over.
-    pub fn one(collection: impl Into<Arc<str>>, filter: Document, options: FindOptions) -> Self {
+    pub fn one(
+        collection: impl Into<Arc<str>>,
+        filter: DocumentArgument,
+        options: FindOptions,
+    ) -> Self {
         let options = FindOptions {
             limit: Some(1),
             single_batch: true,
@@ -202,39 +206,39 @@ mod tests {
         let options = FindOptions {
             batch_size: Some(5),
             no_cursor_timeout: Some(true),
-            sort: Some(doc! { "a": -1 }),
+            sort: Some(doc! { "a": -1 }.into()),
             ..FindOptions::default()
         };
         let expected = doc! {
             "find": "ports", "filter": {}, "sort": { "a": -1 }, "limit": 1_i64,
             "singleBatch": true, "$db": "harbour",
         };
-        assert_eq!(plain(&Find::one("ports", doc! {}, options)), expected);
+        assert_eq!(plain(&Find::one("ports", doc! {}.into(), options)), expected);
     }
 
     #[test]
     fn every_option_has_its_field() {
         let operation = Find {
             collection: "ports".into(),
-            filter: doc! { "x": { "$gt": 1 } },
+            filter: doc! { "x": { "$gt": 1 } }.into(),
             options: FindOptions {
-                sort: Some(doc! { "b": 1, "a": -1 }),
+                sort: Some(doc! { "b": 1, "a": -1 }.into()),
                 limit: Some(10),
                 skip: Some(3),
-                projection: Some(doc! { "_id": 0 }),
+                projection: Some(doc! { "_id": 0 }.into()),
                 batch_size: Some(4),
                 single_batch: false,
                 hint: Some(Hint::Name("a_1".into())),
-                comment: Some(Bson::Int32(5)),
-                let_vars: Some(doc! { "v": 1 }),
-                collation: Some(doc! { "locale": "pt" }),
+                comment: Some(5.into()),
+                let_vars: Some(doc! { "v": 1 }.into()),
+                collation: Some(doc! { "locale": "pt" }.into()),
                 cursor_type: CursorType::TailableAwait,
                 max_time: Some(Duration::from_secs(2)),
                 allow_disk_use: Some(true),
                 no_cursor_timeout: Some(false),
                 allow_partial_results: Some(true),
-                min: Some(doc! { "a": 1 }),
-                max: Some(doc! { "a": 9 }),
+                min: Some(doc! { "a": 1 }.into()),
+                max: Some(doc! { "a": 9 }.into()),
                 return_key: Some(true),
                 show_record_id: Some(false),
                 raw_data: Some(true),

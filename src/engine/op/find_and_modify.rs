@@ -4,21 +4,20 @@
 use std::time::Duration;
 
 use bson::raw::cstr;
-use bson::{Bson, Document, RawBsonRef, RawDocumentBuf};
+use bson::{RawBsonRef, RawDocumentBuf};
 
-use super::builder::array_of;
 use super::update::Change;
 use super::write_options::check_hint;
 use super::{
-    BuildError, CommandBuilder, CommandContext, Hint, Operation, OperationKind, ReplyFailure,
-    Retryability, UpdateModifications, reply,
+    ArrayArgument, BuildError, CommandBuilder, CommandContext, DocumentArgument, Hint, Operation,
+    OperationKind, ReplyFailure, Retryability, UpdateModifications, ValueArgument, reply,
 };
 
 /// Changes, replaces or removes the first document that a filter finds.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FindAndModify {
     collection: String,
-    filter: Document,
+    filter: DocumentArgument,
     /// `None` removes.
     change: Option<Change>,
     options: FindAndModifyOptions,
@@ -28,25 +27,25 @@ pub struct FindAndModify {
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct FindAndModifyOptions {
     /// The order in which the first is the first.
-    pub sort: Option<Document>,
+    pub sort: Option<DocumentArgument>,
     /// Which fields the document has that is given.
-    pub projection: Option<Document>,
+    pub projection: Option<DocumentArgument>,
     /// Which of the two documents is given; by default the one before the change.
     pub return_document: Option<ReturnDocument>,
     /// Whether a document is inserted where the filter finds none.
     pub upsert: Option<bool>,
     /// Which elements of arrays the operators change.
-    pub array_filters: Option<Vec<Document>>,
+    pub array_filters: Option<ArrayArgument>,
     /// Whether the collection's validation is passed over.
     pub bypass_document_validation: Option<bool>,
     /// Which index is used.
     pub hint: Option<Hint>,
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
     /// Variables for the filter and the update (`let`).
-    pub let_vars: Option<Document>,
+    pub let_vars: Option<DocumentArgument>,
     /// How texts compare.
-    pub collation: Option<Document>,
+    pub collation: Option<DocumentArgument>,
     /// How long the server may work on it.
     pub max_time: Option<Duration>,
     /// Whether a time series is worked on as it is stored (`rawData`).
@@ -67,7 +66,7 @@ impl FindAndModify {
     /// Removes the document.
     pub fn delete(
         collection: impl Into<String>,
-        filter: Document,
+        filter: DocumentArgument,
         options: FindAndModifyOptions,
     ) -> Self {
         Self { collection: collection.into(), filter, change: None, options }
@@ -80,7 +79,7 @@ impl FindAndModify {
     /// If the modifications are a replacement or empty.
     pub fn update(
         collection: impl Into<String>,
-        filter: Document,
+        filter: DocumentArgument,
         modifications: impl Into<UpdateModifications>,
         options: FindAndModifyOptions,
     ) -> Result<Self, BuildError> {
@@ -95,7 +94,7 @@ impl FindAndModify {
     /// If the replacement begins with an operator.
     pub fn replace(
         collection: impl Into<String>,
-        filter: Document,
+        filter: DocumentArgument,
         replacement: RawDocumentBuf,
         options: FindAndModifyOptions,
     ) -> Result<Self, BuildError> {
@@ -138,9 +137,7 @@ impl Operation for FindAndModify {
         into.document(cstr!("fields"), options.projection.as_ref())?;
         into.document(cstr!("sort"), options.sort.as_ref())?;
         into.optional(cstr!("upsert"), options.upsert);
-        if let Some(filters) = &options.array_filters {
-            into.append(cstr!("arrayFilters"), array_of(filters)?);
-        }
+        into.array(cstr!("arrayFilters"), options.array_filters.as_ref())?;
         into.optional(cstr!("bypassDocumentValidation"), options.bypass_document_validation);
         into.hint(options.hint.as_ref())?;
         into.document(cstr!("collation"), options.collation.as_ref())?;
@@ -176,7 +173,7 @@ impl Operation for FindAndModify {
 
 #[cfg(test)]
 mod tests {
-    use bson::{doc, rawdoc};
+    use bson::{Document, doc, rawdoc};
 
     use super::*;
     use crate::engine::op::testing::plain;
@@ -188,20 +185,21 @@ mod tests {
     #[test]
     fn every_option_has_its_field() {
         let options = FindAndModifyOptions {
-            sort: Some(doc! { "a": -1 }),
-            projection: Some(doc! { "_id": 0 }),
+            sort: Some(doc! { "a": -1 }.into()),
+            projection: Some(doc! { "_id": 0 }.into()),
             return_document: Some(ReturnDocument::After),
             upsert: Some(true),
-            array_filters: Some(vec![doc! { "x.y": 1 }]),
+            array_filters: Some(vec![doc! { "x.y": 1 }].into()),
             bypass_document_validation: Some(true),
             hint: Some(Hint::Name("a_1".into())),
             comment: Some("why".into()),
-            let_vars: Some(doc! { "v": 1 }),
-            collation: Some(doc! { "locale": "pt" }),
+            let_vars: Some(doc! { "v": 1 }.into()),
+            collation: Some(doc! { "locale": "pt" }.into()),
             max_time: Some(Duration::from_millis(20)),
             raw_data: Some(true),
         };
-        let operation = FindAndModify::update("ports", doc! { "a": 1 }, set(), options).unwrap();
+        let operation =
+            FindAndModify::update("ports", doc! { "a": 1 }.into(), set(), options).unwrap();
         let expected = doc! {
             "findAndModify": "ports", "query": { "a": 1 }, "update": set(), "new": true,
             "fields": { "_id": 0 }, "sort": { "a": -1 }, "upsert": true,
@@ -216,22 +214,27 @@ mod tests {
     #[test]
     fn it_removes_replaces_or_changes() {
         let options = FindAndModifyOptions::default;
-        let removing = FindAndModify::delete("ports", doc! {}, options());
+        let removing = FindAndModify::delete("ports", doc! {}.into(), options());
         let expected =
             doc! { "findAndModify": "ports", "query": {}, "remove": true, "$db": "harbour" };
         assert_eq!(plain(&removing), expected);
-        let replacing = FindAndModify::replace("ports", doc! {}, rawdoc! { "b": 2 }, options());
+        let replacing =
+            FindAndModify::replace("ports", doc! {}.into(), rawdoc! { "b": 2 }, options());
         let update = plain(&replacing.unwrap()).get_document("update").unwrap().clone();
         assert_eq!(update, doc! { "b": 2 });
         assert!(
-            FindAndModify::replace("ports", doc! {}, rawdoc! { "$set": 2 }, options()).is_err()
+            FindAndModify::replace("ports", doc! {}.into(), rawdoc! { "$set": 2 }, options())
+                .is_err()
         );
-        assert!(FindAndModify::update("ports", doc! {}, doc! { "b": 2 }, options()).is_err());
+        assert!(
+            FindAndModify::update("ports", doc! {}.into(), doc! { "b": 2 }, options()).is_err()
+        );
     }
 
     #[test]
     fn the_document_is_given_where_there_is_one() {
-        let operation = FindAndModify::delete("ports", doc! {}, FindAndModifyOptions::default());
+        let operation =
+            FindAndModify::delete("ports", doc! {}.into(), FindAndModifyOptions::default());
         let context = CommandContext::new("harbour");
         let read = |reply| operation.read(reply, &context);
         let value = rawdoc! { "a": 1 };

@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use bson::RawDocumentBuf;
 use bson::raw::cstr;
-use bson::{Bson, RawDocumentBuf};
 
 use super::{
-    BuildError, CommandBuilder, CommandContext, CursorReply, Operation, OperationKind, ReplyFailure,
+    BuildError, CommandBuilder, CommandContext, CursorReply, Operation, OperationKind,
+    ReplyFailure, ValueArgument,
 };
 
 /// Continues a cursor, on the server that has it.
@@ -22,7 +23,7 @@ pub struct GetMore {
     /// How long the server may wait for documents: only for a tailable cursor that awaits data.
     pub max_await_time: Option<Duration>,
     /// The comment of the command that opened the cursor; sent to servers of 4.4 and later.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
 }
 
 /// Documents that the next batch may have: what is left of `limit` bounds the batch size.

@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use bson::oid::ObjectId;
 use bson::raw::cstr;
-use bson::{Bson, RawDocument, RawDocumentBuf};
+use bson::{RawBson, RawDocument, RawDocumentBuf};
 
 use super::write_options::WriteCommand;
 use super::{
@@ -23,7 +23,7 @@ use crate::engine::map::SortedMap;
 pub struct Insert {
     collection: String,
     documents: Vec<RawDocumentBuf>,
-    ids: Vec<Bson>,
+    ids: Vec<RawBson>,
     options: WriteOptions,
     /// The documents of the present command; empty before `prepare`.
     batch: Range<usize>,
@@ -97,7 +97,7 @@ impl Insert {
 
     /// The `_id` of each document that was inserted, by its place: of all batches that have
     /// ended, but for those that failed and, in an ordered insert, those behind them.
-    pub fn inserted_ids(&self) -> SortedMap<usize, Bson> {
+    pub fn inserted_ids(&self) -> SortedMap<usize, RawBson> {
         let all = (0..self.settled).map(|index| (index, self.ids[index].clone()));
         if self.failed.is_empty() {
             return all.collect();
@@ -179,12 +179,12 @@ impl Operation for Insert {
 pub(super) fn identified(
     document: RawDocumentBuf,
     mut new_id: impl FnMut() -> ObjectId,
-) -> Result<(Bson, RawDocumentBuf), BuildError> {
+) -> Result<(RawBson, RawDocumentBuf), BuildError> {
     if let Some(id) = document.get("_id")? {
-        return Ok((Bson::try_from(id)?, document));
+        return Ok((id.into(), document));
     }
     let id = new_id();
-    Ok((Bson::ObjectId(id), with_id(&document, id)?))
+    Ok((RawBson::ObjectId(id), with_id(&document, id)?))
 }
 
 /// The document with an `_id` before all else.

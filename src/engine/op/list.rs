@@ -1,32 +1,32 @@
 //! `listDatabases`, `listCollections` and `listIndexes`: what there is (specifications
 //! enumerate-databases, enumerate-collections, index-management "Enumerating Indexes").
 
+use bson::RawDocumentBuf;
 use bson::raw::cstr;
-use bson::{Bson, Document, RawDocumentBuf};
 
 use super::{
-    BuildError, CommandBuilder, CommandContext, CursorReply, Operation, OperationKind,
-    ReplyFailure, Retryability, reply,
+    BuildError, CommandBuilder, CommandContext, CursorReply, DocumentArgument, Operation,
+    OperationKind, ReplyFailure, Retryability, ValueArgument, reply,
 };
 
 /// The databases of a deployment.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListDatabases {
     /// Which databases; none: all.
-    pub filter: Option<Document>,
+    pub filter: Option<DocumentArgument>,
     /// Whether only names are given: the server need not look at the databases.
     pub name_only: Option<bool>,
     /// Whether only databases are given that the user may see.
     pub authorized_databases: Option<bool>,
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
 }
 
 /// The collections of a database.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ListCollections {
     /// Which collections; none: all.
-    pub filter: Option<Document>,
+    pub filter: Option<DocumentArgument>,
     /// Whether only names and types are given: the server locks nothing for it.
     pub name_only: Option<bool>,
     /// Whether only collections are given that the user may see; with `name_only`.
@@ -34,7 +34,7 @@ pub struct ListCollections {
     /// Documents of one batch.
     pub batch_size: Option<u32>,
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
     /// Whether time series are shown as they are stored (`rawData`).
     pub raw_data: Option<bool>,
 }
@@ -47,7 +47,7 @@ pub struct ListIndexes {
     /// Documents of one batch.
     pub batch_size: Option<u32>,
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
     /// Whether time series are shown as they are stored (`rawData`).
     pub raw_data: Option<bool>,
 }
@@ -57,7 +57,11 @@ impl ListCollections {
     /// applied", so that a filter of anything else would find nothing.
     #[must_use]
     pub fn names(mut self) -> Self {
-        let by_name = self.filter.iter().flatten().all(|(key, _)| key == "name");
+        // One that is no BSON is never sent.
+        let filter = self.filter.as_ref().and_then(|filter| filter.get().ok());
+        let by_name = filter.is_none_or(|filter| {
+            filter.iter_elements().flatten().all(|element| element.key().as_str() == "name")
+        });
         self.name_only = by_name.then_some(true);
         self
     }
@@ -204,7 +208,7 @@ mod tests {
     #[test]
     fn every_option_has_its_field() {
         let databases = ListDatabases {
-            filter: Some(doc! { "name": "x" }),
+            filter: Some(doc! { "name": "x" }.into()),
             name_only: Some(true),
             authorized_databases: Some(false),
             comment: Some("why".into()),
@@ -215,7 +219,7 @@ mod tests {
         };
         assert_eq!(plain(&databases), expected);
         let collections = ListCollections {
-            filter: Some(doc! { "type": "view" }),
+            filter: Some(doc! { "type": "view" }.into()),
             name_only: Some(false),
             authorized_collections: Some(true),
             batch_size: Some(2),
@@ -236,8 +240,8 @@ mod tests {
     fn only_a_filter_by_name_lets_the_server_give_names_only() {
         let names = |filter| ListCollections { filter, ..Default::default() }.names().name_only;
         assert_eq!(names(None), Some(true));
-        assert_eq!(names(Some(doc! { "name": "x" })), Some(true));
-        assert_eq!(names(Some(doc! { "name": "x", "options.capped": true })), None);
+        assert_eq!(names(Some(doc! { "name": "x" }.into())), Some(true));
+        assert_eq!(names(Some(doc! { "name": "x", "options.capped": true }.into())), None);
     }
 
     #[test]

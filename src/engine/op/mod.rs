@@ -15,6 +15,7 @@
 //! Specification: crud, find_getmore_killcursors_commands, retryable-reads, retryable-writes.
 
 mod aggregate;
+mod argument;
 mod attempts;
 mod batch;
 mod batches;
@@ -49,10 +50,11 @@ mod update;
 mod write_options;
 
 pub use aggregate::{Aggregate, AggregateOptions};
+pub use argument::{Argument, ArrayArgument, DocumentArgument, ValueArgument};
 pub use attempts::{Attempts, Next, RETRYABLE_ERROR, Trouble, may_retry_overload};
 pub use batch::{Batch, CursorReply, Namespace};
 pub use builder::{BuildError, CommandBuilder, Hint, whole_millis};
-pub use bulk_write::{BatchOutput, BulkWrite, BulkWriteResult, Statement};
+pub use bulk_write::{BatchOutput, BulkWrite, Statement, Written};
 pub use context::{CommandContext, Limits, TransactionPlace};
 pub use count_documents::{CountDocuments, CountOptions};
 pub use cursor_time::{CursorTime, CursorTimeOptions, CursorType, TimeoutMode};

@@ -1,13 +1,14 @@
 //! `update`: changes documents (specification crud "Update").
 
 use bson::raw::{CStr, cstr};
-use bson::{Bson, Document, RawArray, RawDocumentBuf};
+use bson::{RawArray, RawBson, RawDocument, RawDocumentBuf};
 
-use super::builder::{append_document, append_hint, array_of};
+use super::argument::append;
+use super::builder::append_hint;
 use super::write_options::WriteCommand;
 use super::{
-    BuildError, CommandBuilder, CommandContext, Hint, Operation, OperationKind, ReplyFailure,
-    Retryability, WriteOptions, reply,
+    ArrayArgument, BuildError, CommandBuilder, CommandContext, DocumentArgument, Hint, Operation,
+    OperationKind, ReplyFailure, Retryability, WriteOptions, reply,
 };
 
 /// Changes the first document, or all, that a filter finds.
@@ -24,7 +25,7 @@ pub struct Update {
 /// One statement of an `update`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UpdateStatement {
-    filter: Document,
+    filter: DocumentArgument,
     change: Change,
     multi: bool,
     options: UpdateOptions,
@@ -41,20 +42,20 @@ pub(super) enum Change {
 #[derive(Clone, Debug, PartialEq)]
 pub enum UpdateModifications {
     /// Operators such as `$set`.
-    Document(Document),
+    Document(DocumentArgument),
     /// Stages such as `$set` or `$unset`, one after the other.
-    Pipeline(Vec<Document>),
+    Pipeline(ArrayArgument),
 }
 
-impl From<Document> for UpdateModifications {
-    fn from(document: Document) -> Self {
-        Self::Document(document)
+impl<D: Into<DocumentArgument>> From<D> for UpdateModifications {
+    fn from(document: D) -> Self {
+        Self::Document(document.into())
     }
 }
 
-impl From<Vec<Document>> for UpdateModifications {
-    fn from(pipeline: Vec<Document>) -> Self {
-        Self::Pipeline(pipeline)
+impl<D: Into<DocumentArgument>> From<Vec<D>> for UpdateModifications {
+    fn from(pipeline: Vec<D>) -> Self {
+        Self::Pipeline(pipeline.into())
     }
 }
 
@@ -64,13 +65,13 @@ pub struct UpdateOptions {
     /// Whether a document is inserted where the filter finds none.
     pub upsert: Option<bool>,
     /// Which elements of arrays the operators change.
-    pub array_filters: Option<Vec<Document>>,
+    pub array_filters: Option<ArrayArgument>,
     /// Which index is used.
     pub hint: Option<Hint>,
     /// How texts compare.
-    pub collation: Option<Document>,
+    pub collation: Option<DocumentArgument>,
     /// Which of several documents is the first; not of an update of all. Servers of 8.0 and later.
-    pub sort: Option<Document>,
+    pub sort: Option<DocumentArgument>,
 }
 
 /// What an update did.
@@ -81,7 +82,7 @@ pub struct UpdateOutput {
     /// Documents that are different now.
     pub modified_count: u64,
     /// The `_id` of the document that was inserted.
-    pub upserted_id: Option<Bson>,
+    pub upserted_id: Option<RawBson>,
 }
 
 impl UpdateStatement {
@@ -92,7 +93,7 @@ impl UpdateStatement {
     /// If the modifications are a replacement or empty: the server would replace the document, or
     /// do nothing.
     pub fn one(
-        filter: Document,
+        filter: DocumentArgument,
         modifications: impl Into<UpdateModifications>,
         options: UpdateOptions,
     ) -> Result<Self, BuildError> {
@@ -106,7 +107,7 @@ impl UpdateStatement {
     ///
     /// As [`UpdateStatement::one`].
     pub fn many(
-        filter: Document,
+        filter: DocumentArgument,
         modifications: impl Into<UpdateModifications>,
         options: UpdateOptions,
     ) -> Result<Self, BuildError> {
@@ -120,7 +121,7 @@ impl UpdateStatement {
     ///
     /// If the replacement begins with an operator: the server would apply it.
     pub fn replace(
-        filter: Document,
+        filter: DocumentArgument,
         replacement: RawDocumentBuf,
         options: UpdateOptions,
     ) -> Result<Self, BuildError> {
@@ -136,7 +137,7 @@ impl UpdateStatement {
     pub(super) fn to_raw(&self) -> Result<RawDocumentBuf, BuildError> {
         let options = &self.options;
         let mut statement = RawDocumentBuf::new();
-        append_document(&mut statement, cstr!("q"), Some(&self.filter))?;
+        append(&mut statement, cstr!("q"), Some(&self.filter))?;
         self.change.append(cstr!("u"), &mut statement)?;
         if self.multi {
             statement.append(cstr!("multi"), true);
@@ -144,12 +145,10 @@ impl UpdateStatement {
         if let Some(upsert) = options.upsert {
             statement.append(cstr!("upsert"), upsert);
         }
-        if let Some(filters) = &options.array_filters {
-            statement.append(cstr!("arrayFilters"), array_of(filters)?);
-        }
-        append_document(&mut statement, cstr!("collation"), options.collation.as_ref())?;
+        append(&mut statement, cstr!("arrayFilters"), options.array_filters.as_ref())?;
+        append(&mut statement, cstr!("collation"), options.collation.as_ref())?;
         append_hint(&mut statement, options.hint.as_ref())?;
-        append_document(&mut statement, cstr!("sort"), options.sort.as_ref())?;
+        append(&mut statement, cstr!("sort"), options.sort.as_ref())?;
         Ok(statement)
     }
 }
@@ -159,11 +158,11 @@ impl Change {
     /// modifiers". The first key is checked here; the server checks the others.
     pub(super) fn modifications(modifications: UpdateModifications) -> Result<Self, BuildError> {
         if let UpdateModifications::Document(document) = &modifications {
-            match document.keys().next() {
+            match first_key(document.get()?)? {
                 None => return Err(BuildError::EmptyUpdate),
                 Some(key) if key.starts_with('$') => {}
                 Some(key) => {
-                    return Err(BuildError::ReplacementInUpdate { first_key: key.clone() });
+                    return Err(BuildError::ReplacementInUpdate { first_key: key.to_owned() });
                 }
             }
         }
@@ -172,27 +171,31 @@ impl Change {
 
     /// "The replacement document parameter MUST NOT begin with an atomic modifier."
     pub(super) fn replacement(replacement: RawDocumentBuf) -> Result<Self, BuildError> {
-        if let Some(first) = replacement.iter_elements().next() {
-            let key = first?.key().as_str().to_owned();
-            if key.starts_with('$') {
-                return Err(BuildError::OperatorInReplacement { first_key: key });
+        match first_key(&replacement)? {
+            Some(key) if key.starts_with('$') => {
+                Err(BuildError::OperatorInReplacement { first_key: key.to_owned() })
             }
+            _ => Ok(Self::Replacement(replacement)),
         }
-        Ok(Self::Replacement(replacement))
     }
 
     pub(super) fn append(&self, key: &CStr, into: &mut RawDocumentBuf) -> Result<(), BuildError> {
         match self {
             Self::Modifications(UpdateModifications::Document(document)) => {
-                append_document(into, key, Some(document))?;
+                append(into, key, Some(document))?;
             }
             Self::Modifications(UpdateModifications::Pipeline(stages)) => {
-                into.append(key, array_of(stages)?);
+                append(into, key, Some(stages))?;
             }
             Self::Replacement(document) => into.append(key, document.clone()),
         }
         Ok(())
     }
+}
+
+/// The name of a document's first element.
+fn first_key(document: &RawDocument) -> Result<Option<&str>, BuildError> {
+    Ok(document.iter_elements().next().transpose()?.map(|first| first.key().as_str()))
 }
 
 impl Operation for Update {
@@ -246,7 +249,7 @@ impl Operation for Update {
 }
 
 /// The documents that were inserted: the place of each statement in the command, and the `_id`.
-pub(super) fn read_upserted(upserted: &RawArray) -> Result<Vec<(usize, Bson)>, ReplyFailure> {
+pub(super) fn read_upserted(upserted: &RawArray) -> Result<Vec<(usize, RawBson)>, ReplyFailure> {
     let mut all = Vec::new();
     for entry in upserted {
         let entry = entry.map_err(|error| ReplyFailure::malformed("upserted", error))?;
@@ -254,8 +257,7 @@ pub(super) fn read_upserted(upserted: &RawArray) -> Result<Vec<(usize, Bson)>, R
             let value = entry.as_document().and_then(|entry| entry.get(name).ok().flatten());
             value.ok_or_else(|| ReplyFailure::malformed("upserted", format!("without {name}")))
         };
-        let id = Bson::try_from(field("_id")?);
-        let id = id.map_err(|error| ReplyFailure::malformed("upserted._id", error))?;
+        let id = RawBson::from(field("_id")?);
         let index = reply::integer(field("index")?).and_then(|index| usize::try_from(index).ok());
         let index = index.ok_or_else(|| ReplyFailure::malformed("upserted.index", "no index"))?;
         all.push((index, id));
@@ -265,7 +267,7 @@ pub(super) fn read_upserted(upserted: &RawArray) -> Result<Vec<(usize, Bson)>, R
 
 #[cfg(test)]
 mod tests {
-    use bson::{doc, rawdoc};
+    use bson::{Document, doc, rawdoc};
 
     use super::*;
     use crate::engine::op::testing::plain;
@@ -276,7 +278,7 @@ mod tests {
 
     fn update(modifications: impl Into<UpdateModifications>) -> Result<Update, BuildError> {
         let options = UpdateOptions::default();
-        UpdateStatement::one(doc! { "a": 1 }, modifications, options).map(of)
+        UpdateStatement::one(doc! { "a": 1 }.into(), modifications, options).map(of)
     }
 
     fn of(statement: UpdateStatement) -> Update {
@@ -295,7 +297,7 @@ mod tests {
     #[test]
     fn a_replacement_may_be_anything_but_an_update() {
         let replace = |replacement| {
-            UpdateStatement::replace(doc! { "a": 1 }, replacement, UpdateOptions::default())
+            UpdateStatement::replace(doc! { "a": 1 }.into(), replacement, UpdateOptions::default())
         };
         let error = replace(rawdoc! { "$set": {}, "b": 2 }).unwrap_err();
         assert_eq!(error, BuildError::OperatorInReplacement { first_key: "$set".into() });
@@ -315,7 +317,7 @@ mod tests {
         };
         assert_eq!(plain(&one), expected);
         assert_eq!(one.retryability(), Retryability::Write);
-        let many = UpdateStatement::many(doc! {}, set(), UpdateOptions::default()).unwrap();
+        let many = UpdateStatement::many(doc! {}.into(), set(), UpdateOptions::default()).unwrap();
         let many = of(many);
         let updates = plain(&many).get_array("updates").unwrap().clone();
         assert_eq!(updates, [doc! { "q": {}, "u": set(), "multi": true }.into()]);
@@ -326,17 +328,17 @@ mod tests {
     fn every_option_has_its_place() {
         let options = UpdateOptions {
             upsert: Some(true),
-            array_filters: Some(vec![doc! { "x.y": 1 }]),
+            array_filters: Some(vec![doc! { "x.y": 1 }].into()),
             hint: Some(Hint::Name("a_1".into())),
-            collation: Some(doc! { "locale": "pt" }),
-            sort: Some(doc! { "c": -1 }),
+            collation: Some(doc! { "locale": "pt" }.into()),
+            sort: Some(doc! { "c": -1 }.into()),
         };
         let pipeline = vec![doc! { "$set": { "b": "$$v" } }];
-        let mut operation = of(UpdateStatement::one(doc! {}, pipeline, options).unwrap());
+        let mut operation = of(UpdateStatement::one(doc! {}.into(), pipeline, options).unwrap());
         operation.options = WriteOptions {
             bypass_document_validation: Some(true),
             comment: Some("why".into()),
-            let_vars: Some(doc! { "v": 1 }),
+            let_vars: Some(doc! { "v": 1 }.into()),
             ..WriteOptions::default()
         };
         let expected = doc! {
@@ -360,7 +362,10 @@ mod tests {
         assert_eq!(read(rawdoc! { "ok": 1, "n": 1, "nModified": 1 }), Ok(changed));
         let reply =
             rawdoc! { "ok": 1, "n": 1, "nModified": 0, "upserted": [{ "index": 0, "_id": "x" }] };
-        let inserted = UpdateOutput { upserted_id: Some("x".into()), ..UpdateOutput::default() };
+        let inserted = UpdateOutput {
+            upserted_id: Some(RawBson::String("x".into())),
+            ..UpdateOutput::default()
+        };
         assert_eq!(read(reply), Ok(inserted));
         let reply = rawdoc! { "ok": 1, "n": 1, "upserted": [{ "index": 0 }] };
         assert!(matches!(read(reply), Err(ReplyFailure::Malformed { .. })));

@@ -1,9 +1,8 @@
 //! What all statements of one write command share (crud "UpdateOptions" and its like).
 
 use bson::raw::cstr;
-use bson::{Bson, Document};
 
-use super::{BuildError, CommandBuilder, CommandContext, Hint};
+use super::{BuildError, CommandBuilder, CommandContext, DocumentArgument, Hint, ValueArgument};
 
 /// How a write command runs. What is not set is not sent.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,9 +12,9 @@ pub struct WriteOptions {
     /// Whether the collection's validation is passed over; of inserts and updates.
     pub bypass_document_validation: Option<bool>,
     /// Variables for filters and updates (`let`); of updates and deletes.
-    pub let_vars: Option<Document>,
+    pub let_vars: Option<DocumentArgument>,
     /// Appears in the server's log and profile.
-    pub comment: Option<Bson>,
+    pub comment: Option<ValueArgument>,
     /// Whether a time series is worked on as it is stored (`rawData`).
     pub raw_data: Option<bool>,
 }

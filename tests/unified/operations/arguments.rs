@@ -35,7 +35,7 @@ pub(super) fn documents(value: &Bson) -> Result<Vec<Document>, String> {
 pub(super) fn hint(value: &Bson) -> Result<Hint, String> {
     match value {
         Bson::String(name) => Ok(Hint::Name(name.clone())),
-        keys => document(keys).map(Hint::Keys),
+        keys => document(keys).map(Hint::from),
     }
 }
 
