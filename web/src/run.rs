@@ -1,8 +1,8 @@
 //! The operations, by name: what each wants as a BSON document, and what it gives.
 
 use bson::RawDocumentBuf;
-use futures_util::future::{FutureExt as _, LocalBoxFuture};
-use portolan::{Client, Collection, Database, Error, ReturnDocument};
+use futures_util::future::{FutureExt as _, LocalBoxFuture, ready};
+use portolan::{Client, Collection, Cursor, Database, Error, ReturnDocument};
 use wasm_bindgen::JsValue;
 
 use crate::cursor::WasmCursor;
@@ -11,7 +11,8 @@ use crate::promise::Work;
 use crate::reply::{self, bytes};
 use crate::request::{Change, Find, Modify, Pipeline, Request, document};
 
-type Outcome = Result<JsValue, JsValue>;
+/// An operation, or what is wrong with its arguments.
+type Begun = Result<Work, JsValue>;
 
 /// What an operation is run against.
 pub(crate) struct Target {
@@ -45,45 +46,52 @@ macro_rules! given {
 
 /// The operation of that name, ready to be polled.
 pub(crate) fn operation(name: &str, target: Target, request: Vec<u8>) -> Work {
-    match name {
-        "aggregate" => Box::pin(aggregate(target, request)),
-        "countDocuments" => Box::pin(count_documents(target, request)),
-        "delete" => Box::pin(delete(target, request)),
-        "distinct" => Box::pin(distinct(target, request)),
-        "estimatedDocumentCount" => Box::pin(estimated_document_count(target)),
-        "find" => Box::pin(find(target, request)),
-        "findOne" => Box::pin(find_one(target, request)),
-        "findOneAndModify" => Box::pin(find_one_and_modify(target, request)),
-        "insertMany" => Box::pin(insert_many(target, request)),
-        "insertOne" => Box::pin(insert_one(target, request)),
-        "ping" => Box::pin(ping(target, request)),
-        "runCommand" => Box::pin(run_command(target, request)),
-        "update" => Box::pin(update(target, request)),
-        unknown => {
-            let unknown = invalid(format!("there is no operation {unknown}"));
-            Box::pin(async { Err(unknown) })
-        }
-    }
+    let begun = match name {
+        "aggregate" => aggregate(target, request),
+        "countDocuments" => count_documents(target, request),
+        "delete" => delete(target, request),
+        "distinct" => distinct(target, request),
+        "estimatedDocumentCount" => Ok(estimated_document_count(target)),
+        "find" => find(target, request),
+        "findOne" => find_one(target, request),
+        "findOneAndModify" => find_one_and_modify(target, request),
+        "insertMany" => insert_many(target, request),
+        "insertOne" => insert_one(target, request),
+        "ping" => ping(target, request),
+        "runCommand" => run_command(target, request),
+        "update" => update(target, request),
+        unknown => Err(invalid(format!("there is no operation {unknown}"))),
+    };
+    begun.unwrap_or_else(|error| ready(Err(error)).boxed_local())
+}
+
+/// What `work` gives, as JavaScript gets it.
+fn giving<T: 'static>(
+    work: impl Future<Output = Result<T, Error>> + 'static,
+    given: impl FnOnce(T) -> JsValue + 'static,
+) -> Work {
+    work.map(|outcome| outcome.map(given).map_err(|error| from_portolan(&error))).boxed_local()
 }
 
 /// Pings a server; JSON text of address, type and duration.
-async fn ping(target: Target, request: Vec<u8>) -> Outcome {
+fn ping(target: Target, request: Vec<u8>) -> Begun {
     let preference = Request::new(request)?.preference()?.unwrap_or_default();
-    let ping = target.client.ping(preference).await.map_err(failed)?;
-    Ok(reply::pong(&ping).into())
+    let client = target.client;
+    let ping = async move { client.ping(preference).await };
+    Ok(giving(ping, |ping| reply::pong(&ping).into()))
 }
 
 /// Runs a command; the reply's bytes.
-async fn run_command(target: Target, request: Vec<u8>) -> Outcome {
+fn run_command(target: Target, request: Vec<u8>) -> Begun {
     let request = Request::new(request)?;
     let (command, preference) = (request.raw("command")?, request.preference()?);
     let command = target.database().run_command(command);
     let command = command.read_preference(preference.unwrap_or_default());
-    Ok(bytes(&command.raw().await.map_err(failed)?))
+    Ok(giving(command.raw().into_future(), |reply| bytes(&reply)))
 }
 
 /// Opens a cursor: a [`WasmCursor`].
-async fn find(target: Target, request: Vec<u8>) -> Outcome {
+fn find(target: Target, request: Vec<u8>) -> Begun {
     let request = Find::read(request)?;
     let find = given!(target.collection().find(request.filter), {
         sort: request.sort,
@@ -93,11 +101,11 @@ async fn find(target: Target, request: Vec<u8>) -> Outcome {
         batch_size: request.batch_size,
         read_preference: request.read_preference,
     });
-    Ok(WasmCursor::new(find.await.map_err(failed)?).into())
+    Ok(giving(find.into_future(), cursor))
 }
 
 /// The first match's bytes, or `undefined`.
-async fn find_one(target: Target, request: Vec<u8>) -> Outcome {
+fn find_one(target: Target, request: Vec<u8>) -> Begun {
     let request = Find::read(request)?;
     let find = given!(target.collection().find_one(request.filter), {
         sort: request.sort,
@@ -105,50 +113,49 @@ async fn find_one(target: Target, request: Vec<u8>) -> Outcome {
         skip: request.skip,
         read_preference: request.read_preference,
     });
-    found(find.raw().await)
+    Ok(giving(find.raw(), found))
 }
 
 /// Inserts the document that the request is; `{insertedId}`.
-async fn insert_one(target: Target, request: Vec<u8>) -> Outcome {
-    let inserted = target.collection().insert_raw(vec![document(request)?]).raw().await;
-    inserted.map(reply::inserted_one).map_err(failed)
+fn insert_one(target: Target, request: Vec<u8>) -> Begun {
+    let insert = target.collection().insert_raw(vec![document(request)?]);
+    Ok(giving(insert.raw(), reply::inserted_one))
 }
 
 /// Inserts `documents`; `{insertedIds}` in their order.
-async fn insert_many(target: Target, request: Vec<u8>) -> Outcome {
+fn insert_many(target: Target, request: Vec<u8>) -> Begun {
     let documents = Request::new(request)?.raws("documents")?;
-    let inserted = target.collection().insert_raw(documents).raw().await;
-    inserted.map(reply::inserted_many).map_err(failed)
+    Ok(giving(target.collection().insert_raw(documents).raw(), reply::inserted_many))
 }
 
 /// How many documents match.
-async fn count_documents(target: Target, request: Vec<u8>) -> Outcome {
+fn count_documents(target: Target, request: Vec<u8>) -> Begun {
     let request = Find::read(request)?;
     let count = given!(target.collection().count_documents(request.filter), {
         limit: request.limit.map(i64::unsigned_abs),
         skip: request.skip,
         read_preference: request.read_preference,
     });
-    count.await.map(number).map_err(failed)
+    Ok(giving(count.into_future(), number))
 }
 
 /// How many documents the collection's metadata says that there are.
-async fn estimated_document_count(target: Target) -> Outcome {
-    target.collection().estimated_document_count().await.map(number).map_err(failed)
+fn estimated_document_count(target: Target) -> Work {
+    giving(target.collection().estimated_document_count().into_future(), number)
 }
 
 /// The values of the field `key`; `{values}`.
-async fn distinct(target: Target, request: Vec<u8>) -> Outcome {
+fn distinct(target: Target, request: Vec<u8>) -> Begun {
     let request = Find::read(request)?;
     let key = request.key.ok_or_else(|| invalid("there is no key"))?;
     let distinct = given!(target.collection().distinct(key, request.filter), {
         read_preference: request.read_preference,
     });
-    distinct.raw().await.map(reply::values).map_err(failed)
+    Ok(giving(distinct.raw(), reply::values))
 }
 
 /// Runs a pipeline over the collection, else over the database: a [`WasmCursor`].
-async fn aggregate(target: Target, request: Vec<u8>) -> Outcome {
+fn aggregate(target: Target, request: Vec<u8>) -> Begun {
     let request = Pipeline::read(request)?;
     let aggregate = match target.collection {
         Some(_) => target.collection().aggregate(request.stages),
@@ -159,44 +166,44 @@ async fn aggregate(target: Target, request: Vec<u8>) -> Outcome {
         allow_disk_use: request.allow_disk_use,
         read_preference: request.read_preference,
     });
-    Ok(WasmCursor::new(aggregate.await.map_err(failed)?).into())
+    Ok(giving(aggregate.into_future(), cursor))
 }
 
 /// Changes or replaces the first match, or all; `{matchedCount, modifiedCount, upsertedId}`.
-async fn update(target: Target, request: Vec<u8>) -> Outcome {
+fn update(target: Target, request: Vec<u8>) -> Begun {
     let Modify { filter, change, many, upsert, array_filters, .. } = Modify::read(request)?;
     let (collection, upsert) = (target.collection(), upsert.unwrap_or_default());
-    let updating = match (change, many) {
+    Ok(match (change, many) {
         (None, _) => return Err(invalid("there is no update")),
         (Some(Change::Replacement(document)), _) => {
-            collection.replace_raw(filter, document).upsert(upsert).raw().boxed_local()
+            let replace = collection.replace_raw(filter, document).upsert(upsert);
+            giving(replace.raw(), reply::updated)
         }
         (Some(Change::Update(update)), false) => {
-            let action = collection.update_one(filter, update).upsert(upsert);
-            given!(action, { array_filters: array_filters }).raw().boxed_local()
+            let update = collection.update_one(filter, update).upsert(upsert);
+            giving(given!(update, { array_filters: array_filters }).raw(), reply::updated)
         }
         (Some(Change::Update(update)), true) => {
-            let action = collection.update_many(filter, update).upsert(upsert);
-            given!(action, { array_filters: array_filters }).raw().boxed_local()
+            let update = collection.update_many(filter, update).upsert(upsert);
+            giving(given!(update, { array_filters: array_filters }).raw(), reply::updated)
         }
-    };
-    updating.await.map(reply::updated).map_err(failed)
+    })
 }
 
 /// Deletes the first match, or all; `{deletedCount}`.
-async fn delete(target: Target, request: Vec<u8>) -> Outcome {
+fn delete(target: Target, request: Vec<u8>) -> Begun {
     let Modify { filter, many, .. } = Modify::read(request)?;
     let deleting = match many {
         false => target.collection().delete_one(filter).into_future(),
         true => target.collection().delete_many(filter).into_future(),
     };
-    deleting.await.map(|deleted| reply::deleted(&deleted)).map_err(failed)
+    Ok(giving(deleting, |deleted| reply::deleted(&deleted)))
 }
 
 /// Changes, replaces or deletes the first match, and gives it: its bytes, or `undefined`.
-async fn find_one_and_modify(target: Target, request: Vec<u8>) -> Outcome {
+fn find_one_and_modify(target: Target, request: Vec<u8>) -> Begun {
     let request = Modify::read(request)?;
-    found(modified(&target.collection(), request).await)
+    Ok(giving(modified(&target.collection(), request), found))
 }
 
 fn modified(
@@ -227,12 +234,12 @@ fn modified(
     }
 }
 
-fn failed(error: Error) -> JsValue {
-    from_portolan(&error)
+fn cursor(cursor: Cursor<()>) -> JsValue {
+    WasmCursor::new(cursor).into()
 }
 
-fn found(found: Result<Option<RawDocumentBuf>, Error>) -> Outcome {
-    Ok(found.map_err(failed)?.map_or(JsValue::UNDEFINED, |found| bytes(&found)))
+fn found(found: Option<RawDocumentBuf>) -> JsValue {
+    found.map_or(JsValue::UNDEFINED, |found| bytes(&found))
 }
 
 /// A count beyond 2^53 is not to be met; JavaScript has no exact number for it.
