@@ -6,7 +6,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use crate::wasm::{Reader, sections};
+use crate::wasm::{Reader, push_number, push_text, sections};
 
 /// `module` with each of its own functions named by its place in that order, and without any other
 /// names: for `wasm-opt --reorder-functions-by-name`.
@@ -61,19 +61,6 @@ fn functions(section: &[u8]) -> Result<Vec<&[u8]>, String> {
             reader.take(length)
         })
         .collect()
-}
-
-fn push_number(bytes: &mut Vec<u8>, mut number: usize) {
-    while number >= 0x80 {
-        bytes.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    bytes.push(number as u8);
-}
-
-fn push_text(bytes: &mut Vec<u8>, text: &str) {
-    push_number(bytes, text.len());
-    bytes.extend_from_slice(text.as_bytes());
 }
 
 /// Bytes that two functions have in common where they are alike.

@@ -16,6 +16,7 @@ mod paths;
 mod report;
 mod run;
 mod setup;
+mod squeeze;
 mod suite;
 mod suites;
 mod wasm;

@@ -99,9 +99,9 @@ const SOURCE: &str = "/usr/lib/rustlib/src/rust/library/std/Cargo.toml";
 pub(crate) fn import_modules(module: &[u8]) -> Result<Vec<String>, String> {
     let mut modules: Vec<String> = Vec::new();
     for section in sections(module)?.iter().filter(|section| section.id == IMPORT_SECTION) {
-        Reader(section.content).imports(|module, _| {
-            if !modules.contains(&module) {
-                modules.push(module);
+        Reader(section.content).imports(|import| {
+            if !modules.contains(&import.module) {
+                modules.push(import.module);
             }
         })?;
     }
@@ -136,18 +136,27 @@ pub(crate) fn sections(module: &[u8]) -> Result<Vec<Section<'_>>, String> {
     Ok(sections)
 }
 
-/// Reads the binary format, only as far as the imports.
+/// One import.
+pub(crate) struct Import<'a> {
+    pub(crate) module: String,
+    pub(crate) name: String,
+    /// What it is, in the module's bytes.
+    pub(crate) description: &'a [u8],
+}
+
+/// Reads the binary format.
 pub(crate) struct Reader<'a>(pub(crate) &'a [u8]);
 
 impl<'a> Reader<'a> {
-    /// Calls `each` with the module of every import and whether it is a function.
-    fn imports(&mut self, mut each: impl FnMut(String, bool)) -> Result<(), String> {
+    /// Calls `each` with every import.
+    pub(crate) fn imports(&mut self, mut each: impl FnMut(Import<'a>)) -> Result<(), String> {
         for _ in 0..self.number()? {
-            let module = self.name()?;
-            self.name()?;
+            let (module, name) = (self.name()?, self.name()?);
+            let before = self.0;
             let kind = self.byte()?;
             self.skip_description(kind)?;
-            each(module, kind == FUNCTION);
+            let description = &before[..before.len() - self.0.len()];
+            each(Import { module, name, description });
         }
         Ok(())
     }
@@ -155,7 +164,7 @@ impl<'a> Reader<'a> {
     /// How many functions an import section has.
     pub(crate) fn imported_functions(&mut self) -> Result<usize, String> {
         let mut functions = 0;
-        self.imports(|_, is_function| functions += usize::from(is_function))?;
+        self.imports(|import| functions += usize::from(import.description[0] == FUNCTION))?;
         Ok(functions)
     }
 
@@ -214,6 +223,21 @@ impl<'a> Reader<'a> {
 }
 
 const FUNCTION: u8 = 0;
+
+/// Appends an unsigned LEB128 number.
+pub(crate) fn push_number(bytes: &mut Vec<u8>, mut number: usize) {
+    while number >= 0x80 {
+        bytes.push(number as u8 | 0x80);
+        number >>= 7;
+    }
+    bytes.push(number as u8);
+}
+
+/// Appends a name.
+pub(crate) fn push_text(bytes: &mut Vec<u8>, text: &str) {
+    push_number(bytes, text.len());
+    bytes.extend_from_slice(text.as_bytes());
+}
 
 #[cfg(test)]
 mod tests {

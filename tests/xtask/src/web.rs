@@ -12,6 +12,7 @@ use crate::likeness::named_by_place;
 use crate::paths::Paths;
 use crate::run;
 use crate::setup::{self, Component};
+use crate::squeeze::{renamed, squeezed};
 use crate::wasm::{TLS, Toolchain};
 
 /// What a build of the web parts needs.
@@ -87,7 +88,7 @@ pub(crate) fn build(
     let _ = fs::remove_file(&stamp);
     for (module, name) in [(module, "portolan_web"), (tls, "portolan_tls")] {
         bind(paths, &module, &web.join("pkg"), name, run)?;
-        shrink(&web, &web.join("pkg").join(format!("{name}_bg.wasm")), run)?;
+        shrink(&web, name, run)?;
     }
     for folder in [web.clone(), web.join("dashboard")] {
         run(Command::new("npm").args(["run", "build"]).current_dir(folder))?;
@@ -95,12 +96,14 @@ pub(crate) fn build(
     fs::write(&stamp, wanted).map_err(|error| format!("{}: {error}", stamp.display()))
 }
 
-/// Makes `module` as small as it gets, in its place.
+/// Makes the module `name` as small as it gets, in its place.
 fn shrink(
     web: &Path,
-    module: &Path,
+    name: &str,
     run: &mut dyn FnMut(&mut Command) -> Result<(), String>,
 ) -> Result<(), String> {
+    let of_package = |end: &str| web.join("pkg").join(format!("{name}{end}"));
+    let module = &of_package("_bg.wasm");
     // npm's binaryen: Debian's is too old for the tables that wasm-bindgen makes.
     let optimizer = web.join("node_modules/.bin/wasm-opt");
     let mut pass = |passes: &[&str]| {
@@ -109,9 +112,21 @@ fn shrink(
     };
     pass(&SMALLEST)?;
     let shown = |error| format!("{}: {error}", module.display());
-    let named = named_by_place(&fs::read(module).map_err(|error| shown(error.to_string()))?);
-    fs::write(module, named.map_err(shown)?).map_err(|error| shown(error.to_string()))?;
+    let (squeezed, names) = squeezed(&read(module)?).map_err(shown)?;
+    for script in [of_package(".js"), of_package("_bg.wasm.d.ts")] {
+        let text = String::from_utf8_lossy(&read(&script)?).into_owned();
+        write(&script, renamed(&text, &names).as_bytes())?;
+    }
+    write(module, &named_by_place(&squeezed).map_err(shown)?)?;
     pass(&["--reorder-functions-by-name"])
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    fs::read(file).map_err(|error| format!("{}: {error}", file.display()))
+}
+
+fn write(file: &Path, content: &[u8]) -> Result<(), String> {
+    fs::write(file, content).map_err(|error| format!("{}: {error}", file.display()))
 }
 
 /// Only the npm package's scripts, which need no wasm to be built.
