@@ -130,6 +130,23 @@ impl std::fmt::Display for Unresolved {
 
 impl std::error::Error for Unresolved {}
 
+/// An I/O error in words, for transports that run in WebAssembly too: what std makes of a text
+/// (`io::Error::new(kind, "...")`) can be debugged, by a kilobyte of code.
+pub fn io_error(kind: io::ErrorKind, words: impl Into<String>) -> io::Error {
+    io::Error::new(kind, Words(words.into()))
+}
+
+#[derive(Debug)]
+struct Words(String);
+
+impl std::fmt::Display for Words {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Words {}
+
 /// One runtime's time and sockets.
 #[cfg_attr(not(target_arch = "wasm32"), async_trait)]
 #[cfg_attr(target_arch = "wasm32", async_trait(?Send))]
@@ -170,12 +187,11 @@ pub trait Transport: MaybeSend + MaybeSync + 'static {
     /// [`io::ErrorKind::NotFound`] where the name does not exist; a name without such records is an
     /// empty list. By default that this transport has no DNS.
     async fn resolve(&self, name: &str, kind: RecordKind) -> io::Result<Vec<DnsRecord>> {
-        Err(io::Error::new(
-            io::ErrorKind::Unsupported,
-            format!(
-                "this transport cannot look up the {kind:?} records of {name}; use a mongodb:// connection string"
-            ),
-        ))
+        let text = format!(
+            "this transport cannot look up the {kind:?} records of {name}; use a mongodb:// \
+             connection string"
+        );
+        Err(io_error(io::ErrorKind::Unsupported, text))
     }
 }
 

@@ -14,7 +14,7 @@ use futures_util::task::AtomicWaker;
 
 use crate::engine::time::Instant;
 use crate::engine::wire::{Framer, WireError};
-use crate::transport::{BoxStream, Transport};
+use crate::transport::{BoxStream, Transport, io_error};
 
 /// Bytes that a read offers at least; most replies fit.
 const READ_SIZE: usize = 16 * 1024;
@@ -214,6 +214,6 @@ impl Framed {
         } else {
             "the server closed the connection"
         };
-        io::Error::new(io::ErrorKind::UnexpectedEof, text)
+        io_error(io::ErrorKind::UnexpectedEof, text)
     }
 }

@@ -14,7 +14,7 @@ use futures_util::StreamExt as _;
 use futures_util::future::{Either, select};
 use futures_util::stream::FuturesUnordered;
 
-use super::Transport;
+use super::{Transport, io_error};
 
 /// The stream of whichever of `addresses` is connected to first; the other attempts are dropped.
 ///
@@ -80,13 +80,13 @@ fn in_turns(addresses: impl IntoIterator<Item = SocketAddr>) -> VecDeque<SocketA
 
 fn all_failed(mut failures: Vec<(SocketAddr, io::Error)>) -> io::Error {
     if failures.len() < 2 {
-        let none = || io::Error::new(io::ErrorKind::NotFound, "the name has no address");
+        let none = || io_error(io::ErrorKind::NotFound, "the name has no address");
         return failures.pop().map_or_else(none, |(_, error)| error);
     }
     let kind = failures[0].1.kind();
     let texts: Vec<String> =
         failures.iter().map(|(address, error)| format!("{address}: {error}")).collect();
-    io::Error::new(kind, texts.join("; "))
+    io_error(kind, texts.join("; "))
 }
 
 #[cfg(test)]

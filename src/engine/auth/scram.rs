@@ -131,7 +131,7 @@ impl AwaitsServerFinal {
         let first = text(message)?.split(',').next();
         if let Some(what) = first.and_then(|first| first.strip_prefix("e=")) {
             let what: String = what.chars().take(100).collect();
-            return Err(AuthError::malformed(format!("it says {what:?}")));
+            return Err(AuthError::malformed(format!("it says \"{what}\"")));
         }
         let signature = BASE64.decode(attribute(first, "v")?);
         let signature = signature.map_err(|_| AuthError::WrongSignature)?;

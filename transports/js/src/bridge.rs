@@ -15,6 +15,7 @@ use portolan::SortedMap;
 use portolan::engine::address::ServerAddress;
 use portolan::transport::{
     BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, KeyRequest, RecordKind, Transport,
+    io_error,
 };
 use portolan_mux::{
     ClientTunnel, Limits, MessageIo, Question, Record, RecordType, Target, TunnelStream,
@@ -89,7 +90,7 @@ impl Bridge {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
         if token.is_empty() || !token.bytes().all(fits) {
             let text = "the bridge's token is empty, or has characters that no token has";
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
+            return Err(io_error(io::ErrorKind::InvalidInput, text));
         }
         self.token = Some(token.to_owned());
         Ok(self)
@@ -139,7 +140,7 @@ impl Bridge {
             Ok(live) => Tunnel::Open(live.clone()),
             Err(_) => Tunnel::Closed,
         };
-        dialled.map_err(|error| io::Error::new(error.kind(), error.to_string()))
+        dialled.map_err(|error| io_error(error.kind(), error.to_string()))
     }
 
     /// The open tunnel, else the attempt that is under way, else a new one.
@@ -192,7 +193,7 @@ async fn dial(url: String, token: Option<String>, clock: Clock) -> io::Result<Li
 fn web_socket_url(text: &str) -> io::Result<String> {
     let invalid = |why: &str| {
         let text = format!("\"{text}\" is not the address of a bridge: {why}");
-        io::Error::new(io::ErrorKind::InvalidInput, text)
+        io_error(io::ErrorKind::InvalidInput, text)
     };
     let url = match page_address() {
         Some(base) => Url::new_with_base(text, &base),
@@ -236,7 +237,7 @@ impl Transport for Bridge {
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream> {
         let ServerAddress::Tcp { host, port } = target else {
             let text = format!("{target} is a Unix domain socket, which no bridge reaches");
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            return Err(io_error(io::ErrorKind::Unsupported, text));
         };
         let target = Target::new(host, *port)?;
         // Not answered yet: the first hello travels with the request, and `held_up` tells what its

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use futures_util::{Sink, Stream};
-use portolan::transport::Instant;
+use portolan::transport::{Instant, io_error};
 use portolan_mux::SUBPROTOCOL;
 use wasm_bindgen::prelude::*;
 use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
@@ -64,7 +64,7 @@ impl State {
 
     fn error(&self) -> Option<io::Error> {
         let closed = self.closed.borrow();
-        closed.as_ref().map(|text| io::Error::new(io::ErrorKind::ConnectionAborted, text.clone()))
+        closed.as_ref().map(|text| io_error(io::ErrorKind::ConnectionAborted, text.clone()))
     }
 }
 
@@ -135,7 +135,7 @@ impl Socket {
         poll_fn(|cx| this.poll_open(cx)).await?;
         if this.socket.protocol() != SUBPROTOCOL {
             let text = format!("{url} is no bridge: it does not speak {SUBPROTOCOL}");
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+            return Err(io_error(io::ErrorKind::InvalidData, text));
         }
         Ok(this)
     }
@@ -158,11 +158,18 @@ impl Socket {
 }
 
 /// What JavaScript threw, as an error.
+#[allow(clippy::needless_pass_by_value)] // What `map_err` hands over.
 pub(crate) fn thrown(value: JsValue) -> io::Error {
-    match value.dyn_ref::<js_sys::Error>() {
-        Some(error) => io::Error::other(String::from(error.message())),
-        None => io::Error::other(format!("{value:?}")),
-    }
+    thrown_as(io::ErrorKind::Other, &value)
+}
+
+/// The same as an error of this kind.
+pub(crate) fn thrown_as(kind: io::ErrorKind, value: &JsValue) -> io::Error {
+    let words = match value.dyn_ref::<js_sys::Error>() {
+        Some(error) => error.message().into(),
+        None => format!("{value:?}"),
+    };
+    io_error(kind, words)
 }
 
 impl Stream for Socket {

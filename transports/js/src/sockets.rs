@@ -16,7 +16,7 @@ use js_sys::{Array, Promise, Reflect, Uint8Array};
 use portolan::engine::address::ServerAddress;
 use portolan::transport::{
     BoxFuture, BoxStream, ByteStream, DnsRecord, Instant, KeyRequest, RecordKind, Transport,
-    Unresolved,
+    Unresolved, io_error,
 };
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, spawn_local};
@@ -24,7 +24,7 @@ use web_sys::{AbortController, AbortSignal};
 
 use crate::clock::Clock;
 use crate::crypto;
-use crate::socket::thrown;
+use crate::socket::{thrown, thrown_as};
 
 #[wasm_bindgen]
 extern "C" {
@@ -122,7 +122,7 @@ impl Transport for Sockets {
     async fn connect(&self, target: &ServerAddress) -> io::Result<BoxStream> {
         let ServerAddress::Tcp { host, port } = target else {
             let text = format!("{target} is a Unix domain socket, which this runtime cannot open");
-            return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            return Err(io_error(io::ErrorKind::Unsupported, text));
         };
         let pair = open(&self.host, host, *port).await.map_err(|value| failure(host, &value))?;
         Ok(Box::new(Pipe::new(pair).map_err(thrown)?))
@@ -158,7 +158,7 @@ pub(crate) async fn resolve(
     let records = answer.map_err(|value| match code(&value).as_str() {
         "ENOTFOUND" | "NotFound" => {
             let text = format!("{name} does not exist in DNS");
-            io::Error::new(io::ErrorKind::NotFound, text)
+            io_error(io::ErrorKind::NotFound, text)
         }
         _ => thrown(value),
     })?;
@@ -170,11 +170,11 @@ fn no_dns(name: &str, kind: RecordKind) -> io::Error {
         "this runtime cannot look up the {kind:?} records of {name}; use a mongodb:// connection \
          string"
     );
-    io::Error::new(io::ErrorKind::Unsupported, text)
+    io_error(io::ErrorKind::Unsupported, text)
 }
 
 fn read_record(record: &JsValue, kind: RecordKind) -> io::Result<DnsRecord> {
-    let invalid = || io::Error::new(io::ErrorKind::InvalidData, format!("no record: {record:?}"));
+    let invalid = || io_error(io::ErrorKind::InvalidData, format!("no record: {record:?}"));
     match kind {
         RecordKind::Txt => record.as_string().map(DnsRecord::Txt).ok_or_else(invalid),
         RecordKind::Srv => {
@@ -332,7 +332,7 @@ fn shut(pair: &Pair) {
 }
 
 fn broken(value: JsValue) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionAborted, thrown(value))
+    thrown_as(io::ErrorKind::ConnectionAborted, &value)
 }
 
 /// Why there is no connection, by the codes of Node and the names of Deno.
@@ -344,7 +344,7 @@ fn failure(host: &str, value: &JsValue) -> io::Error {
         "ETIMEDOUT" | "TimedOut" => io::ErrorKind::TimedOut,
         _ => io::ErrorKind::Other,
     };
-    io::Error::new(kind, thrown(value.clone()))
+    thrown_as(kind, value)
 }
 
 fn code(value: &JsValue) -> String {

@@ -13,7 +13,7 @@ use futures_util::{AsyncReadExt as _, AsyncWriteExt as _};
 use js_sys::{Promise, Reflect};
 use portolan::error::TlsProblem;
 use portolan::options::TlsOptions;
-use portolan::transport::{BoxStream, ByteStream, Encryption, EncryptionError, Instant};
+use portolan::transport::{BoxStream, ByteStream, Encryption, EncryptionError, Instant, io_error};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -260,9 +260,7 @@ impl AsyncRead for Sealed {
                 return Poll::Ready(Ok(0));
             }
             let put = this.session.0.put_sealed(&this.buffer[..count]);
-            put.map_err(|thrown| {
-                io::Error::new(io::ErrorKind::InvalidData, failure(&thrown).message)
-            })?;
+            put.map_err(|thrown| io_error(io::ErrorKind::InvalidData, failure(&thrown).message))?;
             this.plain = (this.session.0.take_plain(), 0);
         }
     }

@@ -4,6 +4,7 @@ use std::io;
 use std::task::{Context, Poll, ready};
 
 use crate::connection::{Role, Shared};
+use crate::failure::failure;
 use crate::frame::NO_FAULT;
 use crate::message::Messages;
 use crate::{FRAME_BYTES, Limits};
@@ -104,7 +105,7 @@ impl<M: Messages> Carrier<M> {
 
     /// The tunnel is over; with no error, in order.
     pub(crate) fn end(&self, error: Option<&io::Error>) -> io::Error {
-        let closed = || io::Error::new(io::ErrorKind::ConnectionAborted, "the tunnel was closed");
+        let closed = || failure(io::ErrorKind::ConnectionAborted, "the tunnel was closed");
         let mut tunnel = self.tunnel.lock();
         match error {
             Some(error) => tunnel.end(error),
@@ -117,6 +118,6 @@ impl<M: Messages> Carrier<M> {
 impl<M> Drop for Carrier<M> {
     fn drop(&mut self) {
         let text = "the tunnel was closed";
-        self.tunnel.lock().end(&io::Error::new(io::ErrorKind::ConnectionAborted, text));
+        self.tunnel.lock().end(&failure(io::ErrorKind::ConnectionAborted, text));
     }
 }

@@ -12,6 +12,7 @@ use crate::Limits;
 use crate::carrier::Carrier;
 use crate::codec::Target;
 use crate::connection::{Role, Shared};
+use crate::failure::failure;
 use crate::handle::Handle;
 use crate::lookup::{MAX_ANSWER_BYTES, Question, Record};
 use crate::message::Messages;
@@ -72,7 +73,7 @@ impl ClientTunnel {
     async fn request(&self, request: Vec<u8>) -> io::Result<TunnelStream> {
         let place = self.places.take(self.limit).ok_or_else(|| {
             let text = format!("the tunnel has its {} streams already", self.limit);
-            io::Error::new(io::ErrorKind::QuotaExceeded, text)
+            failure(io::ErrorKind::QuotaExceeded, text)
         })?;
         let tunnel = &self.user.0;
         let stream = {

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 
+use crate::failure::failure;
 use crate::frame::{
     ACK, FIN, Frame, HEADER_BYTES, Header, Kind, NO_FAULT, PROTOCOL_FAULT, Parser, Part, RST, SYN,
     broken,
@@ -138,7 +139,7 @@ impl Connection {
 
     /// Why the tunnel ended, if it did.
     pub(crate) fn error(&self) -> Option<io::Error> {
-        self.ended.as_ref().map(|(kind, text)| io::Error::new(*kind, text.clone()))
+        self.ended.as_ref().map(|(kind, text)| failure(*kind, text.clone()))
     }
 
     /// Whether the other end closed the tunnel in order.

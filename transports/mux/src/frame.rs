@@ -8,6 +8,8 @@ use std::io;
 
 use bytes::Bytes;
 
+use crate::failure::failure;
+
 /// Bytes before a frame's body.
 pub(crate) const HEADER_BYTES: usize = 12;
 
@@ -82,7 +84,7 @@ impl Header {
 
 /// The other end broke the protocol.
 pub(crate) fn broken(what: &str) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidData, format!("the tunnel broke: {what}"))
+    failure(io::ErrorKind::InvalidData, format!("the tunnel broke: {what}"))
 }
 
 /// A frame that is to be sent: its parts, one after the other.

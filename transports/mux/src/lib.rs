@@ -27,6 +27,7 @@ mod carrier;
 mod client;
 mod codec;
 mod connection;
+mod failure;
 mod frame;
 mod halves;
 mod handle;

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::codec::{Decoded, Refusal, Status};
+use crate::failure::failure;
 use crate::handle::Handle;
 
 /// Bytes to and from a member of the deployment, through a tunnel.
@@ -103,7 +104,7 @@ impl TunnelStream {
     fn ended_before_answer(&self) -> io::Error {
         self.inner.tunnel_error().unwrap_or_else(|| {
             let text = "the bridge ended the stream without an answer";
-            io::Error::new(io::ErrorKind::UnexpectedEof, text)
+            failure(io::ErrorKind::UnexpectedEof, text)
         })
     }
 

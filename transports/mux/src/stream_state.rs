@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 
 use crate::FRAME_BYTES;
+use crate::failure::failure;
 use crate::window::Windows;
 
 /// The credit that each end has at first.
@@ -150,7 +151,7 @@ impl State {
         }
         if self.reset {
             let text = "the stream was reset";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::ConnectionReset, text)));
+            return Poll::Ready(Err(failure(io::ErrorKind::ConnectionReset, text)));
         }
         keep(&mut self.reader, cx);
         Poll::Pending
@@ -175,7 +176,7 @@ impl State {
     pub(crate) fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.reset || self.ended_here {
             let text = "the other end no longer reads this stream";
-            return Poll::Ready(Err(io::Error::new(io::ErrorKind::BrokenPipe, text)));
+            return Poll::Ready(Err(failure(io::ErrorKind::BrokenPipe, text)));
         }
         if self.ours == 0 || self.queued > FRAME_BYTES {
             keep(&mut self.writer, cx);
