@@ -1,8 +1,8 @@
 //! What a module says that nobody needs: the long names that tie it to its script, and alignment
 //! hints.
 //!
-//! wasm-bindgen gives each import a hash, and a closure's export the names of all its types; the two
-//! sides need only have the same name. A hint of alignment changes nothing (WebAssembly
+//! wasm-bindgen gives each import a hash, and a closure's export the names of all its types; the
+//! two sides need only have the same name. A hint of alignment changes nothing (WebAssembly
 //! specification, "Memory Instructions"), and no engine of today looks at it; but it differs from
 //! one copy of a structure to the next.
 
