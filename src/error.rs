@@ -16,6 +16,7 @@ pub use crate::engine::pool::{InUse, PoolError};
 pub use crate::engine::sdam::TlsProblem;
 use crate::engine::selection::{Hint, Verdict};
 use crate::engine::srv::SrvError;
+use crate::engine::time::Shown;
 use crate::options::OptionsError;
 
 pub use crate::engine::op::retry::RETRYABLE_WRITE_ERROR;
@@ -291,7 +292,8 @@ impl fmt::Display for Error {
             ErrorKind::Pool { address, error } => write!(f, "{address}: {error}"),
             ErrorKind::OperationTimeout { timeout, cause } if timeout.is_zero() => cause.fmt(f),
             ErrorKind::OperationTimeout { timeout, cause } => {
-                write!(f, "the operation did not end within its timeoutMS of {timeout:?}: {cause}")
+                let timeout = Shown(*timeout);
+                write!(f, "the operation did not end within its timeoutMS of {timeout}: {cause}")
             }
             ErrorKind::Protocol { address, message } => {
                 write!(f, "{address} sent what is not MongoDB's protocol: {message}")

@@ -12,6 +12,7 @@ use futures_util::future::{Either, join, select};
 
 use crate::engine::rng::Rng;
 use crate::engine::srv::{SrvError, SrvRecord, TxtOptions, query_name, seeds};
+use crate::engine::time::Shown;
 use crate::error::Result;
 use crate::identity::object_id;
 use crate::options::{AuthMechanism, ClientOptions};
@@ -43,7 +44,8 @@ impl ClientOptions {
                 match select(pin!(look_ups), late).await {
                     Either::Left((found, _)) => found,
                     Either::Right(_) => {
-                        let reason = format!("no answer within {limit:?} (connectTimeoutMS)");
+                        let reason =
+                            format!("no answer within {} (connectTimeoutMS)", Shown(limit));
                         (Err(reason.clone()), Err(reason))
                     }
                 }

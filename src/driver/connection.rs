@@ -18,7 +18,7 @@ use crate::engine::hello::{ClientMetadata, HelloCommand, HelloReply, ReplyError,
 use crate::engine::op::Limits;
 use crate::engine::pool::{Generation, Permit};
 use crate::engine::sdam::Stage;
-use crate::engine::time::Instant;
+use crate::engine::time::{Instant, Shown};
 use crate::engine::wire::{
     self, Compression, DEFAULT_MAX_MESSAGE_SIZE, FRAME_SLACK, Flags, WireError,
 };
@@ -52,7 +52,7 @@ impl fmt::Display for ConnectionError {
         match self {
             Self::Open(error) => error.fmt(f),
             Self::Framed(error) => error.fmt(f),
-            Self::Timeout { what, limit } => write!(f, "{what} within {limit:?}"),
+            Self::Timeout { what, limit } => write!(f, "{what} within {}", Shown(*limit)),
             Self::Unsendable(error) => error.fmt(f),
             Self::Hello(error) => error.fmt(f),
             Self::Authentication(failure) => failure.fmt(f),

@@ -13,7 +13,7 @@ use crate::engine::address::ServerAddress;
 use crate::engine::sdam::{ServerDescription, TopologyType};
 use crate::engine::selection::search::Step;
 use crate::engine::selection::{self, Criteria, OperationKind, Search};
-use crate::engine::time::Instant;
+use crate::engine::time::{Instant, Shown};
 use crate::error::{Error, ErrorKind, Result};
 use crate::logging::SelectionLog;
 
@@ -201,7 +201,7 @@ fn try_select(shared: &Arc<Shared>, criteria: &Criteria<'_>) -> Result<Option<Fo
 fn timed_out(shared: &Shared, criteria: &Criteria<'_>, timeout: Duration) -> Error {
     let view = shared.view();
     let verdicts = selection::explain(&view.topology, criteria, shared.transport.now());
-    let mut message = format!("no server was suitable for {criteria} within {timeout:?}");
+    let mut message = format!("no server was suitable for {criteria} within {}", Shown(timeout));
     if shared.attendance().is_some() {
         // What was tried is told of each server; a time-out there may have been none.
         message = format!("no server was suitable for {criteria} after a scan of all servers");

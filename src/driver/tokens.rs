@@ -13,7 +13,7 @@ use crate::engine::auth::{
     AuthError, AuthMechanism, OidcToken, TokenAnswer, TokenCache, TokenPlan, TokenRequest,
     is_allowed_host,
 };
-use crate::engine::time::Instant;
+use crate::engine::time::{Instant, Shown};
 use crate::options::{ClientOptions, OidcCallback, OidcRequest, OidcSource, SourceError};
 use crate::transport::Transport;
 
@@ -114,7 +114,9 @@ impl Tokens {
             }
             Either::Left((Ok(token), _)) => Ok(token),
             Either::Left((Err(error), _)) => Err(AuthError::Callback(error.to_string())),
-            Either::Right(_) => Err(AuthError::Callback(format!("no token within {timeout:?}"))),
+            Either::Right(_) => {
+                Err(AuthError::Callback(format!("no token within {}", Shown(timeout))))
+            }
         }
     }
 

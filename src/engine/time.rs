@@ -54,6 +54,30 @@ pub(crate) fn nanos(duration: Duration) -> u64 {
     }
 }
 
+/// A time in a message: "30s", "1.5s", "250ms", with three decimals at most.
+///
+/// Not `{:?}`, which has as many as there are, and a kilobyte of code for them in a browser.
+pub(crate) struct Shown(pub(crate) Duration);
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = nanos(self.0);
+        let units = [(1_000_000_000, "s"), (1_000_000, "ms"), (1_000, "µs")];
+        let fits = units.into_iter().find(|(unit, _)| nanos >= *unit);
+        let Some((unit, name)) = fits else { return write!(f, "{nanos}ns") };
+        write!(f, "{}", nanos / unit)?;
+        let (mut decimals, mut digits) = (nanos % unit / (unit / 1000), 3);
+        if decimals > 0 {
+            while decimals % 10 == 0 {
+                decimals /= 10;
+                digits -= 1;
+            }
+            write!(f, ".{decimals:0digits$}")?;
+        }
+        f.write_str(name)
+    }
+}
+
 impl Add<Duration> for Instant {
     type Output = Self;
 
@@ -74,5 +98,24 @@ impl Sub<Self> for Instant {
 impl fmt::Debug for Instant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.3}ms", self.as_millis_f64())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_shown_in_the_unit_that_it_fits() {
+        let shown = |nanos| Shown(Duration::from_nanos(nanos)).to_string();
+        assert_eq!(shown(0), "0ns");
+        assert_eq!(shown(999), "999ns");
+        assert_eq!(shown(80_000), "80µs");
+        assert_eq!(shown(250_000_000), "250ms");
+        assert_eq!(shown(1_500_000_000), "1.5s");
+        assert_eq!(shown(30_000_000_000), "30s");
+        assert_eq!(shown(1_050_999_999), "1.05s");
+        assert_eq!(shown(1_000_999), "1ms");
+        assert_eq!(Shown(Duration::MAX).to_string(), "18446744073.709s");
     }
 }

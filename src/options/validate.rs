@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{ClientOptions, OptionsError};
+use crate::engine::time::Shown;
 
 /// The least interval of checks (SDAM minHeartbeatFrequencyMS).
 const MIN_HEARTBEAT_FREQUENCY: Duration = Duration::from_millis(500);
@@ -126,10 +127,9 @@ impl ClientOptions {
             let millis = (self.heartbeat().as_millis() as u64).to_string();
             return bad("heartbeatFrequencyMS", millis, "at least 500");
         }
-        if let Some(interval) =
-            self.srv_rescan_interval.filter(|interval| *interval < MIN_HEARTBEAT_FREQUENCY)
-        {
-            let text = format!("{interval:?}");
+        let interval = self.srv_rescan_interval;
+        if let Some(interval) = interval.filter(|interval| *interval < MIN_HEARTBEAT_FREQUENCY) {
+            let text = Shown(interval).to_string();
             return bad("srv_rescan_interval", text, "at least 500 ms");
         }
         if self.max_connecting == 0 {

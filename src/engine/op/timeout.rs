@@ -8,7 +8,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use crate::engine::time::Instant;
+use crate::engine::time::{Instant, Shown};
 
 /// Whether the commands of an operation tell the server how long it may work.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,8 +62,9 @@ impl fmt::Display for TooLate {
         }
         write!(
             f,
-            "the command was not sent: {remaining:?} were left, and the server's answers take at \
-             least {min_round_trip_time:?}"
+            "the command was not sent: {} were left, and the server's answers take at least {}",
+            Shown(*remaining),
+            Shown(*min_round_trip_time)
         )
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::engine::time::Shown;
+
 /// Why a pool gives no connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PoolError {
@@ -49,8 +51,9 @@ impl fmt::Display for PoolError {
             ),
             Self::TimedOut { limit, max_size, in_use, making } => write!(
                 f,
-                "timed out while checking out a connection from connection pool, after {limit:?}. \
+                "timed out while checking out a connection from connection pool, after {}. \
                  maxPoolSize: {max_size}, {in_use}, connections being made: {making}",
+                Shown(*limit)
             ),
         }
     }

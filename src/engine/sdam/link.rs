@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::settings::MonitorSettings;
 use crate::engine::hello::{HelloCommand, HelloReply, ReplyError, TopologyVersion};
 use crate::engine::op::Ping;
-use crate::engine::time::Instant;
+use crate::engine::time::{Instant, Shown};
 use crate::engine::wire::{self, Compression, DEFAULT_MAX_MESSAGE_SIZE, WireError};
 
 /// Why a check failed.
@@ -113,7 +113,7 @@ impl LinkError {
 
     /// Something (`what`) did not happen within `limit`.
     pub(super) fn timeout(what: &str, limit: Duration) -> Self {
-        Self::new(LinkErrorKind::Timeout, format!("{what} within {limit:?}"))
+        Self::new(LinkErrorKind::Timeout, format!("{what} within {}", Shown(limit)))
     }
 
     fn new(kind: LinkErrorKind, message: String) -> Self {

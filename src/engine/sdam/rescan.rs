@@ -15,7 +15,7 @@ use super::topology::{TopologyDescription, TopologyType};
 use crate::engine::address::ServerAddress;
 use crate::engine::rng::Rng;
 use crate::engine::srv::{self, SrvError, SrvRecord};
-use crate::engine::time::Instant;
+use crate::engine::time::{Instant, Shown};
 
 /// "MUST NOT be lower than 60 seconds."
 pub const MIN_RESCAN_INTERVAL: Duration = Duration::from_secs(60);
@@ -120,7 +120,7 @@ impl Rescan {
             }
             State::Asking { .. } => {
                 steps.push(Step::Cancel(self.number));
-                let reason = format!("no answer within {:?}", self.settings.limit);
+                let reason = format!("no answer within {}", Shown(self.settings.limit));
                 self.answered(now, topology, self.number, Err(reason), steps);
             }
             State::Off => {}

@@ -23,7 +23,7 @@ use super::failover::Detection;
 use super::machine::Sdam;
 use super::settings::MonitorSettings;
 use crate::engine::address::ServerAddress;
-use crate::engine::time::Instant;
+use crate::engine::time::{Instant, Shown};
 
 /// How late the machine may be told of its deadline without any doubt: as long as a server may be
 /// silent on a stream ("connectTimeoutMS" and "heartbeatFrequencyMS").
@@ -52,7 +52,7 @@ impl Sdam {
         self.stood_still += now - due;
         self.next_look = self.next_look.map(|_| now);
         self.elapse_rescan(now);
-        let reason = format!("the process stood still for {:?} or more", now - due);
+        let reason = format!("the process stood still for {} or more", Shown(now - due));
         let members: Vec<ServerAddress> = self.members.keys().cloned().collect();
         for address in &members {
             self.detection = Detection::StoodStill;
