@@ -144,7 +144,7 @@ impl Operation for Definition {
                     return Err(BuildError::TooOld { what: "commitQuorum", since: "4.4" });
                 }
                 (key, value) => {
-                    into.append(<&CStr>::try_from(key)?, RawBson::try_from(value.clone())?)
+                    into.append(<&CStr>::try_from(key)?, RawBson::try_from(value.clone())?);
                 }
             }
         }
