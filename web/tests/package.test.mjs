@@ -27,7 +27,7 @@ test('there is one wasm in it and one of TLS, and no file that nobody needs', ()
 test('what a page loads has not grown', async () => {
   const wasm = readFileSync(join(web, 'pkg/portolan_web_bg.wasm'));
   // A compiler that cannot leave the texts of panics out makes a larger module.
-  const budget = wasm.includes('internal error: entered unreachable code') ? 493_000 : 284_000;
+  const budget = wasm.includes('internal error: entered unreachable code') ? 493_000 : 262_000;
   const size = gzipSync(wasm, { level: 9 }).length;
   assert.ok(size <= budget, `the wasm has ${size} bytes, compressed, of ${budget}`);
   const tls = gzipSync(readFileSync(join(web, 'pkg/portolan_tls_bg.wasm')), { level: 9 }).length;
